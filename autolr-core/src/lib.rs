@@ -1,1 +1,69 @@
-//! Placeholder while the workspace is laid out.
+//! Closed-loop learning-rate scheduling, for any framework.
+//!
+//! Now and then, a training run tries N candidate learning rates from its present weights, looks at the losses that
+//! follow, and scales its rate by the weighted geometric mean of the candidates' factors:
+//!
+//! factors × lr → candidate rates → [`ProbeBackend::probe`] → losses → [`Normalization`] → [`ExponentialScore`] →
+//! weights → [`weighted_geometric_mean`] → [`Decision`] → next rate.
+//!
+//! The method is that of "Automated learning rate scheduling with in-training information" (Algorithm 1).
+//! This crate is pure: no I/O, no randomness, no framework, no `unsafe`. A framework joins in with one trait,
+//! [`ProbeBackend`], or with the four small methods of [`Trial`]:
+//!
+//! ```
+//! use autolr_core::{AutoLr, AutoLrConfig, Factors, InPlace, ScaleUpdate, Trial};
+//!
+//! /// Least squares in one weight: loss (w − 3)²/2.
+//! struct Model { w: f64, gradient: f64 }
+//!
+//! impl Trial for Model {
+//!     type Snapshot = f64;
+//!     type Error = std::convert::Infallible;
+//!     fn snapshot(&mut self) -> Result<f64, Self::Error> { Ok(self.w) }
+//!     fn prepare(&mut self) -> Result<(), Self::Error> { self.gradient = self.w - 3.0; Ok(()) }
+//!     fn trial(&mut self, lr: f64) -> Result<f64, Self::Error> {
+//!         self.w -= lr * self.gradient;
+//!         Ok((self.w - 3.0).powi(2) / 2.0)
+//!     }
+//!     fn restore(&mut self, origin: &f64) -> Result<(), Self::Error> { self.w = *origin; Ok(()) }
+//! }
+//!
+//! let config = AutoLrConfig::new(0.01, ScaleUpdate::new(Factors::powers_of_two(5)?))?;
+//! let mut scheduler = AutoLr::new(config);
+//! let mut model = InPlace(Model { w: 0.0, gradient: 0.0 });
+//! for _epoch in 0..30 {
+//!     model.0.w -= scheduler.lr() * (model.0.w - 3.0); // the training's own step
+//!     let decision = scheduler.step(&mut model)?;      // try factors × lr, move the rate
+//!     println!("{decision}");
+//! }
+//! assert!((model.0.w - 3.0).abs() < 1e-3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Rates that follow a plan instead are in [`schedule`]; recorded runs are gone through again with [`RecordedProbe`].
+
+mod decision;
+mod error;
+mod factors;
+pub mod float_serde;
+mod mean;
+mod normalize;
+mod probe;
+mod replay;
+pub mod schedule;
+mod scheduler;
+mod score;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod update;
+
+pub use decision::{Decision, Verdict};
+pub use error::{ConfigError, LengthError, StateError};
+pub use factors::Factors;
+pub use mean::weighted_geometric_mean;
+pub use normalize::Normalization;
+pub use probe::{InPlace, ProbeBackend, Trial};
+pub use replay::{RecordedProbe, ReplayError};
+pub use scheduler::{AutoLr, AutoLrConfig, ProbeError, SchedulerState};
+pub use score::ExponentialScore;
+pub use update::{NonFinite, ScaleUpdate, Update};

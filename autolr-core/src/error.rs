@@ -1,0 +1,66 @@
+//! Errors of this crate: what was given, and which rule it breaks.
+
+/// A configuration that cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A number outside its range.
+    #[error("{key} = {value}: {rule}")]
+    Value {
+        /// Name of the key.
+        key: &'static str,
+        /// The value given.
+        value: f64,
+        /// What the value has to be.
+        rule: &'static str,
+    },
+    /// A factor that is not a positive finite number.
+    #[error("factors[{index}] = {value}: a factor must be positive and finite")]
+    Factor {
+        /// Position in the list, from 0.
+        index: usize,
+        /// The value given.
+        value: f64,
+    },
+    /// A list of factors without an entry.
+    #[error("factors = []: at least one factor is needed")]
+    NoFactors,
+    /// A named set of factors that does not exist.
+    #[error(
+        "factors = {name:?}: a named set is `factor_N` with an odd N from 1 to 101, for example `factor_5`"
+    )]
+    UnknownFactors {
+        /// The name given.
+        name: String,
+    },
+}
+
+/// Losses that do not fit the candidates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{losses} losses for {factors} factors: one loss a factor is needed")]
+pub struct LengthError {
+    /// Number of losses given.
+    pub losses: usize,
+    /// Number of factors configured.
+    pub factors: usize,
+}
+
+/// A saved scheduler state that cannot be continued.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The state was written by another version of this crate's format.
+    #[error("scheduler state version {found}: this build reads version {expected}")]
+    Version {
+        /// Version in the state.
+        found: u32,
+        /// Version this build reads and writes.
+        expected: u32,
+    },
+    /// The saved rate cannot be a learning rate.
+    #[error("scheduler state lr = {value}: a rate must be positive")]
+    Rate {
+        /// The value found.
+        value: f64,
+    },
+}

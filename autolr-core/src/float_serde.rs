@@ -1,0 +1,151 @@
+//! Floats in JSON without loss: a finite number is a number, the others are the strings `"nan"`, `"inf"`, `"-inf"`.
+//!
+//! JSON has no NaN, and `serde_json` writes it as `null`: a diverged loss would be lost. Use with
+//! `#[serde(with = "autolr_core::float_serde")]` for an `f64`, `float_serde::array` for an `Array1<f64>` and
+//! `float_serde::option` for an `Option<f64>`.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// An `f64` that reads and writes itself that way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Float(pub f64);
+
+impl Serialize for Float {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_finite() {
+            serializer.serialize_f64(self.0)
+        } else if self.0.is_nan() {
+            serializer.serialize_str("nan")
+        } else if self.0 > 0.0 {
+            serializer.serialize_str("inf")
+        } else {
+            serializer.serialize_str("-inf")
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Float {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Float;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a number, \"nan\", \"inf\" or \"-inf\"")
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Float, E> {
+                Ok(Float(value))
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Float, E> {
+                Ok(Float(value as f64))
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Float, E> {
+                Ok(Float(value as f64))
+            }
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Float, E> {
+                match value {
+                    "nan" => Ok(Float(f64::NAN)),
+                    "inf" => Ok(Float(f64::INFINITY)),
+                    "-inf" => Ok(Float(f64::NEG_INFINITY)),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(value), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Writes an `f64`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    Float(*value).serialize(serializer)
+}
+
+/// Reads an `f64`.
+///
+/// # Errors
+/// If it is neither a number nor one of the three strings.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Float::deserialize(deserializer).map(|Float(value)| value)
+}
+
+/// The same for `Array1<f64>`.
+pub mod array {
+    use super::{Deserialize, Deserializer, Float, Serializer};
+    use ndarray::Array1;
+
+    /// Writes a vector.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(
+        values: &Array1<f64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(|&value| Float(value)))
+    }
+
+    /// Reads a vector.
+    ///
+    /// # Errors
+    /// If an entry is neither a number nor one of the three strings.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Array1<f64>, D::Error> {
+        let values = Vec::<Float>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|Float(value)| value).collect())
+    }
+}
+
+/// The same for `Option<f64>`.
+pub mod option {
+    use super::{Deserialize, Deserializer, Float, Serialize, Serializer};
+
+    /// Writes a number or `null`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.map(Float).serialize(serializer)
+    }
+
+    /// Reads a number or `null`.
+    ///
+    /// # Errors
+    /// If it is neither a number, one of the three strings nor `null`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<f64>, D::Error> {
+        Ok(Option::<Float>::deserialize(deserializer)?.map(|Float(value)| value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost() {
+        for value in [
+            0.1,
+            -0.0,
+            5e-324,
+            f64::MAX,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+        ] {
+            let text = serde_json::to_string(&Float(value)).unwrap();
+            let Float(back) = serde_json::from_str(&text).unwrap();
+            assert!(
+                back.to_bits() == value.to_bits() || (back.is_nan() && value.is_nan()),
+                "{text}"
+            );
+        }
+        assert!(serde_json::from_str::<Float>("\"NaN?\"").is_err());
+        assert!(serde_json::from_str::<Float>("null").is_err());
+    }
+}

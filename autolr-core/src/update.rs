@@ -1,0 +1,209 @@
+//! One update: losses in, the factor and everything in between out.
+
+use ndarray::{Array1, ArrayView1};
+use serde::{Deserialize, Serialize};
+
+use crate::{ExponentialScore, Factors, LengthError, Normalization, weighted_geometric_mean};
+
+/// What a loss that is NaN or infinite does to an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum NonFinite {
+    /// Its candidate counts as absent; if no loss is finite, the factor is 1.
+    #[default]
+    NoVote,
+    /// Every normalised loss, score, weight and the factor become NaN, as the z-score of the paper's released code does.
+    Propagate,
+}
+
+/// The paper's update: normalise, score, average (Algorithm 1, lines 7 to 11).
+///
+/// ```
+/// use autolr_core::{Factors, ScaleUpdate};
+/// use ndarray::array;
+/// let rule = ScaleUpdate::new(Factors::powers_of_two(3)?);
+/// let update = rule.update(array![0.9, 1.0, 1.1].view())?; // doubling the rate gave the lowest loss
+/// assert!(update.factor > 1.0 && update.factor < 2.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScaleUpdate {
+    factors: Factors,
+    normalization: Normalization,
+    score: ExponentialScore,
+    non_finite: NonFinite,
+}
+
+/// The outcome of one update, with every intermediate; vectors have shape `[n]`, one entry a candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// Normalised losses; NaN for a candidate without a vote.
+    pub normalized: Array1<f64>,
+    /// Scores `exp(−s·z)`.
+    pub scores: Array1<f64>,
+    /// Weights, non-negative, summing to one.
+    pub weights: Array1<f64>,
+    /// The factor by which the rate is to be scaled, in the hull of the factors.
+    pub factor: f64,
+}
+
+impl Update {
+    /// Buffers for `n` candidates, for [`ScaleUpdate::update_into`].
+    pub fn with_capacity(n: usize) -> Self {
+        Self {
+            normalized: Array1::zeros(n),
+            scores: Array1::zeros(n),
+            weights: Array1::zeros(n),
+            factor: 1.0,
+        }
+    }
+}
+
+impl ScaleUpdate {
+    /// The paper's settings: z-score with sample deviation, sharpness 1; losses that are not finite have no vote.
+    pub fn new(factors: Factors) -> Self {
+        Self {
+            factors,
+            normalization: Normalization::default(),
+            score: ExponentialScore::default(),
+            non_finite: NonFinite::default(),
+        }
+    }
+
+    /// The same with another normalisation.
+    #[must_use]
+    pub fn with_normalization(mut self, normalization: Normalization) -> Self {
+        self.normalization = normalization;
+        self
+    }
+
+    /// The same with another score.
+    #[must_use]
+    pub fn with_score(mut self, score: ExponentialScore) -> Self {
+        self.score = score;
+        self
+    }
+
+    /// The same with another treatment of losses that are not finite.
+    #[must_use]
+    pub fn with_non_finite(mut self, non_finite: NonFinite) -> Self {
+        self.non_finite = non_finite;
+        self
+    }
+
+    /// The factors.
+    pub fn factors(&self) -> &Factors {
+        &self.factors
+    }
+
+    /// The normalisation.
+    pub fn normalization(&self) -> Normalization {
+        self.normalization
+    }
+
+    /// The score.
+    pub fn score(&self) -> ExponentialScore {
+        self.score
+    }
+
+    /// The treatment of losses that are not finite.
+    pub fn non_finite(&self) -> NonFinite {
+        self.non_finite
+    }
+
+    /// The update for `losses` of shape `[n]`, one a factor, in the order of the factors.
+    ///
+    /// # Errors
+    /// [`LengthError`] if there is not one loss a factor.
+    pub fn update(&self, losses: ArrayView1<'_, f64>) -> Result<Update, LengthError> {
+        let mut update = Update::with_capacity(self.factors.len());
+        self.update_into(losses, &mut update)?;
+        Ok(update)
+    }
+
+    /// As [`ScaleUpdate::update`], without allocation if `update` was made for as many candidates.
+    ///
+    /// # Errors
+    /// [`LengthError`] if there is not one loss a factor; `update` is then untouched.
+    pub fn update_into(
+        &self,
+        losses: ArrayView1<'_, f64>,
+        update: &mut Update,
+    ) -> Result<(), LengthError> {
+        let n = self.factors.len();
+        if losses.len() != n {
+            return Err(LengthError {
+                losses: losses.len(),
+                factors: n,
+            });
+        }
+        if update.normalized.len() != n || update.scores.len() != n || update.weights.len() != n {
+            *update = Update::with_capacity(n);
+        }
+        if self.non_finite == NonFinite::Propagate && losses.iter().any(|loss| !loss.is_finite()) {
+            update.normalized.fill(f64::NAN);
+            update.scores.fill(f64::NAN);
+            update.weights.fill(f64::NAN);
+            update.factor = f64::NAN;
+            return Ok(());
+        }
+        self.normalization
+            .apply(losses, update.normalized.view_mut());
+        self.score.apply(
+            update.normalized.view(),
+            update.scores.view_mut(),
+            update.weights.view_mut(),
+        );
+        update.factor = weighted_geometric_mean(&self.factors, update.weights.view());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_relative_eq;
+    use ndarray::array;
+
+    #[test]
+    fn by_hand() {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let update = rule.update(array![1.0, 2.0, 3.0].view()).unwrap();
+        let e = std::f64::consts::E;
+        let sum = e + 1.0 + 1.0 / e;
+        assert_eq!(update.normalized.to_vec(), [-1.0, 0.0, 1.0]);
+        assert_relative_eq!(update.weights[0], e / sum, max_relative = 1e-15);
+        assert_relative_eq!(
+            update.factor,
+            2.0_f64.powf((e - 1.0 / e) / sum),
+            max_relative = 1e-15
+        );
+    }
+
+    #[test]
+    fn non_finite_losses_have_no_vote_or_propagate() {
+        let factors = Factors::powers_of_two(3).unwrap();
+        let rule = ScaleUpdate::new(factors.clone());
+        let losses = array![f64::INFINITY, 1.0, 1.0];
+        let update = rule.update(losses.view()).unwrap();
+        assert_relative_eq!(update.factor, 0.5_f64.sqrt(), max_relative = 1e-15);
+        let nobody = rule.update(array![f64::NAN, f64::NAN, f64::INFINITY].view());
+        assert_eq!(nobody.unwrap().factor, 1.0);
+        let update = rule
+            .with_non_finite(NonFinite::Propagate)
+            .update(losses.view())
+            .unwrap();
+        assert!(update.factor.is_nan() && update.weights.iter().all(|w| w.is_nan()));
+    }
+
+    #[test]
+    fn one_loss_a_factor() {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let error = rule.update(array![1.0, 2.0].view()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "2 losses for 3 factors: one loss a factor is needed"
+        );
+    }
+}
