@@ -1,0 +1,118 @@
+//! The paper's augmentation: random horizontal flip, random rotation in ±10°, normalisation.
+//!
+//! Flip and rotation act on bytes and give the same bytes as torchvision's `RandomHorizontalFlip` and `RandomRotation` on
+//! a Pillow image; normalisation gives the same floats as `ToTensor` and `Normalize(0.5, 0.5)`.
+//! Paper, section 4 and the released code: training and scoring batches are augmented, validation and test images are not.
+
+use rand::{Rng, RngExt};
+
+use crate::data::images::{CHANNELS, IMAGE_BYTES, SIDE};
+
+/// Largest rotation in degrees, either way.
+pub const MAX_DEGREES: f64 = 10.0;
+
+const PLANE: usize = SIDE * SIDE;
+
+/// `(v / 255 − 0.5) / 0.5` for every byte `v`, each operation rounded to f32 as in torchvision.
+const NORMALIZED: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut v = 0;
+    while v < 256 {
+        table[v] = (v as f32 / 255.0 - 0.5) / 0.5;
+        v += 1;
+    }
+    table
+};
+
+/// The 16.16 fixed-point map from output to input pixels that Pillow's affine transform uses.
+struct FixedAffine {
+    /// Input column and row, at the centre of the first output pixel.
+    origin: (i32, i32),
+    /// Change of input column and row when the output column grows by one.
+    along_x: (i32, i32),
+    /// The same for the output row.
+    along_y: (i32, i32),
+}
+
+impl FixedAffine {
+    /// Counter-clockwise rotation by `degrees` about the middle of the image.
+    fn rotation(degrees: f64) -> Self {
+        let angle = -degrees.rem_euclid(360.0).to_radians();
+        // Pillow rounds to 15 decimals. Beside its decimal rounding this one can differ by 1e-15, and another platform's
+        // sine by as much: both are 1e-10 of a step of the fixed-point numbers below.
+        let round = |v: f64| (v * 1e15).round_ties_even() / 1e15;
+        let (a, b, d, e) = (round(angle.cos()), round(angle.sin()), round(-angle.sin()), round(angle.cos()));
+        let centre = SIDE as f64 / 2.0;
+        let c = a * -centre + b * -centre + centre;
+        let f = d * -centre + e * -centre + centre;
+        let fix = |v: f64| (v * 65536.0 + 0.5).floor() as i32;
+        Self {
+            origin: (fix(c + a * 0.5 + b * 0.5), fix(f + d * 0.5 + e * 0.5)),
+            along_x: (fix(a), fix(d)),
+            along_y: (fix(b), fix(e)),
+        }
+    }
+
+    /// Calls `visit(output offset, input offset)` within a plane, `None` for an output pixel that comes from outside.
+    fn for_each(&self, mut visit: impl FnMut(usize, Option<(usize, usize)>)) {
+        let side = SIDE as i32;
+        let (mut row_x, mut row_y) = self.origin;
+        for y in 0..SIDE {
+            let (mut xx, mut yy) = (row_x, row_y);
+            for x in 0..SIDE {
+                let (source_x, source_y) = (xx >> 16, yy >> 16);
+                let inside = (0..side).contains(&source_x) && (0..side).contains(&source_y);
+                visit(y * SIDE + x, inside.then_some((source_x as usize, source_y as usize)));
+                xx += self.along_x.0;
+                yy += self.along_x.1;
+            }
+            row_x += self.along_y.0;
+            row_y += self.along_y.1;
+        }
+    }
+}
+
+/// `out = (image / 255 − 0.5) / 0.5`, so that bytes 0 to 255 become −1 to 1; both have shape `[3, 32, 32]`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn normalize_into(image: &[u8], out: &mut [f32]) {
+    assert_eq!(image.len(), out.len(), "lengths of image and output");
+    for (value, &byte) in out.iter_mut().zip(image) {
+        *value = NORMALIZED[usize::from(byte)];
+    }
+}
+
+/// Flips with probability ½, rotates by an angle uniform in ±10°, normalises; all have shape `[3, 32, 32]`.
+///
+/// Takes two draws from `rng`, the flip first, whatever they come out as.
+///
+/// # Panics
+/// If a length is not 3,072.
+pub fn augment_into(image: &[u8], rng: &mut impl Rng, out: &mut [f32]) {
+    let flip = rng.random_bool(0.5);
+    let degrees = rng.random_range(-MAX_DEGREES..=MAX_DEGREES);
+    transform_into(image, flip, degrees, out);
+}
+
+/// Flips left to right if `flip`, then rotates counter-clockwise by `degrees` about the middle, nearest neighbour, zero
+/// fill, then normalises (the fill becomes −1). All have shape `[3, 32, 32]`.
+///
+/// # Panics
+/// If a length is not 3,072.
+pub fn transform_into(image: &[u8], flip: bool, degrees: f64, out: &mut [f32]) {
+    assert_eq!((image.len(), out.len()), (IMAGE_BYTES, IMAGE_BYTES), "lengths of image and output");
+    FixedAffine::rotation(degrees).for_each(|to, from| match from {
+        Some((x, y)) => {
+            let from = y * SIDE + if flip { SIDE - 1 - x } else { x };
+            for channel in 0..CHANNELS {
+                out[channel * PLANE + to] = NORMALIZED[usize::from(image[channel * PLANE + from])];
+            }
+        }
+        None => {
+            for channel in 0..CHANNELS {
+                out[channel * PLANE + to] = NORMALIZED[0];
+            }
+        }
+    });
+}

@@ -1,0 +1,92 @@
+//! Where the data sets lie.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::data::cifar::Cifar;
+use crate::data::error::DataError;
+
+/// The environment variable that names the data folder.
+pub const DATA_VARIABLE: &str = "AUTOLR_DATA";
+
+/// Why a folder is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Named on the command line.
+    Argument,
+    /// Named by `AUTOLR_DATA`.
+    Environment,
+    /// `data/` of the project that the current folder belongs to.
+    Project,
+    /// `data/` in the current folder, which belongs to no project.
+    CurrentFolder,
+}
+
+impl Origin {
+    /// The reason in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Argument => "named on the command line",
+            Self::Environment => "named by AUTOLR_DATA",
+            Self::Project => "the project's data folder",
+            Self::CurrentFolder => "data in the current folder",
+        }
+    }
+}
+
+/// The one folder that data is looked for in and fetched to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The folder; it need not exist.
+    pub folder: PathBuf,
+    /// Why that one.
+    pub origin: Origin,
+}
+
+impl Location {
+    /// The data folder: `argument` if given, else the value of `AUTOLR_DATA` if set and not empty, else `data/` beside the
+    /// workspace manifest of the project that `current` lies in, else `data/` in `current`.
+    ///
+    /// The first that is given is the only one looked into: data that the user pointed away from is not used.
+    pub fn choose(argument: Option<&Path>, variable: Option<&OsStr>, current: &Path) -> Self {
+        if let Some(folder) = argument {
+            return Self { folder: folder.into(), origin: Origin::Argument };
+        }
+        if let Some(folder) = variable.filter(|value| !value.is_empty()) {
+            return Self { folder: folder.into(), origin: Origin::Environment };
+        }
+        let is_project = |folder: &&Path| folder.join("Cargo.toml").is_file() && folder.join("autolr-core").is_dir();
+        match current.ancestors().find(is_project) {
+            Some(project) => Self { folder: project.join("data"), origin: Origin::Project },
+            None => Self { folder: current.join("data"), origin: Origin::CurrentFolder },
+        }
+    }
+
+    /// [`Self::choose`] with this process's environment and current folder.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if the current folder cannot be determined.
+    pub fn from_process(argument: Option<&Path>) -> Result<Self, DataError> {
+        let current = std::env::current_dir().map_err(DataError::io(".", "cannot tell the current folder"))?;
+        Ok(Self::choose(argument, std::env::var_os(DATA_VARIABLE).as_deref(), &current))
+    }
+
+    /// The folder, if it holds at least one of the data set's files; [`crate::data::cifar::load`] then checks them all.
+    ///
+    /// # Errors
+    /// [`DataError::NotFound`] if it holds none, [`DataError::Io`] if that cannot be told. A data set that is incomplete or
+    /// corrupt is found: the error comes from loading it.
+    pub fn find(&self, set: Cifar) -> Result<&Path, DataError> {
+        for file in set.files() {
+            let path = self.folder.join(set.folder()).join(file.name);
+            match fs::metadata(&path) {
+                Ok(_) => return Ok(&self.folder),
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(DataError::io(path, "cannot read")(error)),
+            }
+        }
+        Err(DataError::NotFound { set, folder: self.folder.clone(), origin: self.origin.describe() })
+    }
+}

@@ -1,0 +1,72 @@
+//! Random streams: the one place where randomness comes from.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+
+/// The generator behind every stream: the same numbers on every platform.
+pub type Stream = ChaCha8Rng;
+
+/// What a stream is drawn for. Streams of different purposes are independent, whatever their other keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Which images a subset keeps.
+    Subset,
+    /// Division into training, validation and scoring images; index = which of the divisions.
+    Split,
+    /// Order of the training images; epoch = epoch.
+    Order,
+    /// Flips and rotations of training images; epoch = epoch, index = batch.
+    Augmentation,
+    /// Which images a scoring batch holds; epoch = epoch, index = batch.
+    Scoring,
+    /// Flips and rotations of scoring images; epoch = epoch, index = batch.
+    ScoringAugmentation,
+    /// Initial weights.
+    Init,
+    /// The synthetic data; index 0 = training images, 1 = test images, 2 = training points, 3 = test points.
+    Synthetic,
+    /// Resampling in the statistics of a report.
+    Resampling,
+}
+
+impl Purpose {
+    /// The tag that enters the derivation. It never changes: every recorded run hangs on it.
+    fn tag(self) -> &'static [u8] {
+        match self {
+            Self::Subset => b"subset",
+            Self::Split => b"split",
+            Self::Order => b"order",
+            Self::Augmentation => b"augmentation",
+            Self::Scoring => b"scoring",
+            Self::ScoringAugmentation => b"scoring-augmentation",
+            Self::Init => b"init",
+            Self::Synthetic => b"synthetic",
+            Self::Resampling => b"resampling",
+        }
+    }
+}
+
+/// The random stream for `purpose` in `epoch` at `index` of the run with `seed`.
+///
+/// ChaCha8 keyed with SHA-256("autolr stream 1" ‖ 0 ‖ tag ‖ 0 ‖ seed ‖ epoch ‖ index), the numbers as 64-bit little-endian.
+/// The encoding is injective, so two streams are equal only when all four keys are.
+///
+/// ```
+/// use harness::data::{Purpose, stream};
+/// use rand::Rng;
+///
+/// assert_eq!(stream(0, Purpose::Order, 3, 0).next_u64(), stream(0, Purpose::Order, 3, 0).next_u64());
+/// assert_ne!(stream(0, Purpose::Order, 3, 0).next_u64(), stream(0, Purpose::Order, 4, 0).next_u64());
+/// ```
+pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> Stream {
+    let mut hash = Sha256::new();
+    hash.update(b"autolr stream 1\0");
+    hash.update(purpose.tag());
+    hash.update(b"\0");
+    for number in [seed, epoch, index] {
+        hash.update(number.to_le_bytes());
+    }
+    Stream::from_seed(hash.finalize().into())
+}
