@@ -1,0 +1,160 @@
+//! Where things lie in this repository, and how cargo is called for it.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, anyhow};
+
+/// What `cargo xtask reproduce` does when nothing is said.
+const MAIN_JOB: [&str; 5] = ["all", "--scale", "quick", "--protocol", "both"];
+
+/// This repository.
+#[derive(Debug)]
+pub(crate) struct Project {
+    root: PathBuf,
+}
+
+impl Project {
+    /// The repository that cargo runs this program for.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        // At run time where possible: the folder may have moved since the program was built.
+        let manifest = env::var_os("CARGO_MANIFEST_DIR")
+            .unwrap_or_else(|| OsString::from(env!("CARGO_MANIFEST_DIR")));
+        let root = Path::new(&manifest)
+            .parent()
+            .filter(|root| root.join("Cargo.toml").is_file())
+            .with_context(|| {
+                format!(
+                    "{} lies in no repository: run this as `cargo xtask`",
+                    Path::new(&manifest).display()
+                )
+            })?;
+        Ok(Self {
+            root: root.to_owned(),
+        })
+    }
+
+    /// The folder that holds all the rest.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The project's own folder for libtorch.
+    pub(crate) fn libtorch(&self) -> PathBuf {
+        self.root.join(".libtorch")
+    }
+
+    /// Where the data sets lie, unless `AUTOLR_DATA` says otherwise.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// Cargo, as a user would call it in this repository after the set-up.
+    ///
+    /// A libtorch that the user named is for the set-up; cargo takes the link to it, by `.cargo/config.toml`, so that
+    /// plain `cargo build` finds everything built already.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .current_dir(&self.root)
+            .env_remove("LIBTORCH")
+            .env_remove("LIBTORCH_USE_PYTORCH");
+        if env::var_os("OMP_WAIT_POLICY").is_none() {
+            // Threads of libtorch that wait by spinning take each other's cores as soon as two processes run.
+            command.env("OMP_WAIT_POLICY", "PASSIVE");
+        }
+        command
+    }
+
+    /// Turns into `autolr reproduce`; returns only if that failed.
+    pub(crate) fn reproduce(&self, args: Vec<OsString>) -> anyhow::Result<()> {
+        let mut cargo = self.cargo();
+        cargo.args([
+            "run",
+            "--release",
+            "--package",
+            "harness",
+            "--",
+            "reproduce",
+        ]);
+        if args.is_empty() {
+            cargo.args(MAIN_JOB);
+        } else {
+            cargo.args(args);
+        }
+        turn_into(cargo)
+    }
+
+    /// Turns into `cargo test`; returns only if that failed.
+    pub(crate) fn test(&self, args: Vec<OsString>) -> anyhow::Result<()> {
+        let mut cargo = self.cargo();
+        cargo.arg("test");
+        if !names_packages(&args) {
+            cargo.arg("--workspace");
+        }
+        cargo.args(args);
+        turn_into(cargo)
+    }
+}
+
+/// Whether arguments of `cargo test` say which packages are meant.
+fn names_packages(args: &[OsString]) -> bool {
+    args.iter()
+        .map(OsString::as_os_str)
+        .take_while(|arg| *arg != OsStr::new("--"))
+        .filter_map(OsStr::to_str)
+        .any(|arg| {
+            arg.starts_with("-p")
+                || ["--package", "--workspace", "--all"].contains(&arg)
+                || arg.starts_with("--package=")
+        })
+}
+
+/// Replaces this process: exit code, signals and terminal are the command's own, and Ctrl-C reaches it alone.
+fn turn_into(mut command: Command) -> anyhow::Result<()> {
+    let error = command.exec();
+    Err(anyhow!(error).context(format!(
+        "cannot start {}",
+        Path::new(command.get_program()).display()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn packages_are_named_before_the_double_dash_only() {
+        for line in [
+            "-p xtask",
+            "-pxtask",
+            "--release --package xtask",
+            "--package=xtask",
+            "--all",
+        ] {
+            assert!(names_packages(&args(line)), "{line}");
+        }
+        for line in ["", "--release", "-- -p", "probe -- --package"] {
+            assert!(!names_packages(&args(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn cargo_sees_no_libtorch_of_the_environment() -> anyhow::Result<()> {
+        let cargo = Project::find()?.cargo();
+        for name in ["LIBTORCH", "LIBTORCH_USE_PYTORCH"] {
+            let removed = cargo
+                .get_envs()
+                .any(|pair| pair == (OsStr::new(name), None));
+            assert!(removed, "{name}");
+        }
+        Ok(())
+    }
+}
