@@ -1,0 +1,209 @@
+//! A constant rate, plain or smaller for the first epochs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Schedule, at_least_one, checked_lr, unit_interval};
+use crate::error::ConfigError;
+
+/// PyTorch's `ConstantLR`: `lr · factor` for the first `total_iters` epochs, `lr` from then on.
+///
+/// With PyTorch's defaults (`factor` 1/3, `total_iters` 5) it is the paper's schedule "constant"
+/// (section 3.1).
+///
+/// `factor` may be 0, as in PyTorch. The rate then comes back to `lr` here, where PyTorch's recursion
+/// divides by zero.
+///
+/// ```
+/// use autolr_core::schedule::{ConstantLr, Schedule};
+///
+/// let schedule = ConstantLr::new(0.005, 0.5, 5)?;
+/// assert_eq!(schedule.lr(4), 0.0025);
+/// assert_eq!(schedule.lr(5), 0.005);
+/// # Ok::<(), autolr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawConstantLr")]
+pub struct ConstantLr {
+    lr: f64,
+    factor: f64,
+    total_iters: u64,
+}
+
+impl ConstantLr {
+    /// PyTorch's default of `factor`.
+    pub const DEFAULT_FACTOR: f64 = 1.0 / 3.0;
+    /// PyTorch's default of `total_iters`.
+    pub const DEFAULT_TOTAL_ITERS: u64 = 5;
+
+    /// A schedule of base rate `lr`, times `factor` (dimensionless) for `total_iters` epochs.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] unless `lr` is positive and finite, `factor` lies in [0, 1] and
+    /// `total_iters` is at least 1.
+    pub fn new(lr: f64, factor: f64, total_iters: u64) -> Result<Self, ConfigError> {
+        Ok(Self {
+            lr: checked_lr(lr)?,
+            factor: unit_interval("factor", factor)?,
+            total_iters: at_least_one("total_iters", total_iters)?,
+        })
+    }
+
+    /// The schedule of base rate `lr` with PyTorch's defaults for the rest.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] unless `lr` is positive and finite.
+    pub fn with_defaults(lr: f64) -> Result<Self, ConfigError> {
+        Self::new(lr, Self::DEFAULT_FACTOR, Self::DEFAULT_TOTAL_ITERS)
+    }
+
+    /// The rate from epoch `total_iters` on.
+    pub fn base_lr(&self) -> f64 {
+        self.lr
+    }
+
+    /// The factor on the rate of the first epochs.
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// How many epochs have the factor.
+    pub fn total_iters(&self) -> u64 {
+        self.total_iters
+    }
+}
+
+impl Schedule for ConstantLr {
+    fn lr(&self, epoch: u64) -> f64 {
+        if epoch < self.total_iters {
+            self.lr * self.factor
+        } else {
+            self.lr
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConstantLr {
+    lr: f64,
+    #[serde(default = "default_factor")]
+    factor: f64,
+    #[serde(default = "default_total_iters")]
+    total_iters: u64,
+}
+
+fn default_factor() -> f64 {
+    ConstantLr::DEFAULT_FACTOR
+}
+
+fn default_total_iters() -> u64 {
+    ConstantLr::DEFAULT_TOTAL_ITERS
+}
+
+impl TryFrom<RawConstantLr> for ConstantLr {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawConstantLr) -> Result<Self, ConfigError> {
+        Self::new(raw.lr, raw.factor, raw.total_iters)
+    }
+}
+
+/// The same rate at every epoch: training without a scheduler.
+///
+/// Not to be confused with PyTorch's `ConstantLR` (here [`ConstantLr`]), which starts with a
+/// smaller rate.
+///
+/// ```
+/// use autolr_core::schedule::{Fixed, Schedule};
+///
+/// let schedule = Fixed::new(0.005)?;
+/// assert_eq!(schedule.lr(1_000), 0.005);
+/// # Ok::<(), autolr_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawFixed")]
+pub struct Fixed {
+    lr: f64,
+}
+
+impl Fixed {
+    /// The schedule whose every rate is `lr`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] unless `lr` is positive and finite.
+    pub fn new(lr: f64) -> Result<Self, ConfigError> {
+        Ok(Self {
+            lr: checked_lr(lr)?,
+        })
+    }
+
+    /// The rate.
+    pub fn base_lr(&self) -> f64 {
+        self.lr
+    }
+}
+
+impl Schedule for Fixed {
+    fn lr(&self, _epoch: u64) -> f64 {
+        self.lr
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFixed {
+    lr: f64,
+}
+
+impl TryFrom<RawFixed> for Fixed {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawFixed) -> Result<Self, ConfigError> {
+        Self::new(raw.lr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_factor_ends_with_epoch_total_iters() -> Result<(), ConfigError> {
+        let schedule = ConstantLr::with_defaults(0.005)?;
+        let warm_up = 0.005 * (1.0 / 3.0);
+        assert_eq!(
+            [0, 4, 5, u64::MAX].map(|epoch| schedule.lr(epoch)),
+            [warm_up, warm_up, 0.005, 0.005]
+        );
+        let schedule = ConstantLr::new(0.005, 0.0, u64::MAX)?;
+        assert_eq!(
+            [0, u64::MAX - 1, u64::MAX].map(|epoch| schedule.lr(epoch)),
+            [0.0, 0.0, 0.005]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn the_factor_lies_in_the_closed_unit_interval() {
+        for factor in [0.0, 0.5, 1.0] {
+            assert!(ConstantLr::new(0.1, factor, 1).is_ok(), "{factor}");
+        }
+        for factor in [
+            -f64::MIN_POSITIVE,
+            1.0 + f64::EPSILON,
+            f64::NAN,
+            f64::INFINITY,
+        ] {
+            let error = ConstantLr::new(0.1, factor, 1).unwrap_err().to_string();
+            assert_eq!(error, format!("factor = {factor}: must lie in [0, 1]"));
+        }
+        assert_eq!(
+            ConstantLr::new(0.1, 0.5, 0),
+            Err(ConfigError::Value {
+                key: "total_iters",
+                value: 0.0,
+                rule: "must be at least 1"
+            })
+        );
+    }
+}
