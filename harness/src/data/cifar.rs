@@ -1,7 +1,7 @@
 //! CIFAR-10 and CIFAR-100 in their official binary records.
 //!
-//! A record is the label bytes followed by 3,072 bytes of pixels, shape `[3, 32, 32]`. CIFAR-10 has one label byte;
-//! CIFAR-100 has two, the coarse one and the fine one, and the fine one is used.
+//! A record is the label bytes followed by 3,072 bytes of pixels, shape `[3, 32, 32]`. CIFAR-10 has
+//! one label byte; CIFAR-100 has two, the coarse one and the fine one, and the fine one is used.
 //!
 //! ## References
 //! A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009,
@@ -145,7 +145,11 @@ impl Cifar {
     }
 
     fn layout(self, file: &OfficialFile) -> Layout {
-        Layout { label_bytes: self.label_bytes(), classes: self.name().classes(), records: file.records }
+        Layout {
+            label_bytes: self.label_bytes(),
+            classes: self.name().classes(),
+            records: file.records,
+        }
     }
 }
 
@@ -155,20 +159,27 @@ impl fmt::Display for Cifar {
     }
 }
 
-/// Loads a data set from `root`, the folder that holds `cifar-10-batches-bin/` or `cifar-100-binary/`.
+/// Loads a data set from `root`, the folder that holds `cifar-10-batches-bin/` or
+/// `cifar-100-binary/`.
 ///
 /// Every file is checked before anything is returned: size, labels, SHA-256.
 ///
 /// # Errors
-/// [`DataError::MissingFile`], [`DataError::Size`], [`DataError::Label`], [`DataError::Digest`] or [`DataError::Io`], each
-/// naming the file.
+/// [`DataError::MissingFile`], [`DataError::Size`], [`DataError::Label`], [`DataError::Digest`] or
+/// [`DataError::Io`], each naming the file.
 pub fn load(set: Cifar, root: &Path) -> Result<DataSet, DataError> {
-    Ok(DataSet { train: load_part(set, root, set.train_files())?, test: load_part(set, root, set.test_files())? })
+    Ok(DataSet {
+        train: load_part(set, root, set.train_files())?,
+        test: load_part(set, root, set.test_files())?,
+    })
 }
 
 fn load_part(set: Cifar, root: &Path, files: &[OfficialFile]) -> Result<ImageSet, DataError> {
     let records = files.iter().map(|file| file.records).sum::<usize>();
-    let (mut pixels, mut labels) = (Vec::with_capacity(records * IMAGE_BYTES), Vec::with_capacity(records));
+    let (mut pixels, mut labels) = (
+        Vec::with_capacity(records * IMAGE_BYTES),
+        Vec::with_capacity(records),
+    );
     for file in files {
         let path = root.join(set.folder()).join(file.name);
         let bytes = read_checked(set, file, &path)?;
@@ -190,19 +201,30 @@ fn read_checked(set: Cifar, file: &OfficialFile, path: &Path) -> Result<Vec<u8>,
     let found = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(DataError::MissingFile { set, path: path.into() });
+            return Err(DataError::MissingFile {
+                set,
+                path: path.into(),
+            });
         }
         Err(error) => return Err(DataError::io(path, "cannot read")(error)),
     };
     let expected = set.file_bytes(file);
     if found != expected {
-        return Err(DataError::Size { path: path.into(), expected, found });
+        return Err(DataError::Size {
+            path: path.into(),
+            expected,
+            found,
+        });
     }
     let bytes = fs::read(path).map_err(DataError::io(path, "cannot read"))?;
     check_records(&bytes, set.layout(file), path)?;
     let found = hex::encode(Sha256::digest(&bytes));
     if found != file.sha256 {
-        return Err(DataError::Digest { path: path.into(), expected: file.sha256, found });
+        return Err(DataError::Digest {
+            path: path.into(),
+            expected: file.sha256.to_owned(),
+            found,
+        });
     }
     Ok(bytes)
 }
@@ -211,13 +233,23 @@ fn check_records(bytes: &[u8], layout: Layout, path: &Path) -> Result<(), DataEr
     let record_bytes = layout.label_bytes + IMAGE_BYTES;
     let expected = (layout.records * record_bytes) as u64;
     if bytes.len() as u64 != expected {
-        return Err(DataError::Size { path: path.into(), expected, found: bytes.len() as u64 });
+        return Err(DataError::Size {
+            path: path.into(),
+            expected,
+            found: bytes.len() as u64,
+        });
     }
     for (record, content) in bytes.chunks_exact(record_bytes).enumerate() {
         let value = content[layout.label_bytes - 1];
         if usize::from(value) >= layout.classes {
             let offset = record * record_bytes + layout.label_bytes - 1;
-            return Err(DataError::Label { path: path.into(), record, offset, value, classes: layout.classes });
+            return Err(DataError::Label {
+                path: path.into(),
+                record,
+                offset,
+                value,
+                classes: layout.classes,
+            });
         }
     }
     Ok(())
@@ -229,5 +261,143 @@ fn decode(bytes: &[u8], layout: Layout, pixels: &mut Vec<u8>, labels: &mut Vec<u
         let (label, image) = record.split_at(layout.label_bytes);
         labels.push(label[layout.label_bytes - 1]);
         pixels.extend_from_slice(image);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN: Layout = Layout {
+        label_bytes: 1,
+        classes: 10,
+        records: 3,
+    };
+    const HUNDRED: Layout = Layout {
+        label_bytes: 2,
+        classes: 100,
+        records: 3,
+    };
+
+    /// Three records: labels 7, 8, 9 (behind coarse labels of 255), pixels counting up from the
+    /// record's number.
+    fn records(layout: Layout) -> Vec<u8> {
+        let record = |i: usize| {
+            let mut record = vec![255; layout.label_bytes - 1];
+            record.push(7 + i as u8);
+            record.extend((0..IMAGE_BYTES).map(|p| (i + p) as u8));
+            record
+        };
+        (0..layout.records).flat_map(record).collect()
+    }
+
+    fn check(bytes: &[u8], layout: Layout) -> Result<(), DataError> {
+        check_records(bytes, layout, Path::new("some/file.bin"))
+    }
+
+    #[test]
+    fn the_last_label_byte_counts_and_pixels_keep_their_order() {
+        for layout in [TEN, HUNDRED] {
+            let bytes = records(layout);
+            check(&bytes, layout).unwrap();
+            let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+            decode(&bytes, layout, &mut pixels, &mut labels);
+            assert_eq!(labels, [7, 8, 9]);
+            let expected: Vec<u8> = (0..3)
+                .flat_map(|i| (0..IMAGE_BYTES).map(move |p| (i + p) as u8))
+                .collect();
+            assert_eq!(pixels, expected);
+        }
+    }
+
+    #[test]
+    fn one_byte_more_or_less_is_told() {
+        for layout in [TEN, HUNDRED] {
+            let mut bytes = records(layout);
+            let right = bytes.len();
+            bytes.push(0);
+            let error = check(&bytes, layout).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("some/file.bin: {} bytes, expected {right}", right + 1)
+            );
+            bytes.truncate(right - 1);
+            let error = check(&bytes, layout).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("some/file.bin: {} bytes, expected {right}", right - 1)
+            );
+        }
+    }
+
+    #[test]
+    fn a_label_beyond_the_classes_is_told_with_its_place() {
+        let mut bytes = records(TEN);
+        bytes[2 * 3073] = 10;
+        let error = check(&bytes, TEN).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "some/file.bin: record 2 (byte 6146): label 10, expected 0 to 9"
+        );
+
+        let mut bytes = records(HUNDRED);
+        bytes[3074 + 1] = 99;
+        check(&bytes, HUNDRED).unwrap();
+        bytes[3074 + 1] = 100;
+        let error = check(&bytes, HUNDRED).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "some/file.bin: record 1 (byte 3075): label 100, expected 0 to 99"
+        );
+    }
+
+    #[test]
+    fn official_sizes() {
+        assert!(
+            Cifar::Cifar10
+                .files()
+                .all(|file| Cifar::Cifar10.file_bytes(file) == 30_730_000)
+        );
+        let sizes: Vec<u64> = Cifar::Cifar100
+            .files()
+            .map(|file| Cifar::Cifar100.file_bytes(file))
+            .collect();
+        assert_eq!(sizes, [153_700_000, 30_740_000]);
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_what_to_do() {
+        let root = tempfile::tempdir().unwrap();
+        let error = load(Cifar::Cifar10, root.path()).unwrap_err();
+        assert!(matches!(error, DataError::MissingFile { .. }) && !error.is_not_found());
+        let message = error.to_string();
+        for part in [
+            "cifar-10-batches-bin",
+            "data_batch_1.bin",
+            "autolr data fetch cifar10",
+            "AUTOLR_DATA",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_right_size_with_other_content_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let (set, file) = (Cifar::Cifar10, &CIFAR10_TEST[0]);
+        let path = root.path().join(file.name);
+        fs::write(&path, vec![0; 30_730_000]).unwrap();
+        assert!(matches!(
+            check_file(set, file, &path),
+            Err(DataError::Digest { .. })
+        ));
+        fs::write(&path, vec![0; 30_729_999]).unwrap();
+        assert!(matches!(
+            check_file(set, file, &path),
+            Err(DataError::Size {
+                found: 30_729_999,
+                ..
+            })
+        ));
     }
 }

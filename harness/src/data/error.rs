@@ -9,7 +9,8 @@ use crate::data::cifar::Cifar;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// None of a data set's files is where it was looked for. The only case in which another data set may stand in.
+    /// None of a data set's files is where it was looked for. The only case in which another data
+    /// set may stand in.
     #[error(
         "{set} is not in {folder} ({origin}): put it there with `autolr data fetch {key}`, or set AUTOLR_DATA to the folder that holds {subfolder}/",
         key = .set.key(),
@@ -61,12 +62,12 @@ pub enum DataError {
         classes: usize,
     },
     /// A file of the right size whose content is not the official one.
-    #[error("{}: SHA-256 {found}, expected {expected}: delete it and fetch the data set again", .path.display())]
+    #[error("{}: SHA-256 {found}, expected {expected}: not the official file", .path.display())]
     Digest {
         /// The file.
         path: PathBuf,
         /// SHA-256 of the official file, in hex.
-        expected: &'static str,
+        expected: String,
         /// SHA-256 found, in hex.
         found: String,
     },
@@ -142,9 +143,16 @@ pub enum DataError {
 
 impl DataError {
     /// An error of the file system at `path`, for `map_err`.
-    pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        path: impl Into<PathBuf>,
+        action: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, action, source }
+        move |source| Self::Io {
+            path,
+            action,
+            source,
+        }
     }
 
     /// Whether the data is simply not there, so that another data set may stand in for it.

@@ -89,10 +89,17 @@ impl ImageSet {
             return Err(DataError::Images {
                 what: "bytes of pixels",
                 found: pixels.len(),
-                expected: format!("{} ({} labels × {IMAGE_BYTES})", labels.len() * IMAGE_BYTES, labels.len()),
+                expected: format!(
+                    "{} ({} labels × {IMAGE_BYTES})",
+                    labels.len() * IMAGE_BYTES,
+                    labels.len()
+                ),
             });
         }
-        if let Some(&label) = labels.iter().find(|&&label| usize::from(label) >= name.classes()) {
+        if let Some(&label) = labels
+            .iter()
+            .find(|&&label| usize::from(label) >= name.classes())
+        {
             return Err(DataError::Images {
                 what: "label",
                 found: usize::from(label),
@@ -110,7 +117,12 @@ impl ImageSet {
         hash.update(&labels);
         hash.update(&pixels);
         let digest = hex::encode(hash.finalize());
-        Self { name, pixels, labels, digest }
+        Self {
+            name,
+            pixels,
+            labels,
+            digest,
+        }
     }
 
     /// Which data set the images belong to.
@@ -159,7 +171,8 @@ impl ImageSet {
         &self.labels
     }
 
-    /// SHA-256 in hex over the number of images, the number of classes (both 64-bit little-endian), labels and pixels.
+    /// SHA-256 in hex over the number of images, the number of classes (both 64-bit little-endian),
+    /// labels and pixels.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -191,11 +204,19 @@ mod tests {
 
     #[test]
     fn shapes_and_getters() {
-        let pixels: Vec<u8> = (0..2 * IMAGE_BYTES).map(|i| (i / IMAGE_BYTES) as u8 + 7).collect();
+        let pixels: Vec<u8> = (0..2 * IMAGE_BYTES)
+            .map(|i| (i / IMAGE_BYTES) as u8 + 7)
+            .collect();
         let set = ImageSet::new(DataSetName::Cifar10, pixels, vec![9, 0]).unwrap();
-        assert_eq!((set.len(), set.classes(), set.is_empty(), set.is_synthetic()), (2, 10, false, false));
+        assert_eq!(
+            (set.len(), set.classes(), set.is_empty(), set.is_synthetic()),
+            (2, 10, false, false)
+        );
         assert!(set.image(0).iter().all(|&p| p == 7) && set.image(1).iter().all(|&p| p == 8));
-        assert_eq!((set.image(1).len(), set.label(0), set.labels()), (IMAGE_BYTES, 9, &[9, 0][..]));
+        assert_eq!(
+            (set.image(1).len(), set.label(0), set.labels()),
+            (IMAGE_BYTES, 9, &[9, 0][..])
+        );
     }
 
     #[test]
@@ -203,7 +224,10 @@ mod tests {
         let set = |pixel, label| {
             let mut pixels = vec![0; IMAGE_BYTES];
             pixels[IMAGE_BYTES - 1] = pixel;
-            ImageSet::new(DataSetName::Cifar10, pixels, vec![label]).unwrap().digest().to_owned()
+            ImageSet::new(DataSetName::Cifar10, pixels, vec![label])
+                .unwrap()
+                .digest()
+                .to_owned()
         };
         assert_eq!(set(0, 0), set(0, 0));
         assert_ne!(set(0, 0), set(1, 0));
@@ -212,17 +236,29 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let one_short = ImageSet::new(DataSetName::Cifar10, vec![0; IMAGE_BYTES - 1], vec![0]).unwrap_err();
-        assert_eq!(one_short.to_string(), "bytes of pixels: 3071, expected 3072 (1 labels × 3072)");
-        let label = ImageSet::new(DataSetName::Synthetic, vec![0; IMAGE_BYTES], vec![10]).unwrap_err();
+        let one_short =
+            ImageSet::new(DataSetName::Cifar10, vec![0; IMAGE_BYTES - 1], vec![0]).unwrap_err();
+        assert_eq!(
+            one_short.to_string(),
+            "bytes of pixels: 3071, expected 3072 (1 labels × 3072)"
+        );
+        let label =
+            ImageSet::new(DataSetName::Synthetic, vec![0; IMAGE_BYTES], vec![10]).unwrap_err();
         assert_eq!(label.to_string(), "label: 10, expected 0 to 9");
         assert!(ImageSet::new(DataSetName::Cifar100, vec![0; IMAGE_BYTES], vec![10]).is_ok());
     }
 
     #[test]
     fn names_in_files() {
-        for name in [DataSetName::Cifar10, DataSetName::Cifar100, DataSetName::Synthetic] {
-            assert_eq!(serde_json::to_string(&name).unwrap(), format!("\"{}\"", name.key()));
+        for name in [
+            DataSetName::Cifar10,
+            DataSetName::Cifar100,
+            DataSetName::Synthetic,
+        ] {
+            assert_eq!(
+                serde_json::to_string(&name).unwrap(),
+                format!("\"{}\"", name.key())
+            );
         }
     }
 }

@@ -1,22 +1,27 @@
-//! What is trained on: CIFAR-10, CIFAR-100 and a synthetic set; splits, batches, augmentation and random streams.
+//! What is trained on: CIFAR-10, CIFAR-100 and a synthetic set; splits, batches, augmentation and
+//! random streams.
 //!
-//! One image is 3 × 32 × 32 bytes, channel first, as in CIFAR's binary records. Nothing here keeps state or draws hidden
-//! randomness: whatever is random takes a stream from [`stream::stream`].
+//! One image is 3 × 32 × 32 bytes, channel first, as in CIFAR's binary records. Nothing here keeps
+//! state or draws hidden randomness: whatever is random takes a stream from [`stream::stream`].
 
 pub mod augment;
 pub mod batches;
 pub mod cifar;
+pub mod download;
 mod error;
 pub mod fetch;
 mod images;
+mod install;
 pub mod locate;
+#[cfg(test)]
+mod loopback;
 pub mod split;
 pub mod stream;
 pub mod synthetic;
 
 pub use cifar::Cifar;
 pub use error::DataError;
-pub use images::{DataSet, DataSetName, ImageSet, CHANNELS, IMAGE_BYTES, SIDE};
+pub use images::{CHANNELS, DataSet, DataSetName, IMAGE_BYTES, ImageSet, SIDE};
 pub use locate::{Location, Origin};
 pub use split::{Split, SplitKind, SplitSpec};
 pub use stream::{Purpose, Stream, stream};

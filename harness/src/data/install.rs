@@ -1,0 +1,422 @@
+//! Puts official files in place, from an archive or a folder.
+//!
+//! Only files known by name, size and SHA-256 are ever written, each to a path of our own choosing;
+//! whatever else an archive holds is passed over. A file appears whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use sha2::{Digest, Sha256};
+use tar::{Archive, EntryType};
+use tempfile::NamedTempFile;
+
+use crate::data::cifar::Cifar;
+use crate::data::error::DataError;
+
+/// What an archive may hold beside the files wanted from it, unpacked: read past, never written.
+/// Both data sets in one archive fit; one that unpacks without end is given up.
+const OTHER_CONTENT: u64 = 256 << 20;
+
+/// One file to put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Folder and name, the same in the archive and under the data folder.
+    pub(crate) folder: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
+impl Wanted {
+    /// The files of a data set.
+    pub(crate) fn all(set: Cifar) -> Vec<Self> {
+        let wanted = |file: &crate::data::cifar::OfficialFile| Self {
+            folder: set.folder(),
+            name: file.name,
+            bytes: set.file_bytes(file),
+            sha256: file.sha256.to_owned(),
+        };
+        set.files().map(wanted).collect()
+    }
+
+    /// Where the file lies under the data folder `root`.
+    pub(crate) fn path(&self, root: &Path) -> PathBuf {
+        root.join(self.folder).join(self.name)
+    }
+
+    fn member(&self) -> String {
+        format!("{}/{}", self.folder, self.name)
+    }
+
+    /// Whether the file is in place, by size and SHA-256.
+    pub(crate) fn is_in_place(&self, root: &Path) -> bool {
+        let path = self.path(root);
+        let right_size = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == self.bytes);
+        right_size
+            && fs::read(&path).is_ok_and(|bytes| hex::encode(Sha256::digest(bytes)) == self.sha256)
+    }
+
+    /// Writes the file from `input`, which `origin` names in errors, and checks it on the way.
+    fn install(&self, input: &mut dyn Read, origin: &Path, root: &Path) -> Result<(), DataError> {
+        let target = self.path(root);
+        let folder = root.join(self.folder);
+        fs::create_dir_all(&folder).map_err(DataError::io(&folder, "cannot make the folder"))?;
+        let mut out = NamedTempFile::new_in(&folder)
+            .map_err(DataError::io(&folder, "cannot write to the folder"))?;
+        let mut hash = Sha256::new();
+        let mut found = 0;
+        // One byte more than expected tells a longer file from a right one.
+        let mut input = input.take(self.bytes + 1);
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = match input.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(DataError::io(origin, "cannot read")(error)),
+            };
+            hash.update(&buffer[..read]);
+            out.write_all(&buffer[..read])
+                .map_err(DataError::io(&target, "cannot write"))?;
+            found += read as u64;
+        }
+        if found != self.bytes {
+            return Err(DataError::Size {
+                path: origin.into(),
+                expected: self.bytes,
+                found,
+            });
+        }
+        let found = hex::encode(hash.finalize());
+        if found != self.sha256 {
+            return Err(DataError::Digest {
+                path: origin.into(),
+                expected: self.sha256.clone(),
+                found,
+            });
+        }
+        out.as_file()
+            .sync_all()
+            .map_err(DataError::io(&target, "cannot write"))?;
+        open_to_all(out.as_file())
+            .map_err(DataError::io(&target, "cannot set the permissions of"))?;
+        out.persist(&target)
+            .map_err(|error| DataError::io(&target, "cannot write")(error.error))?;
+        Ok(())
+    }
+}
+
+/// A temporary file is its owner's alone; a data set may be read by everyone.
+#[cfg(unix)]
+fn open_to_all(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Puts the wanted files in place from a gzipped tar archive.
+///
+/// A member counts by its exact name; the first of a name counts. Members of other names are passed
+/// over unread.
+///
+/// # Errors
+/// If the archive cannot be read, lacks a wanted file, or holds a link, a wrong size or a wrong
+/// digest in its place. Files that were right before the error stay in place.
+pub(crate) fn from_archive(
+    archive: &Path,
+    wanted: &[Wanted],
+    root: &Path,
+) -> Result<(), DataError> {
+    let broken = |error: io::Error| DataError::Archive {
+        path: archive.into(),
+        reason: format!("cannot unpack: {error}"),
+    };
+    let file = File::open(archive).map_err(DataError::io(archive, "cannot read"))?;
+    let limit = wanted.iter().map(|file| file.bytes + 1024).sum::<u64>() + OTHER_CONTENT;
+    let mut tar = Archive::new(GzDecoder::new(io::BufReader::new(file)).take(limit));
+    let mut missing: Vec<&Wanted> = wanted.iter().collect();
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let name = entry.path_bytes().into_owned();
+        let Some(place) = missing
+            .iter()
+            .position(|file| file.member().as_bytes() == &*name)
+        else {
+            continue;
+        };
+        let file = missing.swap_remove(place);
+        if !matches!(
+            entry.header().entry_type(),
+            EntryType::Regular | EntryType::Continuous
+        ) {
+            let reason = format!("{} is not a plain file", file.member());
+            return Err(DataError::Archive {
+                path: archive.into(),
+                reason,
+            });
+        }
+        file.install(&mut entry, &archive.join(file.member()), root)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+    }
+    let names: Vec<String> = missing.iter().map(|file| file.member()).collect();
+    Err(DataError::Archive {
+        path: archive.into(),
+        reason: format!("lacks {}", names.join(", ")),
+    })
+}
+
+/// Puts the wanted files in place from a folder that holds them, directly or in their official
+/// folder.
+///
+/// # Errors
+/// If one is missing, cannot be read or is wrong. Files that were right before the error stay in
+/// place.
+pub(crate) fn from_folder(folder: &Path, wanted: &[Wanted], root: &Path) -> Result<(), DataError> {
+    for file in wanted {
+        let candidates = [file.path(folder), folder.join(file.name)];
+        let Some(path) = candidates.iter().find(|path| path.is_file()) else {
+            let reason = format!("holds neither {} nor {}", file.member(), file.name);
+            return Err(DataError::Archive {
+                path: folder.into(),
+                reason,
+            });
+        };
+        let mut input = File::open(path).map_err(DataError::io(path, "cannot read"))?;
+        file.install(&mut input, path, root)?;
+    }
+    Ok(())
+}
+
+/// Archives for tests.
+#[cfg(test)]
+pub(crate) mod archives {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    pub(crate) fn two_files() -> (Vec<Wanted>, Vec<Vec<u8>>) {
+        let contents = vec![
+            vec![1; 5000],
+            (0..70_000).map(|i| (i % 251) as u8).collect(),
+        ];
+        let wanted = ["a.bin", "b.bin"]
+            .into_iter()
+            .zip(&contents)
+            .map(|(name, content)| Wanted {
+                folder: "set",
+                name,
+                bytes: content.len() as u64,
+                sha256: hex::encode(Sha256::digest(content)),
+            });
+        (wanted.collect(), contents)
+    }
+
+    /// One member; the name is written as it is, however evil.
+    pub(crate) struct Member<'a> {
+        pub(crate) name: &'a str,
+        pub(crate) kind: EntryType,
+        pub(crate) content: &'a [u8],
+    }
+
+    pub(crate) fn pack(members: &[Member<'_>]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for member in members {
+            let mut header = tar::Header::new_gnu();
+            header.as_old_mut().name[..member.name.len()].copy_from_slice(member.name.as_bytes());
+            header.set_entry_type(member.kind);
+            header.set_size(member.content.len() as u64);
+            header.set_mode(0o644);
+            if member.kind.is_symlink() || member.kind.is_hard_link() {
+                header.set_link_name("/etc/hostname").unwrap();
+            }
+            header.set_cksum();
+            tar.append(&header, member.content).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap()
+    }
+
+    pub(crate) fn tar_gz(wanted: &[Wanted], contents: &[Vec<u8>]) -> Vec<u8> {
+        let names: Vec<String> = wanted.iter().map(Wanted::member).collect();
+        let members: Vec<Member<'_>> = names
+            .iter()
+            .zip(contents)
+            .map(|(name, content)| Member {
+                name,
+                kind: EntryType::Regular,
+                content,
+            })
+            .collect();
+        pack(&members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::archives::{Member, pack, tar_gz, two_files};
+    use super::*;
+
+    /// Unpacks into a folder inside an otherwise empty one; returns the outcome and every path that
+    /// exists then.
+    fn unpack(archive: &[u8], wanted: &[Wanted]) -> (Result<(), DataError>, Vec<String>) {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("data");
+        fs::create_dir(&root).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), archive).unwrap();
+        let outcome = from_archive(file.path(), wanted, &root);
+        let mut paths = Vec::new();
+        let mut folders = vec![outer.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => paths.push(
+                        path.strip_prefix(outer.path())
+                            .unwrap()
+                            .to_str()
+                            .unwrap()
+                            .to_owned(),
+                    ),
+                }
+            }
+        }
+        paths.sort();
+        (outcome, paths)
+    }
+
+    #[test]
+    fn only_expected_members_are_written() {
+        let (wanted, contents) = two_files();
+        let plain = |name, content| Member {
+            name,
+            kind: EntryType::Regular,
+            content,
+        };
+        let archive = pack(&[
+            plain("../evil", b"x"),
+            plain("/tmp/autolr-evil", b"x"),
+            plain("set/../../evil", b"x"),
+            plain("set/readme.html", b"x"),
+            Member {
+                name: "set/link",
+                kind: EntryType::Symlink,
+                content: b"",
+            },
+            Member {
+                name: "set",
+                kind: EntryType::Symlink,
+                content: b"",
+            },
+            plain("set/a.bin", &contents[0]),
+            plain("set/b.bin", &contents[1]),
+            plain("set/a.bin", b"a second one"),
+        ]);
+        let (outcome, paths) = unpack(&archive, &wanted);
+        outcome.unwrap();
+        assert_eq!(paths, ["data/set/a.bin", "data/set/b.bin"]);
+        assert!(!Path::new("/tmp/autolr-evil").exists());
+    }
+
+    #[test]
+    fn a_link_in_a_files_place_is_refused() {
+        let (wanted, contents) = two_files();
+        for kind in [EntryType::Symlink, EntryType::Link] {
+            let archive = pack(&[
+                Member {
+                    name: "set/a.bin",
+                    kind,
+                    content: b"",
+                },
+                Member {
+                    name: "set/b.bin",
+                    kind: EntryType::Regular,
+                    content: &contents[1],
+                },
+            ]);
+            let (outcome, paths) = unpack(&archive, &wanted);
+            assert!(
+                outcome
+                    .unwrap_err()
+                    .to_string()
+                    .ends_with("set/a.bin is not a plain file")
+            );
+            assert!(paths.is_empty(), "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_and_contents_never_appear() {
+        let (wanted, contents) = two_files();
+        let check = |first: Vec<u8>| {
+            let (outcome, paths) = unpack(&tar_gz(&wanted, &[first, contents[1].clone()]), &wanted);
+            assert!(paths.is_empty(), "{paths:?}");
+            outcome.unwrap_err()
+        };
+        assert!(matches!(
+            check(vec![1; 4999]),
+            DataError::Size {
+                expected: 5000,
+                found: 4999,
+                ..
+            }
+        ));
+        // Read no further than one byte beyond the expected size.
+        assert!(matches!(
+            check(vec![1; 9000]),
+            DataError::Size {
+                expected: 5000,
+                found: 5001,
+                ..
+            }
+        ));
+        assert!(matches!(check(vec![2; 5000]), DataError::Digest { .. }));
+    }
+
+    #[test]
+    fn an_archive_that_is_cut_short_or_lacks_a_file() {
+        let (wanted, contents) = two_files();
+        let whole = tar_gz(&wanted, &contents);
+        let (outcome, _) = unpack(&whole[..whole.len() / 2], &wanted);
+        outcome.unwrap_err();
+        let (outcome, paths) = unpack(&tar_gz(&wanted[..1], &contents[..1]), &wanted);
+        assert!(
+            outcome
+                .unwrap_err()
+                .to_string()
+                .ends_with("lacks set/b.bin")
+        );
+        assert_eq!(paths, ["data/set/a.bin"]);
+        let (outcome, _) = unpack(b"<html>not an archive</html>", &wanted);
+        assert!(matches!(outcome.unwrap_err(), DataError::Archive { .. }));
+    }
+
+    #[test]
+    fn a_folder_may_hold_the_files_or_the_official_folder() {
+        let (wanted, contents) = two_files();
+        for prefix in ["", "set"] {
+            let (from, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            fs::create_dir_all(from.path().join(prefix)).unwrap();
+            for (file, content) in wanted.iter().zip(&contents) {
+                fs::write(from.path().join(prefix).join(file.name), content).unwrap();
+            }
+            from_folder(from.path(), &wanted, root.path()).unwrap();
+            assert!(wanted.iter().all(|file| file.is_in_place(root.path())));
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let error = from_folder(empty.path(), &wanted, empty.path()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("holds neither set/a.bin nor a.bin")
+        );
+    }
+}
