@@ -60,9 +60,10 @@ impl Purpose {
 /// use harness::data::{Purpose, stream};
 /// use rand::Rng;
 ///
-/// assert_eq!(stream(0, Purpose::Order, 3, 0).next_u64(), stream(0, Purpose::Order, 3,
-/// 0).next_u64()); assert_ne!(stream(0, Purpose::Order, 3, 0).next_u64(), stream(0, Purpose::Order,
-/// 4, 0).next_u64()); ```
+/// let order = |epoch| stream(0, Purpose::Order, epoch, 0).next_u64();
+/// assert_eq!(order(3), order(3));
+/// assert_ne!(order(3), order(4));
+/// ```
 pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> Stream {
     let mut hash = Sha256::new();
     hash.update(b"autolr stream 1\0");
