@@ -1,1 +1,54 @@
-//! Placeholder while the workspace is laid out.
+//! autolr for libtorch models, on CPU and CUDA.
+//!
+//! A [`Model`] is a [`Network`] (such as [`ResNet18`]) whose parameters lie in one flat buffer, their gradients in
+//! another, so that an optimiser's step, a probe's snapshot, trial and restore are each a few kernels.
+//! [`Optimizer`] is SGD or AdamW as PyTorch defines them; [`ModelProbe`] is the back end of
+//! [`autolr_core::AutoLr`]:
+//!
+//! ```
+//! use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
+//! use autolr_tch::{
+//!     Batch, Mode, Model, ModelProbe, Optimizer, OptimizerConfig, ResNet18, ResNetConfig, ScoringBatches, TrialLoss,
+//! };
+//! use tch::Device;
+//!
+//! let config = ResNetConfig { width: 2, classes: 10, batch_norm: true };
+//! let mut model = Model::new(ResNet18::new(config)?, 0, Device::Cpu)?;
+//! let mut optimizer = Optimizer::new(OptimizerConfig::PLAIN_SGD, model.parameters())?;
+//! let mut scheduler = AutoLr::new(AutoLrConfig::new(0.005, ScaleUpdate::new(Factors::powers_of_two(3)?))?);
+//!
+//! let batch = || Batch::new(&vec![0.1; 4 * 3072], &[0, 1, 2, 3], Device::Cpu);
+//! model.gradient(&batch()?, Mode::Train, None)?;
+//! optimizer.step(model.parameters(), scheduler.lr())?;
+//! let decision = scheduler.step(&mut ModelProbe {
+//!     model: &mut model,
+//!     optimizer: &optimizer,
+//!     gradient: None,
+//!     scoring: ScoringBatches::Shared(vec![batch()?]),
+//!     loss: TrialLoss::AfterStep,
+//!     mode: Mode::Probe,
+//! })?;
+//! println!("{decision}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod batch_norm;
+mod device;
+mod error;
+mod ffi;
+mod model;
+mod network;
+mod optimizer;
+mod parameters;
+mod probe;
+mod resnet;
+
+pub use device::{DeviceChoice, select};
+pub use error::{Error, Result};
+pub use ffi::{libtorch_version, load_cuda, peak_memory, rng_state, set_numerics, set_rng_state};
+pub use model::{Batch, Model, Tally};
+pub use network::{Mode, Network};
+pub use optimizer::{Optimizer, OptimizerConfig};
+pub use parameters::{Init, NamedArray, ParameterSpec, Parameters};
+pub use probe::{ModelProbe, ScoringBatches, TrialLoss};
+pub use resnet::{ResNet18, ResNetConfig};

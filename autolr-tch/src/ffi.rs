@@ -1,0 +1,122 @@
+//! The one place with `unsafe`: calls into `shim.cpp`.
+#![allow(unsafe_code, reason = "calls into the C++ shim")]
+
+use std::ffi::{CStr, c_char, c_int};
+
+use tch::{Device, Tensor};
+use torch_sys::C_tensor;
+
+use crate::error::{Error, Result};
+
+unsafe extern "C" {
+    fn autolr_free(text: *mut c_char);
+    fn autolr_libtorch_version() -> *const c_char;
+    fn autolr_load_cuda() -> c_int;
+    fn autolr_add_scaled_out(
+        out: *mut C_tensor,
+        a: *const C_tensor,
+        b: *const C_tensor,
+        alpha: f64,
+    ) -> *mut c_char;
+    fn autolr_set_grad(leaf: *mut C_tensor, grad: *const C_tensor) -> *mut c_char;
+    fn autolr_rng_state(device: i64, state: *mut *mut C_tensor) -> *mut c_char;
+    fn autolr_set_rng_state(device: i64, state: *const C_tensor) -> *mut c_char;
+    fn autolr_set_numerics(deterministic: c_int, tf32: c_int) -> *mut c_char;
+    fn autolr_memory_start() -> *mut c_char;
+    fn autolr_memory_stop(peak: *mut i64) -> *mut c_char;
+}
+
+/// The shim's convention: null, or a message that is ours to free.
+fn check(message: *mut c_char) -> Result<()> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not null, so a NUL-terminated string from `strdup`, freed once, here.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        autolr_free(message);
+        text
+    };
+    Err(Error::Shim(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
+}
+
+/// Version of the libtorch that this was compiled against, for example `2.11.0`.
+pub fn libtorch_version() -> String {
+    // SAFETY: a string literal.
+    unsafe { CStr::from_ptr(autolr_libtorch_version()) }
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Loads the CUDA half of libtorch where it lies beside the other; true if it is there.
+///
+/// To be called before anything else of libtorch, since an executable that runs everywhere cannot link it.
+pub fn load_cuda() -> bool {
+    // SAFETY: no arguments; `dlopen` is thread-safe.
+    unsafe { autolr_load_cuda() != 0 }
+}
+
+/// `out = a + alpha · b` elementwise, in one kernel; `out` may be `a` or `b`.
+pub(crate) fn add_scaled_out(out: &Tensor, a: &Tensor, b: &Tensor, alpha: f64) -> Result<()> {
+    // libtorch refuses a finite scalar that float32 cannot hold; infinity is what it rounds to.
+    let alpha = if (alpha as f32).is_infinite() {
+        f64::INFINITY.copysign(alpha)
+    } else {
+        alpha
+    };
+    // SAFETY: three live tensors; the shim writes into the storage of `out` as libtorch's own out-variants do.
+    check(unsafe { autolr_add_scaled_out(out.as_ptr().cast_mut(), a.as_ptr(), b.as_ptr(), alpha) })
+}
+
+/// Makes `grad` the tensor into which backward passes accumulate the gradient of `leaf`.
+pub(crate) fn set_grad(leaf: &Tensor, grad: &Tensor) -> Result<()> {
+    // SAFETY: two live tensors; the shim takes a reference of its own to `grad`.
+    check(unsafe { autolr_set_grad(leaf.as_ptr().cast_mut(), grad.as_ptr()) })
+}
+
+fn device_index(device: Device) -> i64 {
+    match device {
+        Device::Cuda(index) => index as i64,
+        _ => -1,
+    }
+}
+
+/// A copy of libtorch's random state on a device.
+pub fn rng_state(device: Device) -> Result<Tensor> {
+    let mut state = std::ptr::null_mut();
+    // SAFETY: on success `state` is a new tensor that is ours.
+    unsafe {
+        check(autolr_rng_state(device_index(device), &mut state))?;
+        Ok(Tensor::from_ptr(state))
+    }
+}
+
+/// Puts a copy of the random state back.
+pub fn set_rng_state(device: Device, state: &Tensor) -> Result<()> {
+    // SAFETY: a live tensor.
+    check(unsafe { autolr_set_rng_state(device_index(device), state.as_ptr()) })
+}
+
+/// Deterministic algorithms (slower on a GPU; those that do not exist warn), and TF32 in convolutions and matrix
+/// products on GPUs (faster, 10 bits of mantissa).
+pub fn set_numerics(deterministic: bool, tf32: bool) -> Result<()> {
+    // SAFETY: plain switches.
+    check(unsafe { autolr_set_numerics(c_int::from(deterministic), c_int::from(tf32)) })
+}
+
+/// Runs `action` and returns its result with the peak of the memory, in bytes, that libtorch's tensors took
+/// during it beyond what they had before. Work space that oneDNN and cuDNN take for themselves is not counted.
+pub fn peak_memory<T>(action: impl FnOnce() -> T) -> Result<(T, u64)> {
+    // SAFETY: start and stop are paired on this thread.
+    check(unsafe { autolr_memory_start() })?;
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(action));
+    let mut peak = 0;
+    // SAFETY: as above.
+    check(unsafe { autolr_memory_stop(&mut peak) })?;
+    match outcome {
+        Ok(value) => Ok((value, peak.max(0) as u64)),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}

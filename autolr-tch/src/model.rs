@@ -1,0 +1,220 @@
+//! A network with its parameters and buffers: forward, gradient, evaluation.
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use crate::error::Result;
+use crate::network::{Mode, Network};
+use crate::parameters::{FlatBuffer, NamedArray, Parameters};
+
+/// Images and their classes, on one device.
+#[derive(Debug)]
+pub struct Batch {
+    /// Float32, shape `[batch, channels, height, width]`.
+    pub images: Tensor,
+    /// Int64, shape `[batch]`.
+    pub labels: Tensor,
+}
+
+impl Batch {
+    /// A batch of normalised 3 × 32 × 32 images, given in C order, put on a device.
+    ///
+    /// # Errors
+    /// If libtorch refuses: memory, the device, numbers of images and labels that do not fit.
+    pub fn new(images: &[f32], labels: &[i64], device: Device) -> Result<Self> {
+        let shape = [labels.len() as i64, 3, 32, 32];
+        Ok(Self {
+            images: Tensor::f_from_slice(images)?
+                .f_reshape(shape)?
+                .f_to(device)?,
+            labels: Tensor::f_from_slice(labels)?.f_to(device)?,
+        })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.numel()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Sum of losses and number of right answers over some images, kept on the device until asked for.
+#[derive(Debug)]
+pub struct Tally {
+    loss: Tensor,
+    correct: Tensor,
+    images: u64,
+    batches: u64,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn new(device: Device) -> Result<Self> {
+        Ok(Self {
+            loss: Tensor::f_zeros([], (Kind::Double, device))?,
+            correct: Tensor::f_zeros([], (Kind::Int64, device))?,
+            images: 0,
+            batches: 0,
+        })
+    }
+
+    /// Adds a batch's mean loss and its right answers.
+    fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<()> {
+        let loss = loss.f_detach()?.f_to_kind(Kind::Double)?;
+        let _ = self.loss.f_add_(&loss)?;
+        let right = logits.f_detach()?.f_argmax(1, false)?.f_eq_tensor(labels)?;
+        let _ = self.correct.f_add_(&right.f_sum(Kind::Int64)?)?;
+        self.images += labels.numel() as u64;
+        self.batches += 1;
+        Ok(())
+    }
+
+    /// Mean over the batches of their mean losses (nats), NaN before the first.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn loss(&self) -> Result<f64> {
+        Ok(self.loss.f_double_value(&[])? / self.batches as f64)
+    }
+
+    /// Share of right answers, NaN before the first.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn accuracy(&self) -> Result<f64> {
+        Ok(self.correct.f_double_value(&[])? / self.images as f64)
+    }
+
+    /// Images counted.
+    pub fn images(&self) -> u64 {
+        self.images
+    }
+}
+
+/// A network with its parameters and buffers.
+#[derive(Debug)]
+pub struct Model<N> {
+    network: N,
+    parameters: Parameters,
+    buffers: FlatBuffer,
+}
+
+impl<N: Network> Model<N> {
+    /// A network initialised as PyTorch initialises it after `torch.manual_seed(seed)`.
+    ///
+    /// # Errors
+    /// If libtorch refuses: memory, the device.
+    pub fn new(network: N, seed: i64, device: Device) -> Result<Self> {
+        let parameters = Parameters::new(network.parameters(), seed, device)?;
+        let mut buffers = FlatBuffer::zeros(network.buffers(), device)?;
+        buffers.draw()?;
+        Ok(Self {
+            network,
+            parameters,
+            buffers,
+        })
+    }
+
+    /// The parameters and their gradients.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Running statistics, flat, shape `[total]`.
+    pub fn buffers(&self) -> &Tensor {
+        self.buffers.flat()
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> Device {
+        self.parameters.flat().device()
+    }
+
+    /// Logits, shape `[batch, classes]`.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        let leaves = self.parameters.leaves();
+        Ok(self
+            .network
+            .forward(leaves, self.buffers.views(), images, mode)?)
+    }
+
+    /// Sets the gradient to that of the mean cross-entropy over the batch, and adds the batch to the tally.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn gradient(&self, batch: &Batch, mode: Mode, tally: Option<&mut Tally>) -> Result<()> {
+        self.parameters.zero_grad()?;
+        self.accumulate_gradient(batch, mode, 1.0, tally)
+    }
+
+    /// Adds `share` times that gradient to the one there is.
+    pub(crate) fn accumulate_gradient(
+        &self,
+        batch: &Batch,
+        mode: Mode,
+        share: f64,
+        tally: Option<&mut Tally>,
+    ) -> Result<()> {
+        let logits = self.forward(&batch.images, mode)?;
+        let loss = cross_entropy(&logits, &batch.labels)?;
+        if share == 1.0 {
+            loss.f_backward()?;
+        } else {
+            loss.f_mul_scalar(share)?.f_backward()?;
+        }
+        tally.map_or(Ok(()), |tally| tally.add(&loss, &logits, &batch.labels))
+    }
+
+    /// Adds a batch to the tally, without a gradient.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn evaluate(&self, batch: &Batch, mode: Mode, tally: &mut Tally) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let logits = self.forward(&batch.images, mode)?;
+        let loss = cross_entropy(&logits, &batch.labels)?;
+        tally.add(&loss, &logits, &batch.labels)
+    }
+
+    /// Mean cross-entropy over a batch (nats), without a gradient.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn loss(&self, batch: &Batch, mode: Mode) -> Result<f64> {
+        let _guard = tch::no_grad_guard();
+        let logits = self.forward(&batch.images, mode)?;
+        Ok(cross_entropy(&logits, &batch.labels)?.f_double_value(&[])?)
+    }
+
+    /// Copies of parameters and running statistics under the names of PyTorch's `state_dict`.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn export(&self) -> Result<Vec<NamedArray>> {
+        let mut arrays = self.parameters.buffer().export()?;
+        arrays.extend(self.buffers.export()?);
+        Ok(arrays)
+    }
+
+    /// Takes parameters and running statistics that [`Model::export`] gave.
+    ///
+    /// # Errors
+    /// [`crate::Error::State`] if an array is missing or has another shape.
+    pub fn import(&mut self, arrays: &[NamedArray]) -> Result<()> {
+        self.parameters.buffer_mut().import(arrays)?;
+        self.buffers.import(arrays)
+    }
+}
+
+fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    Ok(logits.f_cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)?)
+}

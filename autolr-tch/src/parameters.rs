@@ -1,0 +1,234 @@
+//! All parameters in one flat buffer, all gradients in another.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::ffi;
+
+/// How a parameter starts; the formulas are those of PyTorch's modules.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Init {
+    /// Uniform in ±1/√fan_in: `Conv2d` and `Linear`, weight and bias (`kaiming_uniform_` with a = √5).
+    Uniform {
+        /// Inputs of one output unit.
+        fan_in: i64,
+    },
+    /// A constant: 1 and 0 in `BatchNorm2d`.
+    Constant(f64),
+}
+
+/// Name, shape and start of one parameter or buffer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterSpec {
+    /// Name as in PyTorch's `state_dict`.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<i64>,
+    /// Start.
+    pub init: Init,
+}
+
+impl ParameterSpec {
+    /// Number of entries.
+    pub fn len(&self) -> i64 {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Each parameter starts at a multiple of 16 floats, so that every view is aligned for vector instructions.
+const ALIGNMENT: i64 = 16;
+
+/// A flat float32 buffer cut into named views.
+#[derive(Debug)]
+pub(crate) struct FlatBuffer {
+    specs: Vec<ParameterSpec>,
+    flat: Tensor,
+    views: Vec<Tensor>,
+}
+
+impl FlatBuffer {
+    pub(crate) fn zeros(specs: Vec<ParameterSpec>, device: Device) -> Result<Self> {
+        let padded = |spec: &ParameterSpec| (spec.len() + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        let total: i64 = specs.iter().map(padded).sum();
+        let flat = Tensor::f_zeros([total], (Kind::Float, device))?;
+        let mut offset = 0;
+        let mut views = Vec::with_capacity(specs.len());
+        for spec in &specs {
+            let view = flat.f_narrow(0, offset, spec.len())?.f_view_(&spec.shape)?;
+            views.push(view);
+            offset += padded(spec);
+        }
+        Ok(Self { specs, flat, views })
+    }
+
+    pub(crate) fn specs(&self) -> &[ParameterSpec] {
+        &self.specs
+    }
+
+    /// The whole buffer, shape `[total]`, padding included (which stays zero).
+    pub(crate) fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    pub(crate) fn views(&self) -> &[Tensor] {
+        &self.views
+    }
+
+    /// Named copies of all entries in host memory.
+    pub(crate) fn export(&self) -> Result<Vec<NamedArray>> {
+        let rows = self.specs.iter().zip(&self.views);
+        rows.map(|(spec, view)| NamedArray::of(&spec.name, &spec.shape, view))
+            .collect()
+    }
+
+    /// Takes the entries of these names from `arrays`.
+    pub(crate) fn import(&mut self, arrays: &[NamedArray]) -> Result<()> {
+        let find = |spec: &ParameterSpec| {
+            let array = arrays
+                .iter()
+                .find(|array| array.name == spec.name)
+                .ok_or_else(|| Error::State(format!("{} is missing", spec.name)))?;
+            if array.shape != spec.shape {
+                return Err(Error::State(format!(
+                    "{} has shape {:?}, the model {:?}",
+                    spec.name, array.shape, spec.shape
+                )));
+            }
+            Ok(array)
+        };
+        let found: Vec<&NamedArray> = self.specs.iter().map(find).collect::<Result<_>>()?;
+        for (view, array) in self.views.iter_mut().zip(found) {
+            let values = Tensor::f_from_slice(&array.values)?;
+            tch::no_grad(|| view.f_copy_(&values.f_reshape(&array.shape)?))?;
+        }
+        Ok(())
+    }
+}
+
+/// A float32 array with a name, in host memory, as a checkpoint holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedArray {
+    /// Name.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<i64>,
+    /// Entries in C order.
+    pub values: Vec<f32>,
+}
+
+impl NamedArray {
+    /// A copy of a float32 tensor.
+    pub(crate) fn of(name: &str, shape: &[i64], tensor: &Tensor) -> Result<Self> {
+        let host = tensor.f_detach()?.f_to(Device::Cpu)?.f_contiguous()?;
+        let mut values = vec![0.0; host.numel()];
+        let count = values.len();
+        host.f_copy_data(&mut values, count)?;
+        Ok(Self {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            values,
+        })
+    }
+}
+
+/// Trained parameters: one flat buffer, one flat gradient, and a leaf a parameter that views both.
+#[derive(Debug)]
+pub struct Parameters {
+    buffer: FlatBuffer,
+    grad: Tensor,
+    leaves: Vec<Tensor>,
+}
+
+impl Parameters {
+    /// Parameters drawn from PyTorch's generator seeded with `seed`, in the order of the specifications: with
+    /// the modules in the same order, the same bits that `torch.manual_seed(seed)` and the modules' constructors
+    /// give. The generator's state is put back.
+    ///
+    /// # Errors
+    /// If libtorch refuses (memory, device).
+    pub fn new(specs: Vec<ParameterSpec>, seed: i64, device: Device) -> Result<Self> {
+        let mut buffer = FlatBuffer::zeros(specs, device)?;
+        let random = ffi::rng_state(Device::Cpu)?;
+        tch::manual_seed(seed);
+        let drawn = buffer.draw();
+        ffi::set_rng_state(Device::Cpu, &random)?;
+        drawn?;
+        let grad = FlatBuffer::zeros(buffer.specs.clone(), device)?;
+        let mut leaves = Vec::with_capacity(buffer.views.len());
+        for (view, grad) in buffer.views.iter().zip(&grad.views) {
+            let leaf = view.f_detach()?.f_set_requires_grad(true)?;
+            ffi::set_grad(&leaf, grad)?;
+            leaves.push(leaf);
+        }
+        Ok(Self {
+            buffer,
+            grad: grad.flat,
+            leaves,
+        })
+    }
+
+    /// All parameters, shape `[total]`; the leaves view it.
+    pub fn flat(&self) -> &Tensor {
+        self.buffer.flat()
+    }
+
+    /// All gradients, shape `[total]`; backward passes accumulate into it.
+    pub fn grad(&self) -> &Tensor {
+        &self.grad
+    }
+
+    /// One differentiable tensor a specification, in their order.
+    pub fn leaves(&self) -> &[Tensor] {
+        &self.leaves
+    }
+
+    /// The specifications.
+    pub fn specs(&self) -> &[ParameterSpec] {
+        self.buffer.specs()
+    }
+
+    /// Number of trained numbers, padding not counted.
+    pub fn count(&self) -> usize {
+        self.specs().iter().map(|spec| spec.len() as usize).sum()
+    }
+
+    pub(crate) fn zero_grad(&self) -> Result<()> {
+        // A shallow clone shares the storage: the in-place call wants `mut`.
+        let _ = self.grad.shallow_clone().f_zero_()?;
+        Ok(())
+    }
+
+    pub(crate) fn buffer(&self) -> &FlatBuffer {
+        &self.buffer
+    }
+
+    pub(crate) fn buffer_mut(&mut self) -> &mut FlatBuffer {
+        &mut self.buffer
+    }
+}
+
+impl FlatBuffer {
+    pub(crate) fn draw(&mut self) -> Result<()> {
+        for (spec, view) in self.specs.iter().zip(&mut self.views) {
+            match spec.init {
+                Init::Uniform { fan_in } => {
+                    let bound = 1.0 / (fan_in as f64).sqrt();
+                    // Drawn on the CPU into memory of its own, as PyTorch does: the same numbers on any device.
+                    let drawn = Tensor::f_empty(&spec.shape, (Kind::Float, Device::Cpu))?
+                        .f_uniform_(-bound, bound)?;
+                    view.f_copy_(&drawn)?;
+                }
+                Init::Constant(value) => {
+                    let _ = view.f_fill_(value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

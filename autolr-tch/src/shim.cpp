@@ -1,0 +1,133 @@
+// What the Rust bindings of libtorch lack: an addition with a scale into a given tensor, a gradient buffer of one's
+// own, the random state, deterministic and TF32 switches, and a count of the memory that tensors take.
+//
+// Every function returns null, or an error message that the caller frees with autolr_free.
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+#include <torch/version.h>
+
+#ifndef _WIN32
+#include <dlfcn.h>
+#endif
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+
+namespace {
+
+template <typename F>
+char *guarded(F action) {
+  try {
+    action();
+    return nullptr;
+  } catch (const std::exception &error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+at::Generator generator(int64_t device) {
+  return device < 0 ? at::globalContext().defaultGenerator(at::Device(at::kCPU))
+                    : at::globalContext().defaultGenerator(at::Device(at::kCUDA, device));
+}
+
+// Counts bytes as the allocators report them to a profiler.
+class MemoryCount final : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void *, int64_t bytes, size_t, size_t, c10::Device) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    current_ += bytes;
+    if (current_ > peak_) peak_ = current_;
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t peak() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return peak_;
+  }
+
+ private:
+  std::mutex mutex_;
+  int64_t current_ = 0;
+  int64_t peak_ = 0;
+};
+
+}  // namespace
+
+extern "C" {
+
+void autolr_free(char *text) { std::free(text); }
+
+const char *autolr_libtorch_version() { return TORCH_VERSION; }
+
+// Loads the CUDA half of libtorch, which a lean executable does not link. 1 if it is there.
+int autolr_load_cuda() {
+#ifdef _WIN32
+  return 0;
+#else
+  return dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr;
+#endif
+}
+
+// out = a + alpha * b, in one kernel.
+char *autolr_add_scaled_out(at::Tensor *out, const at::Tensor *a, const at::Tensor *b, double alpha) {
+  return guarded([&] {
+    at::NoGradGuard guard;
+    at::add_out(*out, *a, *b, alpha);
+  });
+}
+
+// Makes `grad` the buffer into which backward passes accumulate the gradient of the leaf.
+char *autolr_set_grad(at::Tensor *leaf, const at::Tensor *grad) {
+  return guarded([&] { leaf->mutable_grad() = *grad; });
+}
+
+// A copy of the random state of the CPU (device < 0) or of a GPU.
+char *autolr_rng_state(int64_t device, at::Tensor **state) {
+  return guarded([&] {
+    auto random = generator(device);
+    std::lock_guard<std::mutex> lock(random.mutex());
+    *state = new at::Tensor(random.get_state());
+  });
+}
+
+char *autolr_set_rng_state(int64_t device, const at::Tensor *state) {
+  return guarded([&] {
+    auto random = generator(device);
+    std::lock_guard<std::mutex> lock(random.mutex());
+    random.set_state(*state);
+  });
+}
+
+char *autolr_set_numerics(int deterministic, int tf32) {
+  return guarded([&] {
+    auto &context = at::globalContext();
+    context.setDeterministicAlgorithms(deterministic != 0, /*warn_only=*/true);
+    context.setDeterministicCuDNN(deterministic != 0);
+    context.setBenchmarkCuDNN(deterministic == 0);
+    context.setAllowTF32CuDNN(tf32 != 0);
+    context.setAllowTF32CuBLAS(tf32 != 0);
+  });
+}
+
+// Counts the memory of tensors on this thread, and on those that work for it, until autolr_memory_stop.
+char *autolr_memory_start() {
+  return guarded([] {
+    c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, std::make_shared<MemoryCount>());
+  });
+}
+
+char *autolr_memory_stop(int64_t *peak) {
+  return guarded([&] {
+    auto info = c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
+    *peak = static_cast<MemoryCount *>(info.get())->peak();
+  });
+}
+
+}  // extern "C"
