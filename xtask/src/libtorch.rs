@@ -98,10 +98,19 @@ pub(crate) fn set_up(project: &Project) -> anyhow::Result<()> {
     )?;
     if link::update(&home, &libtorch)? == link::Outcome::OtherRelease {
         // Same path, other headers: cargo cannot see that.
-        project
-            .cargo()
-            .args(["clean", "--package", "torch-sys"])
-            .status()?;
+        for profile in ["dev", "release"] {
+            let mut clean = project.cargo();
+            clean.args([
+                "clean",
+                "--quiet",
+                "--package",
+                "torch-sys",
+                "--profile",
+                profile,
+            ]);
+            let status = clean.status().context("cannot start cargo")?;
+            ensure!(status.success(), "cargo clean: {status}");
+        }
     }
     eprintln!(
         "xtask: libtorch {} in {}",

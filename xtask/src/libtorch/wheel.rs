@@ -59,20 +59,19 @@ pub(super) fn install(home: &Path, lock: &File) -> anyhow::Result<PathBuf> {
 
 fn fetch(python: &OsStr, venv: &Path, lock: &File) -> anyhow::Result<PathBuf> {
     let mut command = Command::new(python);
-    run(command.args(["-m", "venv"]).arg(venv), lock).context(
-        "cannot make a virtual environment for libtorch (Debian, Ubuntu: apt install python3-venv)",
-    )?;
+    run(command.args(["-m", "venv"]).arg(venv), lock)
+        .context("cannot make a virtual environment for libtorch")?;
     // The downloads go here first; the system's own folder is often a small one in memory.
     let downloads = venv.join("downloads");
     fs::create_dir(&downloads).with_context(|| format!("cannot make {}", downloads.display()))?;
-    run(&mut pip(venv, &downloads), lock).with_context(|| {
-        format!(
-            "cannot fetch libtorch (pip says why, above). Do one of these:\n  \
-             see to the network, or name a mirror with PIP_INDEX_URL, and to {SIZE}; then say the same again\n  \
+    if let Err(error) = run(&mut pip(venv, &downloads), lock) {
+        bail!(
+            "cannot fetch libtorch: {error:#}; pip says why, above. Do one of these:\n  \
+             see to the network, to a mirror (PIP_INDEX_URL) and to the space on disk, and run this again\n  \
              name the folder of a libtorch {RELEASE} with LIBTORCH\n  \
-             set LIBTORCH_USE_PYTORCH=1 where Python has PyTorch {RELEASE}"
-        )
-    })?;
+             set LIBTORCH_USE_PYTORCH=1 where python3 has PyTorch {RELEASE}"
+        );
+    }
     clear(&downloads)?;
     let torch =
         torch_in(venv).with_context(|| format!("pip left no torch in {}", venv.display()))?;
@@ -108,7 +107,7 @@ fn run(command: &mut Command, lock: &File) -> anyhow::Result<()> {
         .stdin(lock.try_clone()?)
         .status()
         .with_context(|| format!("{program} does not start"))?;
-    ensure!(status.success(), "{program}: {status}");
+    ensure!(status.success(), "{program} ended with {status}");
     Ok(())
 }
 
