@@ -1,0 +1,90 @@
+//! The run from learning rate 1: does it converge?
+
+use super::accuracy::ONE_RUN;
+use super::outcome::{Status, is_synthetic, synthetic_note};
+use super::table::{Cell, Column, Table};
+use super::{Experiment, Series, number};
+
+/// How each run ended.
+pub(super) fn table(experiment: &Experiment<'_>) -> Table {
+    let columns = vec![
+        Column::text("run"),
+        Column::text("protocol"),
+        Column::text("outcome"),
+        Column::text("what happened"),
+        Column::number("last validation loss"),
+        Column::number("last learning rate"),
+        Column::number("test accuracy (%)"),
+    ];
+    let mut table = Table::new(
+        "Divergence: how the runs from learning rate 1 end.",
+        columns,
+    );
+    let faint = || Cell::none();
+    table.rows.push(vec![
+        Cell::new("paper"),
+        faint(),
+        Cell::diverged("does not converge"),
+        faint(),
+        faint(),
+        faint(),
+        faint(),
+    ]);
+    for (name, label) in experiment.series() {
+        for protocol in experiment.protocols() {
+            if let Some(run) = experiment.run(protocol, name) {
+                table.rows.push(row(label, protocol, run));
+            }
+        }
+    }
+    table.notes.push(
+        "A run counts as diverged if a loss is not finite, or if its accuracy is still at chance when it ends.".to_owned(),
+    );
+    table.notes.push(ONE_RUN.to_owned());
+    table
+        .notes
+        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+    table
+}
+
+fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
+    let status = Status::of(run);
+    let last = run.log.as_ref().and_then(|log| log.epochs.last());
+    let summary = run.log.as_ref().and_then(|log| log.summary.as_ref());
+    let tested = summary.and_then(|summary| summary.reported());
+    let reason = match status {
+        Status::Diverged { reason, .. } => Cell::new(reason),
+        _ => Cell::none(),
+    };
+    vec![
+        Cell::new(label),
+        Cell::new(protocol),
+        status.cell(),
+        reason,
+        Cell::or_none(last.map(|epoch| number::loss(epoch.validation_loss))),
+        Cell::or_none(last.map(|epoch| number::rate(epoch.lr))),
+        Cell::or_none(tested.map(|tested| number::percent(tested.accuracy))),
+    ]
+}
+
+/// One sentence a run: how it ended, and whether the paper says the same.
+pub(super) fn sentences(experiment: &Experiment<'_>) -> Vec<String> {
+    let sentence = |(protocol, run): (&str, &Series)| {
+        // The paper has one such run; what was added to it has nothing to be compared with.
+        let comparable = run.entry.name == "ours" && !is_synthetic(run);
+        let status = Status::of(run);
+        let (why, paper) = match status {
+            Status::Diverged { reason, .. } => (format!(": {reason}"), ", as in the paper"),
+            Status::Completed => (String::new(), ", unlike in the paper"),
+            Status::NotBegun | Status::NotFinished { .. } => (String::new(), ""),
+        };
+        let paper = if comparable { paper } else { "" };
+        format!(
+            "{} ({protocol} protocol): {}{paper}{why}.",
+            run.entry.label,
+            status.words(),
+            why = why.trim_end_matches('.')
+        )
+    };
+    experiment.runs().map(sentence).collect()
+}

@@ -1,0 +1,209 @@
+//! The report: tables beside the paper's numbers, figures over the paper's curves, as HTML and Markdown.
+//!
+//! Everything goes one way: the runs' logs ([`ReportInput`]) become a document of headings, tables and charts, and the
+//! document is written twice. Nothing is computed from the logs where HTML or Markdown is written.
+
+mod accuracy;
+mod appendix;
+mod axis;
+mod chart;
+mod cost;
+mod curves;
+mod divergence;
+mod document;
+mod double_descent;
+mod html;
+mod input;
+mod loss_table;
+mod markdown;
+mod number;
+mod outcome;
+mod overview;
+pub mod published;
+mod rates;
+mod svg;
+mod table;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use document::{Block, Document};
+pub use double_descent::{DOUBLE_DESCENT_RULE, DescentVerdict, Swings, double_descent};
+pub use input::{
+    ExperimentName, Manifest, ReportInput, Section, SectionEntry, Series, SeriesEntry,
+};
+
+/// A report, written out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// One HTML file that needs nothing else.
+    pub html: String,
+    /// The same tables and figures for a terminal, without the appendix.
+    pub markdown: String,
+}
+
+/// Renders the report: a pure function of its input.
+pub fn render(input: &ReportInput) -> Rendered {
+    let document = document(input);
+    Rendered {
+        html: html::page(&document),
+        markdown: markdown::text(&document),
+    }
+}
+
+/// Reads the runs of a report's folder and writes `index.html` and `report.md` beside them; each appears whole or not
+/// at all. Returns the path of `index.html`.
+///
+/// # Errors
+/// If the manifest or a log cannot be read, or the folder cannot be written to.
+pub fn write(dir: &Path) -> Result<PathBuf> {
+    let rendered = render(&ReportInput::read(dir)?);
+    let markdown = staged(dir, &rendered.markdown)?;
+    let html = staged(dir, &rendered.html)?;
+    put(markdown, &dir.join("report.md"))?;
+    let index = dir.join("index.html");
+    put(html, &index)?;
+    Ok(index)
+}
+
+/// A file of this text under a passing name.
+fn staged(dir: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    // As any file that a program writes, not for its owner alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let place = || format!("{}: the report cannot be written", dir.display());
+    let mut file = builder
+        .prefix(".report-")
+        .tempfile_in(dir)
+        .with_context(place)?;
+    file.write_all(text.as_bytes()).with_context(place)?;
+    file.as_file().sync_data().with_context(place)?;
+    Ok(file)
+}
+
+/// The file under its name, in place of an older one.
+fn put(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    file.persist(path)
+        .with_context(|| format!("{}: cannot be written", path.display()))?;
+    Ok(())
+}
+
+/// An experiment with its sections, one a protocol.
+#[derive(Debug, Clone)]
+struct Experiment<'a> {
+    name: ExperimentName,
+    /// Each with its number in the manifest.
+    sections: Vec<(usize, &'a Section)>,
+}
+
+impl<'a> Experiment<'a> {
+    /// The experiments of a report that have sections, in the paper's order.
+    fn all(input: &'a ReportInput) -> Vec<Self> {
+        use ExperimentName::{Divergence, Fig2, Fig3, Table1};
+        let sections = |name| -> Vec<_> {
+            let sections = input.sections.iter().enumerate();
+            sections
+                .filter(|(_, section)| section.entry.experiment == name)
+                .collect()
+        };
+        [Table1, Fig2, Fig3, Divergence]
+            .into_iter()
+            .map(|name| Self {
+                name,
+                sections: sections(name),
+            })
+            .filter(|experiment| !experiment.sections.is_empty())
+            .collect()
+    }
+
+    fn title(&self) -> &'static str {
+        match self.name {
+            ExperimentName::Table1 => "Table 1: schedulers, CIFAR-10",
+            ExperimentName::Fig2 => "Figure 2: number of factors, CIFAR-100",
+            ExperimentName::Fig3 => "Figure 3: size of the scoring batch, CIFAR-10",
+            ExperimentName::Divergence => "Divergence: initial learning rate 1",
+        }
+    }
+
+    /// Every run, with its protocol.
+    fn runs(&self) -> impl Iterator<Item = (&'a str, &'a Series)> {
+        self.sections.iter().flat_map(|(_, section)| {
+            let protocol = section.entry.protocol.as_str();
+            section.series.iter().map(move |series| (protocol, series))
+        })
+    }
+
+    /// Every series once: name, and what a reader sees; in the order in which they are to be shown.
+    fn series(&self) -> Vec<(&'a str, &'a str)> {
+        let mut series: Vec<(&str, &str)> = Vec::new();
+        for (_, run) in self.runs() {
+            if !series.iter().any(|(name, _)| *name == run.entry.name) {
+                series.push((&run.entry.name, &run.entry.label));
+            }
+        }
+        series
+    }
+
+    /// The run of a series under a protocol.
+    fn run(&self, protocol: &str, name: &str) -> Option<&'a Series> {
+        self.runs()
+            .find(|(of, series)| *of == protocol && series.entry.name == name)
+            .map(|(_, series)| series)
+    }
+
+    /// The protocols, in the manifest's order.
+    fn protocols(&self) -> Vec<&'a str> {
+        let protocols = self
+            .sections
+            .iter()
+            .map(|(_, section)| section.entry.protocol.as_str());
+        let mut once: Vec<&str> = Vec::new();
+        for protocol in protocols {
+            if !once.contains(&protocol) {
+                once.push(protocol);
+            }
+        }
+        once
+    }
+}
+
+fn document(input: &ReportInput) -> Document {
+    let experiments = Experiment::all(input);
+    let mut blocks = overview::blocks(input, &experiments);
+    for experiment in &experiments {
+        blocks.push(Block::section(experiment.title()));
+        match experiment.name {
+            ExperimentName::Table1 => blocks.push(Block::Table(accuracy::table(experiment))),
+            ExperimentName::Fig2 => {
+                blocks.push(Block::Table(loss_table::table(experiment)));
+                blocks.push(Block::Table(rates::table(experiment)));
+            }
+            ExperimentName::Fig3 => blocks.push(Block::Table(loss_table::table(experiment))),
+            ExperimentName::Divergence => {
+                blocks.push(Block::paragraph(published::DIVERGENCE));
+                blocks.push(Block::Table(divergence::table(experiment)));
+            }
+        }
+        for (number, section) in &experiment.sections {
+            blocks.push(Block::heading(format!(
+                "Protocol: {}",
+                section.entry.protocol
+            )));
+            blocks.push(Block::paragraph(&section.entry.description));
+            blocks.extend(curves::figures(*number, section));
+        }
+        blocks.push(Block::heading("What it cost"));
+        blocks.push(Block::Table(cost::table(experiment)));
+    }
+    blocks.extend(appendix::blocks(&experiments));
+    Document {
+        title: format!(
+            "Learning rates from in-training losses: the paper's experiments, scale {}",
+            input.manifest.scale
+        ),
+        blocks,
+    }
+}

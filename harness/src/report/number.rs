@@ -1,0 +1,159 @@
+//! How numbers are written in the report.
+
+/// A share in \[0, 1\] in percent, to one decimal: `87.0`.
+pub(super) fn percent(share: f64) -> String {
+    if share.is_finite() {
+        format!("{:.1}", 100.0 * share)
+    } else {
+        not_finite(share)
+    }
+}
+
+/// A loss (nats), to three decimals; very large ones in scientific notation.
+pub(super) fn loss(value: f64) -> String {
+    if !value.is_finite() {
+        not_finite(value)
+    } else if value.abs() < 1e4 {
+        format!("{value:.3}")
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
+/// A learning rate, to three significant digits: `5.00e-3`.
+pub(super) fn rate(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value:.2e}")
+    } else {
+        not_finite(value)
+    }
+}
+
+/// A count, to three significant digits from 10,000 on: `4.00 M`.
+pub(super) fn count(value: u64) -> String {
+    const UNITS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    if value < 10_000 {
+        return value.to_string();
+    }
+    let value = value as f64;
+    // 999,999 is 1.00 M: the unit goes by the rounded value.
+    let (unit, name) = UNITS
+        .into_iter()
+        .find(|(unit, _)| value >= 0.9995 * unit)
+        .unwrap_or((1e3, "k"));
+    let scaled = value / unit;
+    let decimals = if scaled < 9.995 {
+        2
+    } else if scaled < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{scaled:.decimals$} {name}")
+}
+
+/// A count in full, in groups of three digits: `11,173,962`.
+pub(super) fn grouped(value: usize) -> String {
+    let digits = value.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Seconds as a person says them: `12.3 s`, `4 min 05 s`, `2 h 03 min`.
+pub(super) fn duration(seconds: f64) -> String {
+    if !(0.0..1e12).contains(&seconds) {
+        return "–".to_owned();
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    if whole < 3600 {
+        return format!("{} min {:02} s", whole / 60, whole % 60);
+    }
+    let minutes = (seconds / 60.0).round() as u64;
+    format!("{} h {:02} min", minutes / 60, minutes % 60)
+}
+
+/// `1 run`, `2 runs`.
+pub(super) fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+fn not_finite(value: f64) -> String {
+    let text = if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "∞"
+    } else {
+        "−∞"
+    };
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts() {
+        let cases = [
+            (0, "0"),
+            (9_999, "9999"),
+            (10_000, "10.0 k"),
+            (123_456, "123 k"),
+            (999_999, "1.00 M"),
+            (4_000_000, "4.00 M"),
+            (9_996_000, "10.0 M"),
+            (u64::MAX, "18446744 T"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(count(value), text);
+        }
+    }
+
+    #[test]
+    fn groups_of_three() {
+        for (value, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (11_173_962, "11,173,962"),
+        ] {
+            assert_eq!(grouped(value), text);
+        }
+    }
+
+    #[test]
+    fn durations() {
+        let cases = [
+            (0.04, "0.0 s"),
+            (59.94, "59.9 s"),
+            (59.95, "1 min 00 s"),
+            (245.0, "4 min 05 s"),
+            (3599.6, "1 h 00 min"),
+            (7380.0, "2 h 03 min"),
+            (f64::NAN, "–"),
+            (-1.0, "–"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_said() {
+        assert_eq!(percent(f64::NAN), "NaN");
+        assert_eq!(loss(f64::INFINITY), "∞");
+        assert_eq!(rate(f64::NEG_INFINITY), "−∞");
+        assert_eq!(loss(12_345.6), "1.23e4");
+        assert_eq!(rate(0.005), "5.00e-3");
+        assert_eq!(percent(0.87), "87.0");
+    }
+}

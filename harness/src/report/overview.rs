@@ -1,0 +1,123 @@
+//! The head of the report: what was run, on what, and the results at a glance.
+
+use std::collections::BTreeSet;
+
+use super::document::Block;
+use super::number::{grouped, plural};
+use super::outcome::{Status, is_synthetic};
+use super::table::{Cell, Column, Table};
+use super::{Experiment, ExperimentName, ReportInput, accuracy, divergence, published};
+use crate::record::{DataProvenance, Provenance};
+
+/// What was run, then the results at a glance.
+pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut runs = input.sections.iter().flat_map(|section| &section.series);
+    if runs.any(is_synthetic) {
+        blocks.push(Block::Warning(
+            "Synthetic data. No real data set could be had, so that runs of this report were trained on images which the \
+             program drew itself. Their numbers say that the machinery works, and nothing about CIFAR or the paper. Every \
+             table and figure with such a run says so."
+                .to_owned(),
+        ));
+    }
+    blocks.push(Block::paragraph(
+        "The experiments of \u{201c}Automated learning rate scheduling with in-training information\u{201d} (Yongjun Kim \
+         and Youngjun Yu), run again. The protocol published is Algorithm 1 as the paper states it; released is what the \
+         authors' released code does, which differs from it. The paper's curves are read off its plots and those of its \
+         slides. Epochs are counted from 0.",
+    ));
+    blocks.push(Block::section("Results at a glance"));
+    for experiment in experiments {
+        match experiment.name {
+            ExperimentName::Table1 => blocks.push(Block::Table(accuracy::glance(experiment))),
+            ExperimentName::Divergence => {
+                blocks.push(Block::heading(experiment.title()));
+                blocks.push(Block::paragraph(published::DIVERGENCE));
+                blocks.push(Block::List(divergence::sentences(experiment)));
+            }
+            ExperimentName::Fig2 | ExperimentName::Fig3 => {}
+        }
+    }
+    blocks.push(Block::section("What was run"));
+    if !input.manifest.notes.is_empty() {
+        blocks.push(Block::paragraph(format!(
+            "Scale {}: what it changes against the paper's sizes.",
+            input.manifest.scale
+        )));
+        blocks.push(Block::List(input.manifest.notes.clone()));
+    }
+    blocks.push(Block::Table(facts(input)));
+    blocks
+}
+
+/// Scale, data, device, versions, sizes and states; a row for each value that differs between runs.
+fn facts(input: &ReportInput) -> Table {
+    let logs = || {
+        let runs = input.sections.iter().flat_map(|section| &section.series);
+        runs.filter_map(|run| run.log.as_ref())
+    };
+    let mut rows: Vec<(&str, Vec<String>)> = vec![
+        ("scale", vec![input.manifest.scale.clone()]),
+        ("runs", vec![states(input)]),
+    ];
+    let mut distinct = |what, of: &dyn Fn(&Provenance) -> String| {
+        let values: BTreeSet<String> = logs().map(|log| of(&log.provenance)).collect();
+        rows.push((what, values.into_iter().collect()));
+    };
+    distinct("data", &|p| data(&p.data));
+    distinct("device", &|p| p.device.clone());
+    distinct("threads", &|p| p.threads.to_string());
+    distinct("trained parameters", &|p| grouped(p.parameters));
+    distinct("autolr", &|p| p.autolr.clone());
+    distinct("libtorch", &|p| {
+        p.libtorch.clone().unwrap_or_else(|| "none".to_owned())
+    });
+    let mut table = Table::new(
+        "The runs of this report.",
+        vec![Column::text("what"), Column::text("value")],
+    );
+    for (what, values) in rows {
+        if values.is_empty() {
+            table.rows.push(vec![Cell::new(what), Cell::none()]);
+        }
+        for value in values {
+            table.rows.push(vec![Cell::new(what), Cell::new(value)]);
+        }
+    }
+    table
+}
+
+/// `8 completed, 2 diverged, 1 not finished, 1 not begun`.
+fn states(input: &ReportInput) -> String {
+    let names = ["completed", "diverged", "not finished", "not begun"];
+    let mut counts = [0_usize; 4];
+    // A run that stands in two sections is one run.
+    let mut seen = BTreeSet::new();
+    for run in input.sections.iter().flat_map(|section| &section.series) {
+        if seen.insert(&run.entry.run) {
+            counts[match Status::of(run) {
+                Status::Completed => 0,
+                Status::Diverged { .. } => 1,
+                Status::NotFinished { .. } => 2,
+                Status::NotBegun => 3,
+            }] += 1;
+        }
+    }
+    let parts = counts.iter().zip(names).filter(|(n, _)| **n > 0);
+    let parts: Vec<String> = parts.map(|(n, name)| format!("{n} {name}")).collect();
+    format!("{}: {}", plural(seen.len(), "run"), parts.join(", "))
+}
+
+fn data(data: &DataProvenance) -> String {
+    format!(
+        "{} ({}): {} images to train on, {} to validate, {} for scoring batches, {} to test; SHA-256 {}",
+        data.name,
+        if data.synthetic { "SYNTHETIC" } else { "real" },
+        grouped(data.train),
+        grouped(data.validation),
+        grouped(data.scoring),
+        grouped(data.test),
+        data.digest.chars().take(12).collect::<String>(),
+    )
+}

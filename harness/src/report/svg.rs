@@ -1,0 +1,399 @@
+//! Draws a chart as inline SVG.
+//!
+//! No plotting library: the drawing has to follow the page's light or dark colours through CSS classes, keep its text
+//! as text, and pull in nothing from elsewhere. Colours are in `style.css`.
+
+use maud::{Markup, html};
+
+use super::axis::Scale;
+use super::chart::{Chart, Line, Mark, MarkKind, Source};
+
+const WIDTH: f64 = 680.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 18.0;
+const PLOT_HEIGHT: f64 = 270.0;
+/// Room for the tick labels and the title of the horizontal axis.
+const BOTTOM: f64 = 44.0;
+const LEGEND_ROW: f64 = 20.0;
+/// One row above the plot for each mark, so that the words never cover a line or one another.
+const LANE: f64 = 18.0;
+/// What is added to a row where the words stand over what is marked instead of beside it.
+const WORDS_ABOVE: f64 = 14.0;
+/// Width of a letter, on average: enough to lay out the legend.
+const LETTER: f64 = 6.9;
+/// As many series have a colour, marker and dash of their own.
+const HUES: usize = 5;
+/// A line has about this many markers.
+const MARKERS: usize = 8;
+
+/// Where things are: the plot's top, and the scales.
+struct Layout {
+    top: f64,
+    x: Scale,
+    y: Scale,
+}
+
+impl Layout {
+    fn x(&self, value: f64) -> f64 {
+        place_x(self.x, value)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.top + (1.0 - self.y.position(value)) * PLOT_HEIGHT
+    }
+
+    fn bottom(&self) -> f64 {
+        self.top + PLOT_HEIGHT
+    }
+}
+
+/// A mark's row above the plot.
+struct Lane<'a> {
+    line: &'a Line,
+    mark: &'a Mark,
+    words: String,
+    words_at: WordsAt,
+    top: f64,
+}
+
+/// Where a mark's words stand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum WordsAt {
+    /// From here to the right.
+    Right(f64),
+    /// From here to the left.
+    Left(f64),
+    /// Around here, over what is marked.
+    Above(f64),
+}
+
+/// The marks' rows from `top` on, and where the last ends.
+fn lanes(chart: &Chart, top: f64) -> (Vec<Lane<'_>>, f64) {
+    let x = chart.x_scale();
+    let mut bottom = top;
+    let mut lanes = Vec::new();
+    for (line, mark) in chart.marks() {
+        let words = format!("{}: {}", line.full_label(), mark.text);
+        let (from, to) = match mark.kind {
+            MarkKind::Cross { x: at, .. } => (place_x(x, at) - 5.0, place_x(x, at) + 5.0),
+            MarkKind::Bracket { from, to, .. } => (place_x(x, from), place_x(x, to)),
+        };
+        let words_at = place_words(from, to, LETTER * words.chars().count() as f64);
+        lanes.push(Lane {
+            line,
+            mark,
+            words,
+            words_at,
+            top: bottom,
+        });
+        let above = matches!(words_at, WordsAt::Above(_));
+        bottom += LANE + if above { WORDS_ABOVE } else { 0.0 };
+    }
+    (lanes, bottom)
+}
+
+fn place_x(scale: Scale, value: f64) -> f64 {
+    LEFT + scale.position(value) * (WIDTH - LEFT - RIGHT)
+}
+
+/// The chart as an `<svg>` element, with a title and a description for screen readers.
+pub(super) fn draw(chart: &Chart) -> Markup {
+    let (legend, legend_height) = legend(chart);
+    let (lanes, lanes_end) = lanes(chart, legend_height);
+    let layout = Layout {
+        top: lanes_end + 8.0,
+        x: chart.x_scale(),
+        y: chart.y_scale(),
+    };
+    let height = layout.bottom() + BOTTOM;
+    let (title, description) = (format!("{}-title", chart.id), format!("{}-desc", chart.id));
+    let paper_first = [Source::Paper, Source::Ours];
+    html! {
+        svg class="chart" viewBox={ "0 0 " (WIDTH) " " (px(height)) } role="img"
+            aria-labelledby={ (title) " " (description) } {
+            title id=(title) { (chart.title) }
+            desc id=(description) { (chart.description()) }
+            (legend)
+            (axes(chart, &layout))
+            @for source in paper_first {
+                @for line in chart.lines.iter().filter(|line| line.source == source) {
+                    (draw_line(chart, line, &layout))
+                }
+            }
+            @for lane in &lanes {
+                (draw_mark(chart, lane, &layout))
+            }
+        }
+    }
+}
+
+/// The legend, in as many rows as it needs, and its height.
+fn legend(chart: &Chart) -> (Markup, f64) {
+    let mut at = (LEFT, 0.0);
+    let mut entries = Vec::new();
+    for line in &chart.lines {
+        let width = 46.0 + LETTER * line.full_label().chars().count() as f64;
+        if at.0 > LEFT && at.0 + width > WIDTH {
+            at = (LEFT, at.1 + LEGEND_ROW);
+        }
+        entries.push((line, at));
+        at.0 += width;
+    }
+    let markup = html! {
+        @for (line, (x, y)) in entries {
+            g class={ "s" (line.hue % HUES) " " (class(line)) } {
+                path class="line" d={ "M" (px(x)) " " (px(y + 10.0)) "h28" } {}
+                @if line.source == Source::Ours {
+                    path class="marker" d=(marker(line.hue, x + 14.0, y + 10.0)) {}
+                }
+                text x=(px(x + 33.0)) y=(px(y + 14.5)) { (line.full_label()) }
+            }
+        }
+    };
+    (markup, at.1 + LEGEND_ROW + 2.0)
+}
+
+fn axes(chart: &Chart, layout: &Layout) -> Markup {
+    let (right, bottom) = (WIDTH - RIGHT, layout.bottom());
+    let middle = layout.top + PLOT_HEIGHT / 2.0;
+    html! {
+        g class="axes" {
+            @for (value, label) in layout.y.ticks() {
+                path class="grid" d={ "M" (LEFT) " " (px(layout.y(value))) "H" (right) } {}
+                text class="tick" text-anchor="end" x=(LEFT - 7.0) y=(px(layout.y(value) + 4.5)) { (label) }
+            }
+            @for (value, label) in layout.x.ticks() {
+                path class="axis" d={ "M" (px(layout.x(value))) " " (px(bottom)) "v5" } {}
+                text class="tick" text-anchor="middle" x=(px(layout.x(value))) y=(px(bottom + 18.0)) { (label) }
+            }
+            path class="axis" d={ "M" (LEFT) " " (px(layout.top)) "V" (px(bottom)) "H" (right) } {}
+            text text-anchor="middle" x=(px((LEFT + right) / 2.0)) y=(px(bottom + 38.0)) { (chart.x_title) }
+            text text-anchor="middle" transform={ "translate(14 " (px(middle)) ") rotate(-90)" } { (chart.y_title) }
+        }
+    }
+}
+
+fn draw_line(chart: &Chart, line: &Line, layout: &Layout) -> Markup {
+    let drawn: Vec<Option<(f64, f64)>> = line
+        .points
+        .iter()
+        .map(|(x, y)| chart.drawn(*y).map(|y| (layout.x(*x), layout.y(y))))
+        .collect();
+    // Each series has its markers at other points, so that lines that coincide can be told apart.
+    let stride = drawn.len().div_ceil(MARKERS).max(1);
+    let offset = line.hue * stride / HUES;
+    let alone = |i: usize| {
+        let there = |i: Option<usize>| i.and_then(|i| drawn.get(i)).is_some_and(Option::is_some);
+        there(Some(i)) && !there(i.checked_sub(1)) && !there(Some(i + 1))
+    };
+    let marked = |i: usize| alone(i) || (line.source == Source::Ours && i % stride == offset);
+    html! {
+        g class={ "s" (line.hue % HUES) " " (class(line)) } {
+            path class="line" d=(path(&drawn)) {}
+            @for (i, (point, (_, y))) in drawn.iter().zip(&line.points).enumerate() {
+                @if let Some(point) = point {
+                    @if chart.clipped(*y) {
+                        path class="marker" d={ "M" (px(point.0 - 4.5)) " " (px(point.1 + 4.0)) "h9l-4.5 -8z" } {}
+                    } @else if marked(i) {
+                        path class="marker" d=(marker(line.hue, point.0, point.1)) {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The points as a path; it starts anew after each gap.
+fn path(points: &[Option<(f64, f64)>]) -> String {
+    let mut path = String::new();
+    let mut pen_up = true;
+    for point in points {
+        if let Some((x, y)) = point {
+            path.push(if pen_up { 'M' } else { 'L' });
+            path.push_str(&format!("{} {}", px(*x), px(*y)));
+        }
+        pen_up = point.is_none();
+    }
+    path
+}
+
+/// A mark on its line, and its words in its row above the plot.
+fn draw_mark(chart: &Chart, lane: &Lane<'_>, layout: &Layout) -> Markup {
+    let (words_y, middle) = match lane.words_at {
+        WordsAt::Above(_) => (lane.top + 11.0, lane.top + WORDS_ABOVE + LANE / 2.0),
+        WordsAt::Left(_) | WordsAt::Right(_) => {
+            (lane.top + LANE / 2.0 + 4.5, lane.top + LANE / 2.0)
+        }
+    };
+    let (words_x, anchor) = match lane.words_at {
+        WordsAt::Right(x) => (x, "start"),
+        WordsAt::Left(x) => (x, "end"),
+        WordsAt::Above(x) => (x, "middle"),
+    };
+    let shape = match lane.mark.kind {
+        MarkKind::Cross { x, y } => {
+            let x = layout.x(x);
+            let y = y.and_then(|y| chart.drawn(y));
+            let y = y.map_or(layout.top, |y| layout.y(y));
+            html! {
+                path class="drop" d={ "M" (px(x)) " " (px(middle)) "V" (px(y)) } {}
+                path class="cross" d=(cross(x, middle, 4.0)) {}
+                path class="cross" d=(cross(x, y, 5.5)) {}
+            }
+        }
+        MarkKind::Bracket { from, peak, to } => {
+            let bracket = bracket(layout.x(from), layout.x(peak), layout.x(to), middle);
+            html! { path class="bracket" d=(bracket) {} }
+        }
+    };
+    html! {
+        g class={ "mark s" (lane.line.hue % HUES) " " (class(lane.line)) } {
+            (shape)
+            text class="words" text-anchor=(anchor) x=(px(words_x)) y=(px(words_y)) { (lane.words) }
+        }
+    }
+}
+
+/// Beside what is marked if there is room, right before left; else over it, within the drawing.
+fn place_words(from: f64, to: f64, width: f64) -> WordsAt {
+    if to + 8.0 + width < WIDTH {
+        WordsAt::Right(to + 8.0)
+    } else if from - 8.0 - width > 0.0 {
+        WordsAt::Left(from - 8.0)
+    } else {
+        let half = (width / 2.0).min(WIDTH / 2.0);
+        WordsAt::Above(((from + to) / 2.0).clamp(half, WIDTH - half))
+    }
+}
+
+/// A line with ends at the lows and a bend at the peak.
+fn bracket(from: f64, peak: f64, to: f64, middle: f64) -> String {
+    let (top, y) = (px(middle - 4.0), px(middle));
+    format!(
+        "M{from} {top}v8M{to} {top}v8M{from} {y}H{before}L{peak} {peak_top}L{after} {y}H{to}",
+        before = px(peak - 6.0),
+        peak_top = px(middle - 7.0),
+        after = px(peak + 6.0),
+        from = px(from),
+        peak = px(peak),
+        to = px(to),
+    )
+}
+
+fn class(line: &Line) -> &'static str {
+    match line.source {
+        Source::Paper => "paper",
+        Source::Ours => "ours",
+    }
+}
+
+fn cross(x: f64, y: f64, r: f64) -> String {
+    let (left, right, top, bottom) = (px(x - r), px(x + r), px(y - r), px(y + r));
+    format!("M{left} {top}L{right} {bottom}M{left} {bottom}L{right} {top}")
+}
+
+/// Circle, square, triangle, diamond, plus.
+fn marker(hue: usize, x: f64, y: f64) -> String {
+    match hue % HUES {
+        0 => format!(
+            "M{} {}a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0z",
+            px(x - 3.6),
+            px(y)
+        ),
+        1 => format!("M{} {}h6.6v6.6h-6.6z", px(x - 3.3), px(y - 3.3)),
+        2 => format!("M{} {}l4.4 7.6h-8.8z", px(x), px(y - 4.6)),
+        3 => format!("M{} {}l4.6 4.6l-4.6 4.6l-4.6 -4.6z", px(x), px(y - 4.6)),
+        _ => format!("M{} {}v9M{} {}h9", px(x), px(y - 4.5), px(x - 4.5), px(y)),
+    }
+}
+
+/// A coordinate to a tenth of a pixel, without a needless `.0`.
+fn px(value: f64) -> String {
+    let text = format!("{value:.1}");
+    match text.strip_suffix(".0") {
+        Some("-0") => "0".to_owned(),
+        Some(whole) => whole.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<(f64, f64)>) -> Chart {
+        Chart {
+            id: "test".to_owned(),
+            title: "A <b>title</b>".to_owned(),
+            notes: Vec::new(),
+            x_title: "epoch".to_owned(),
+            x_range: (0.0, 4.0),
+            y_title: "loss".to_owned(),
+            log_y: false,
+            ceiling: Some(5.0),
+            lines: vec![Line {
+                label: "ours & theirs".to_owned(),
+                hue: 0,
+                source: Source::Ours,
+                points,
+                marks: Vec::new(),
+            }],
+        }
+    }
+
+    #[test]
+    fn gaps_break_the_path() {
+        let points = [Some((0.0, 1.0)), Some((1.0, 2.0)), None, Some((3.0, 4.25))];
+        assert_eq!(path(&points), "M0 1L1 2M3 4.2");
+        assert_eq!(path(&[]), "");
+    }
+
+    #[test]
+    fn values_above_the_ceiling_stay_in_the_plot() {
+        let huge = chart(vec![
+            (0.0, 2.0),
+            (1.0, 1e300),
+            (2.0, f64::INFINITY),
+            (3.0, f64::NAN),
+        ]);
+        let svg = draw(&huge).into_string();
+        assert_eq!(svg.matches("h9l-4.5 -8z").count(), 2, "{svg}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    /// The cross of a run that left the plot stays in the plot.
+    #[test]
+    fn crosses_stay_in_the_plot() {
+        let mut huge = chart(vec![(0.0, 2.0), (1.0, 1e300)]);
+        let kind = MarkKind::Cross {
+            x: 1.0,
+            y: Some(1e300),
+        };
+        huge.lines[0].marks.push(Mark {
+            text: "diverged (epoch 1)".to_owned(),
+            kind,
+        });
+        let svg = draw(&huge).into_string();
+        let drop = svg.split("class=\"drop\" d=\"").nth(1).unwrap();
+        let (_, bottom) = drop.split_once('V').unwrap();
+        let bottom: f64 = bottom.split('"').next().unwrap().parse().unwrap();
+        assert!((0.0..PLOT_HEIGHT).contains(&bottom), "{bottom}");
+    }
+
+    #[test]
+    fn text_is_escaped() {
+        let svg = draw(&chart(vec![(0.0, 1.0)])).into_string();
+        assert!(svg.contains("A &lt;b&gt;title&lt;/b&gt;") && svg.contains("ours &amp; theirs"));
+    }
+
+    #[test]
+    fn words_stand_where_there_is_room() {
+        assert_eq!(place_words(100.0, 200.0, 150.0), WordsAt::Right(208.0));
+        assert_eq!(place_words(500.0, 600.0, 150.0), WordsAt::Left(492.0));
+        assert_eq!(place_words(100.0, 600.0, 150.0), WordsAt::Above(350.0));
+        assert_eq!(
+            place_words(10.0, 660.0, 2.0 * WIDTH),
+            WordsAt::Above(WIDTH / 2.0)
+        );
+    }
+}

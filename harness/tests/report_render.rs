@@ -1,0 +1,400 @@
+//! A report built by hand: every outcome a run can have, as HTML and Markdown.
+
+use std::path::Path;
+
+use autolr_core::Decision;
+use harness::record::{
+    DataProvenance, DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance, RunLog,
+    Summary, Tested,
+};
+use harness::report::{
+    ExperimentName, Manifest, ReportInput, Section, SectionEntry, Series, SeriesEntry, published,
+    render, write,
+};
+
+const HOSTILE: &str = "<script>alert(1)</script> | `x` ]]> \"quoted\"";
+
+fn provenance(synthetic: bool) -> Provenance {
+    Provenance {
+        format: 1,
+        spec: "5".repeat(64),
+        autolr: "0.1.0".to_owned(),
+        libtorch: None,
+        device: "cpu".to_owned(),
+        threads: 2,
+        parameters: 11_173_962,
+        data: DataProvenance {
+            name: if synthetic {
+                "synthetic shapes"
+            } else {
+                "CIFAR-10"
+            }
+            .to_owned(),
+            synthetic,
+            digest: "d".repeat(64),
+            train: 40_000,
+            validation: 10_000,
+            scoring: 40_000,
+            test: 10_000,
+        },
+    }
+}
+
+fn epochs(losses: &[f64]) -> Vec<EpochRecord> {
+    let epoch = |(epoch, loss): (usize, &f64)| EpochRecord {
+        epoch: epoch as u64,
+        lr: 0.005 * 1.5_f64.powi(epoch as i32 % 4),
+        steps: 1250,
+        train_loss: *loss,
+        train_accuracy: 0.5,
+        validation_loss: *loss,
+        validation_accuracy: 0.5,
+    };
+    losses.iter().enumerate().map(epoch).collect()
+}
+
+fn decision(epoch: u64) -> DecisionRecord {
+    let text = r#"{"index":0,"lr":0.005,"candidates":[0.01,0.005,0.0025],"losses":[1.5,"nan",1.25],
+        "normalized":[0.7,"nan",-0.7],"scores":[0.5,0.0,2.0],"weights":[0.2,0.0,0.8],"factor":0.66,"new_lr":0.0033,
+        "verdict":"lowered"}"#;
+    let decision: Decision = serde_json::from_str(text).unwrap();
+    DecisionRecord { epoch, decision }
+}
+
+fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
+    let tested = Tested {
+        loss: 0.5,
+        accuracy,
+        images: 9984,
+    };
+    Summary {
+        outcome,
+        epochs: losses.len() as u64,
+        best_epoch: losses
+            .iter()
+            .position(|loss| loss.is_finite())
+            .map(|i| i as u64),
+        best: Some(tested),
+        last: losses
+            .last()
+            .filter(|loss| loss.is_finite())
+            .map(|_| Tested {
+                accuracy: accuracy - 0.01,
+                ..tested
+            }),
+        reported: "best-validation".to_owned(),
+        forwards: 5_234_567,
+        backwards: 4_000_000,
+        probe_forwards: 60_000,
+        probe_backwards: 32_000,
+    }
+}
+
+fn diverged(epoch: u64) -> Outcome {
+    Outcome::Diverged {
+        epoch,
+        reason: "the training loss is NaN".to_owned(),
+    }
+}
+
+/// A run with a log; without an outcome it is not finished.
+fn series(name: &str, losses: &[f64], outcome: Option<Outcome>, accuracy: f64) -> Series {
+    Series {
+        entry: SeriesEntry {
+            name: name.to_owned(),
+            label: name.to_owned(),
+            run: format!("run-{name}"),
+        },
+        spec: format!("name = \"{name}\"\ntraining.epochs = 10\n"),
+        log: Some(RunLog {
+            provenance: provenance(false),
+            epochs: epochs(losses),
+            decisions: Vec::new(),
+            summary: outcome.map(|outcome| summary(losses, outcome, accuracy)),
+        }),
+        seconds: Some(754.0),
+    }
+}
+
+fn section(experiment: ExperimentName, protocol: &str, series: Vec<Series>) -> Section {
+    Section {
+        entry: SectionEntry {
+            experiment,
+            protocol: protocol.to_owned(),
+            description: format!("What {protocol} is, in plain words."),
+            series: series.iter().map(|series| series.entry.clone()).collect(),
+        },
+        series,
+    }
+}
+
+const SMOOTH: [f64; 10] = [2.0, 1.6, 1.3, 1.1, 1.0, 0.9, 0.85, 0.8, 0.78, 0.77];
+const DESCENDING_TWICE: [f64; 10] = [3.7, 3.0, 2.0, 2.0, 3.0, 3.0, 2.0, 1.0, 1.0, 1.1];
+const NAN: f64 = f64::NAN;
+
+/// Completed, diverged, not finished and not begun runs, in every experiment.
+fn input() -> ReportInput {
+    let done = || Some(Outcome::Completed);
+    let mut ours = series("ours", &SMOOTH, done(), 0.853);
+    ours.entry.label = "ours (factor_5)".to_owned();
+    if let Some(log) = &mut ours.log {
+        log.decisions = vec![decision(0), decision(1)];
+    }
+    let mut not_begun = series("cosine", &[], None, 0.0);
+    not_begun.log = None;
+    not_begun.seconds = None;
+    let mut hostile = series(HOSTILE, &SMOOTH, done(), 0.5);
+    hostile.entry.run = "run-hostile".to_owned();
+    hostile.spec = format!("# {HOSTILE}\ntraining.epochs = 10\n");
+    let table_1 = vec![
+        series("constant", &SMOOTH, done(), 0.8312),
+        series("linear", &[2.0, 5.0, 1e30, NAN], Some(diverged(3)), 0.31),
+        not_begun,
+        series("step", &SMOOTH[..4], None, 0.0),
+        ours,
+        hostile,
+    ];
+    let fig_2 = vec![
+        series("factor_3", &SMOOTH, done(), 0.5),
+        series("factor_5", &DESCENDING_TWICE, done(), 0.5),
+        series("factor_7", &[NAN], Some(diverged(0)), 0.01),
+    ];
+    let mut synthetic = series("batch_32", &SMOOTH, done(), 0.4);
+    if let Some(log) = &mut synthetic.log {
+        log.provenance = provenance(true);
+    }
+    let mut at_chance = series("no-batch-norm", &[2.4; 10], None, 0.1);
+    if let Some(log) = &mut at_chance.log {
+        let outcome = Outcome::Diverged {
+            epoch: 9,
+            reason: "accuracy at chance when the run ended".to_owned(),
+        };
+        log.summary = Some(summary(&[2.4; 10], outcome, 0.1));
+    }
+    let divergence = vec![
+        series("ours", &[1e9, f64::INFINITY], Some(diverged(1)), 0.1),
+        at_chance,
+    ];
+    let sections = vec![
+        section(ExperimentName::Table1, "published", table_1),
+        section(
+            ExperimentName::Table1,
+            "released",
+            vec![series("ours", &SMOOTH, done(), 0.869)],
+        ),
+        section(ExperimentName::Fig2, "released", fig_2),
+        section(ExperimentName::Fig3, "published", vec![synthetic]),
+        section(ExperimentName::Divergence, "published", divergence),
+    ];
+    ReportInput {
+        manifest: Manifest {
+            scale: "quick".to_owned(),
+            notes: vec![
+                "10 epochs instead of 100.".to_owned(),
+                "Width 8 instead of 64.".to_owned(),
+            ],
+            sections: sections
+                .iter()
+                .map(|section| section.entry.clone())
+                .collect(),
+        },
+        sections,
+    }
+}
+
+/// The Markdown without what is drawn with letters: that has tests of its own.
+fn without_figures(markdown: &str) -> String {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for line in markdown.lines() {
+        if line.starts_with("```") {
+            inside = line == "```text";
+            if inside {
+                lines.push("[figure]");
+            }
+        } else if !inside {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn markdown() {
+    let markdown = render(&input()).markdown;
+    insta::assert_snapshot!(without_figures(&markdown));
+    assert_eq!(
+        markdown.matches("```text\n").count(),
+        10,
+        "two figures a section"
+    );
+}
+
+/// Elements are closed in the order in which they were opened, and attributes are quoted.
+fn assert_well_formed(html: &str) {
+    const VOID: [&str; 1] = ["meta"];
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = html.strip_prefix("<!DOCTYPE html>").unwrap();
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        let end = rest.find('>').unwrap();
+        let tag = &rest[..end];
+        assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
+        rest = &rest[end + 1..];
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}>");
+        } else {
+            let name = tag.split_whitespace().next().unwrap();
+            assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "<{tag}>");
+            if !VOID.contains(&name) {
+                open.push(name);
+            }
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn html_is_whole_and_needs_nothing_else() {
+    let html = render(&input()).html;
+    // Neither in markup nor in the style sheet is there a way to ask for anything.
+    for request in [
+        "http:", "https:", "src=", "<link", "<script", "url(", "@import", "xlink",
+    ] {
+        assert!(!html.contains(request), "{request}");
+    }
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    let (head, rest) = html.split_once("<style>").unwrap();
+    let (_, rest) = rest.split_once("</style>").unwrap();
+    assert_well_formed(&format!("{head}{rest}"));
+    assert!(html.contains("width=device-width") && html.contains("prefers-color-scheme: dark"));
+    assert!(html.len() < 1_000_000);
+}
+
+#[test]
+fn figures_are_drawn_with_numbers_only() {
+    let html = render(&input()).html;
+    for (i, path) in html.split(" d=\"").skip(1).enumerate() {
+        let path = path.split('"').next().unwrap();
+        let drawable = |c: char| c.is_ascii_digit() || " .-MLHVhvlaz".contains(c);
+        assert!(path.chars().all(drawable), "path {i}: {path}");
+    }
+    assert_eq!(html.matches("role=\"img\"").count(), 10);
+    assert_eq!(html.matches("<desc ").count(), 10);
+    // The cross of each diverged run stands in both figures of its section.
+    for label in [
+        "linear: diverged (epoch 3)",
+        "factor_7: diverged (epoch 0)",
+        "no-batch-norm: diverged (epoch 9)",
+    ] {
+        assert_eq!(html.matches(&format!(">{label}<")).count(), 2, "{label}");
+    }
+    assert!(html.contains(">factor_5: double descent<"));
+    assert!(html.contains(">factor_5 (paper): double descent<"));
+}
+
+/// Where a run is synthetic, its tables and figures say so, and others do not.
+#[test]
+fn synthetic_data_is_said_everywhere() {
+    let html = render(&input()).html;
+    // Figure 3: its table, two figures, what it cost.
+    assert_eq!(html.matches("<p class=\"note synthetic\">").count(), 4);
+    assert_eq!(html.matches("class=\"warning\"").count(), 1);
+    let mut real = input();
+    real.sections
+        .retain(|section| section.entry.experiment != ExperimentName::Fig3);
+    let html = render(&real).html;
+    assert!(!html.contains("SYNTHETIC") && !html.contains("class=\"warning\""));
+}
+
+#[test]
+fn an_empty_report_says_so_little() {
+    let mut input = input();
+    input.sections.clear();
+    input.manifest.sections.clear();
+    let rendered = render(&input);
+    assert!(rendered.markdown.contains("0 runs"));
+}
+
+fn write_run(dir: &Path, series: &Series) {
+    let run = dir.join("runs").join(&series.entry.run);
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("spec.toml"), &series.spec).unwrap();
+    let Some(log) = &series.log else { return };
+    let mut writer = LogWriter::resume(&run.join("events.jsonl"), 0).unwrap();
+    writer
+        .append(&Event::RunStarted(log.provenance.clone()))
+        .unwrap();
+    for epoch in &log.epochs {
+        writer.append(&Event::Epoch(epoch.clone())).unwrap();
+    }
+    for decision in &log.decisions {
+        writer.append(&Event::Decision(decision.clone())).unwrap();
+    }
+    if let Some(summary) = &log.summary {
+        writer.append(&Event::RunFinished(summary.clone())).unwrap();
+    }
+}
+
+#[test]
+fn written_from_a_folder_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(
+        write(dir.path())
+            .unwrap_err()
+            .to_string()
+            .contains("manifest.json")
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+
+    let mut input = input();
+    for section in &mut input.sections {
+        for (i, series) in section.series.iter_mut().enumerate() {
+            series.entry.run = format!(
+                "{:?}-{}-{i}",
+                section.entry.experiment, section.entry.protocol
+            );
+            series.seconds = None;
+            write_run(dir.path(), series);
+        }
+        section.entry.series = section
+            .series
+            .iter()
+            .map(|series| series.entry.clone())
+            .collect();
+    }
+    input.manifest.sections = input
+        .sections
+        .iter()
+        .map(|section| section.entry.clone())
+        .collect();
+    let manifest = serde_json::to_string(&input.manifest).unwrap();
+    std::fs::write(dir.path().join("manifest.json"), manifest).unwrap();
+
+    let index = write(dir.path()).unwrap();
+    assert_eq!(index, dir.path().join("index.html"));
+    let expected = render(&input);
+    for _ in 0..2 {
+        assert_eq!(std::fs::read_to_string(&index).unwrap(), expected.html);
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("report.md")).unwrap(),
+            expected.markdown
+        );
+        write(dir.path()).unwrap();
+    }
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|f| f.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["index.html", "manifest.json", "report.md", "runs"]);
+}
+
+/// The paper's own numbers stand in the report as they are in the paper.
+#[test]
+fn the_papers_numbers_are_shown() {
+    let html = render(&input()).html;
+    for (_, accuracy) in published::TABLE_1 {
+        assert!(html.contains(&format!(">{accuracy:.1}<")), "{accuracy}");
+    }
+}
