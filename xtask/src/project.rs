@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, anyhow};
@@ -52,16 +52,19 @@ impl Project {
         self.root.join("data")
     }
 
-    /// Cargo, as a user would call it in this repository after the set-up.
+    /// Cargo, as a user would call it here after the set-up.
     ///
     /// A libtorch that the user named is for the set-up; cargo takes the link to it, by `.cargo/config.toml`, so that
     /// plain `cargo build` finds everything built already.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
-            .current_dir(&self.root)
             .env_remove("LIBTORCH")
             .env_remove("LIBTORCH_USE_PYTORCH");
+        if let Some(Ok(data)) = env::var_os("AUTOLR_DATA").map(path::absolute) {
+            // Tests run in the folder of their package.
+            command.env("AUTOLR_DATA", data);
+        }
         if env::var_os("OMP_WAIT_POLICY").is_none() {
             // Threads of libtorch that wait by spinning take each other's cores as soon as two processes run.
             command.env("OMP_WAIT_POLICY", "PASSIVE");
