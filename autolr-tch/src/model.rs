@@ -47,7 +47,6 @@ pub struct Tally {
     loss: Tensor,
     correct: Tensor,
     images: u64,
-    batches: u64,
 }
 
 impl Tally {
@@ -60,27 +59,26 @@ impl Tally {
             loss: Tensor::f_zeros([], (Kind::Double, device))?,
             correct: Tensor::f_zeros([], (Kind::Int64, device))?,
             images: 0,
-            batches: 0,
         })
     }
 
     /// Adds a batch's mean loss and its right answers.
     fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<()> {
-        let loss = loss.f_detach()?.f_to_kind(Kind::Double)?;
+        let count = labels.numel() as u64;
+        let loss = loss.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(count as f64)?;
         let _ = self.loss.f_add_(&loss)?;
         let right = logits.f_detach()?.f_argmax(1, false)?.f_eq_tensor(labels)?;
         let _ = self.correct.f_add_(&right.f_sum(Kind::Int64)?)?;
-        self.images += labels.numel() as u64;
-        self.batches += 1;
+        self.images += count;
         Ok(())
     }
 
-    /// Mean over the batches of their mean losses (nats), NaN before the first.
+    /// Mean loss over the images (nats), NaN before the first.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn loss(&self) -> Result<f64> {
-        Ok(self.loss.f_double_value(&[])? / self.batches as f64)
+        Ok(self.loss.f_double_value(&[])? / self.images as f64)
     }
 
     /// Share of right answers, NaN before the first.

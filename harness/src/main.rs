@@ -1,2 +1,83 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! The program `autolr`.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use harness::commands::{data, probe, report, reproduce, run, schedule, update};
+use harness::data::DataError;
+use harness::exit::{BadInput, ExitStatus, Interrupted};
+
+/// Learning rates that set themselves while a network trains: the paper's experiments, beside its numbers.
+#[derive(Debug, Parser)]
+#[command(name = "autolr", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 something failed, 2 bad input, 130 interrupted.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Reproduce(reproduce::ReproduceArgs),
+    Report(report::ReportArgs),
+    Run(run::RunArgs),
+    Probe(probe::ProbeArgs),
+    Schedule(schedule::ScheduleArgs),
+    Update(update::UpdateArgs),
+    Data(data::DataArgs),
+}
+
+fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
+    match command {
+        Command::Reproduce(args) => reproduce::reproduce(args, out),
+        Command::Report(args) => report::report(args, out),
+        Command::Run(args) => run::run(args, out),
+        Command::Probe(args) => probe::probe(args, out),
+        Command::Schedule(args) => schedule::schedule(args, out),
+        Command::Update(args) => update::update(args, &mut io::stdin().lock(), out),
+        Command::Data(args) => data::data(args, out),
+    }
+}
+
+/// Which exit code an error stands for.
+fn status_of(error: &anyhow::Error) -> ExitStatus {
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(broken_pipe) {
+        // Whoever read our output has had enough.
+        return ExitStatus::Success;
+    }
+    if error.chain().any(|cause| cause.is::<Interrupted>()) {
+        return ExitStatus::Interrupted;
+    }
+    if error
+        .chain()
+        .any(|cause| cause.is::<BadInput>() || cause.is::<DataError>())
+    {
+        return ExitStatus::BadInput;
+    }
+    ExitStatus::Failure
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    let status = match dispatch(&cli.command, &mut out) {
+        Ok(status) => status,
+        Err(error) => {
+            let status = status_of(&error);
+            if status != ExitStatus::Success {
+                if io::stderr().is_terminal() && status == ExitStatus::Interrupted {
+                    eprintln!();
+                }
+                eprintln!("error: {error:#}");
+            }
+            status
+        }
+    };
+    status.into()
+}

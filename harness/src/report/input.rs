@@ -118,7 +118,11 @@ impl ReportInput {
         let sections = manifest.sections.iter().map(|entry| {
             Ok(Section {
                 entry: entry.clone(),
-                series: entry.series.iter().map(read_series).collect::<Result<_>>()?,
+                series: entry
+                    .series
+                    .iter()
+                    .map(read_series)
+                    .collect::<Result<_>>()?,
             })
         });
         Ok(Self {

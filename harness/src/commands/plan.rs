@@ -1,0 +1,148 @@
+//! What `autolr reproduce` is going to run: specifications, each once, and where each stands in the report.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::run::resolve_device;
+use crate::data::{DataError, DataSetName, Location, cifar};
+use crate::experiment::{DeviceName, NetworkSpec, Protocol, RunSpec, Scale, experiment_file};
+use crate::record::RunLog;
+use crate::report::{ExperimentName, Manifest, SectionEntry, SeriesEntry};
+
+/// A run of the plan.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedRun {
+    /// Name of its folder.
+    pub(crate) run: String,
+    /// The first place where it stands: `table1/published/ours`.
+    pub(crate) place: String,
+    pub(crate) spec: RunSpec,
+    pub(crate) finished: bool,
+    pub(crate) epochs_done: u64,
+}
+
+/// All runs, and the manifest of the report.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) manifest: Manifest,
+    pub(crate) runs: Vec<PlannedRun>,
+}
+
+/// What to plan.
+#[derive(Debug)]
+pub(crate) struct PlanRequest<'a> {
+    pub(crate) experiments: &'a [ExperimentName],
+    pub(crate) protocols: &'a [Protocol],
+    pub(crate) scale: Scale,
+    pub(crate) device: DeviceName,
+    pub(crate) seed: u64,
+}
+
+impl Plan {
+    /// Lays out the runs and checks their data, before any training.
+    ///
+    /// A data set that is not there at all is replaced by the synthetic one; one that is damaged is an error.
+    pub(crate) fn new(request: &PlanRequest<'_>, dir: &Path, location: &Location) -> Result<Self> {
+        let (overlay, mut notes) = request.scale.overlay()?;
+        let mut runs: Vec<PlannedRun> = Vec::new();
+        let mut sections = Vec::new();
+        let mut available: Vec<(DataSetName, bool)> = Vec::new();
+        for &experiment in request.experiments {
+            for &protocol in request.protocols {
+                let file = experiment_file(experiment, protocol)?;
+                let mut entries = Vec::new();
+                for series in &file.series {
+                    let mut spec = file.spec(series, &overlay)?;
+                    spec.training.seed = request.seed;
+                    let pure = matches!(spec.network, NetworkSpec::Reference { .. });
+                    spec.training.device = if pure {
+                        DeviceName::Cpu
+                    } else {
+                        request.device
+                    };
+                    resolve_device(&mut spec)?;
+                    let wanted = spec.data.set;
+                    let there = match available.iter().find(|(set, _)| *set == wanted) {
+                        Some((_, there)) => *there,
+                        None => {
+                            let there = check(wanted, location)?;
+                            available.push((wanted, there));
+                            there
+                        }
+                    };
+                    if !there {
+                        spec.data.set = DataSetName::Synthetic;
+                    }
+                    let run = spec.run_name()?;
+                    entries.push(SeriesEntry {
+                        name: series.name.clone(),
+                        label: series.label.clone(),
+                        run: run.clone(),
+                    });
+                    if runs.iter().any(|planned| planned.run == run) {
+                        continue;
+                    }
+                    let log = RunLog::read(&dir.join("runs").join(&run).join("events.jsonl"))?;
+                    runs.push(PlannedRun {
+                        place: format!("{}/{}/{}", name(experiment), protocol.name(), series.name),
+                        finished: log.as_ref().is_some_and(|log| log.summary.is_some()),
+                        epochs_done: log.map_or(0, |log| log.epochs.len() as u64),
+                        run,
+                        spec,
+                    });
+                }
+                sections.push(SectionEntry {
+                    experiment,
+                    protocol: protocol.name().into(),
+                    description: file.description.replace('\n', " "),
+                    series: entries,
+                });
+            }
+        }
+        for (set, there) in &available {
+            if !there {
+                notes.push(format!(
+                    "{} was not found: these runs are on a synthetic set of ten classes that the harness draws itself, \
+                     and say nothing about {}. `autolr data fetch {}` gets the real one.",
+                    set.title(),
+                    set.title(),
+                    set.key()
+                ));
+            }
+        }
+        if request.seed != 0 {
+            notes.push(format!("Seed {} instead of the paper's 0.", request.seed));
+        }
+        Ok(Self {
+            manifest: Manifest {
+                scale: request.scale.name().into(),
+                notes,
+                sections,
+            },
+            runs,
+        })
+    }
+}
+
+/// Whether the data set is there, whole.
+fn check(set: DataSetName, location: &Location) -> Result<bool, DataError> {
+    let Some(set) = set.cifar() else {
+        return Ok(true);
+    };
+    match location.find(set) {
+        Ok(root) => cifar::load(set, root).map(|_| true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Name as on the command line.
+pub(crate) fn name(experiment: ExperimentName) -> &'static str {
+    match experiment {
+        ExperimentName::Table1 => "table1",
+        ExperimentName::Fig2 => "fig2",
+        ExperimentName::Fig3 => "fig3",
+        ExperimentName::Divergence => "divergence",
+    }
+}

@@ -1,0 +1,234 @@
+//! `autolr probe`: one probe of a saved state, as a table and a figure: a learning-rate finder.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use autolr_core::float_serde::Float;
+use autolr_core::{Factors, ProbeBackend, ScaleUpdate};
+use clap::Args;
+use ndarray::Array1;
+use serde_json::json;
+
+use super::run::resolve;
+use super::{cores, data_location};
+use crate::exit::{BadInput, ExitStatus};
+use crate::experiment::{BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec};
+use crate::text_figure::text_figure;
+use crate::train::Checkpoint;
+use crate::train::{write_arrays, write_whole};
+use crate::workload::{self, Cost, EpochProbe, StateArray, Workload};
+
+/// Probe candidate rates from a saved state: a learning-rate finder
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// Specification of the run (TOML), such as the spec.toml in its folder
+    #[arg(value_name = "SPEC.toml")]
+    spec: PathBuf,
+    /// Which [[series]] of the file, if it has several
+    #[arg(long, value_name = "NAME")]
+    series: Option<String>,
+    /// Lay a scale over the specification
+    #[arg(long, value_enum)]
+    scale: Option<Scale>,
+    /// Checkpoint of that run [default: the initial weights]
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Rates: a list `0.001,0.01,0.1`, or `FROM..TO:N` for N rates evenly spaced on a log axis
+    #[arg(long, value_name = "RATES", default_value = "1e-5..10:13")]
+    lrs: String,
+    /// Write weights, optimiser state, batches, rates and losses there, as safetensors and JSON
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+    /// Override training.device
+    #[arg(long, value_enum)]
+    device: Option<DeviceName>,
+    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Threads within an operation of libtorch [default: the cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print JSON instead of a table and a figure
+    #[arg(long)]
+    json: bool,
+}
+
+/// Rates of `--lrs`, positive and finite.
+fn parse_rates(text: &str) -> Result<Array1<f64>, BadInput> {
+    let number = |part: &str| {
+        let value: f64 = part
+            .trim()
+            .parse()
+            .map_err(|_| BadInput(format!("--lrs {text}: `{part}` is not a number")))?;
+        if value > 0.0 && value.is_finite() {
+            Ok(value)
+        } else {
+            Err(BadInput(format!(
+                "--lrs {text}: {part}: a learning rate must be positive and finite"
+            )))
+        }
+    };
+    let Some((from, rest)) = text.split_once("..") else {
+        return text.split(',').map(number).collect();
+    };
+    let (to, count) = rest
+        .split_once(':')
+        .ok_or_else(|| BadInput(format!("--lrs {text}: a range is FROM..TO:N")))?;
+    let (from, to) = (number(from)?, number(to)?);
+    match count.trim().parse::<usize>() {
+        Ok(count @ 2..=10_000) => Ok(Array1::from_iter((0..count).map(|index| {
+            let share = index as f64 / (count - 1) as f64;
+            (from.ln() + share * (to / from).ln()).exp()
+        }))),
+        _ => Err(BadInput(format!(
+            "--lrs {text}: the number of rates must be from 2 to 10000"
+        ))),
+    }
+}
+
+/// `autolr probe`
+///
+/// # Errors
+/// Bad input before any work; whatever data, device or disk say.
+pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let lrs = parse_rates(&args.lrs)?;
+    let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
+    let location = data_location(args.data.as_ref())?;
+    let checkpoint = match &args.checkpoint {
+        Some(path) => Some(
+            Checkpoint::read(path, &spec.digest()?)?
+                .ok_or_else(|| BadInput(format!("{}: no such file", path.display())))?,
+        ),
+        None => None,
+    };
+    let threads = args.threads.unwrap_or_else(cores).max(1);
+    let mut workload = workload::build(&spec, &location, threads)?;
+    let mut next_epoch = 0;
+    if let Some(checkpoint) = &checkpoint {
+        workload.load(&checkpoint.state)?;
+        next_epoch = checkpoint.progress.next_epoch;
+    }
+    let frozen = next_epoch > 0
+        && spec.training.batch_norm_after_validation == BatchNormAfterValidation::Frozen;
+    if frozen {
+        workload.freeze_batch_norm();
+    }
+    // The batches of the decision that was taken after the last epoch.
+    let epoch = next_epoch.saturating_sub(1);
+    let mut losses = Array1::from_elem(lrs.len(), f64::NAN);
+    let mut cost = Cost::default();
+    EpochProbe {
+        workload: workload.as_mut(),
+        epoch,
+        cost: &mut cost,
+    }
+    .probe(lrs.view(), losses.view_mut())?;
+    let record = json!({
+        "epochs_trained": next_epoch,
+        "lrs": lrs.to_vec(),
+        "losses": losses.iter().map(|&loss| Float(loss)).collect::<Vec<_>>(),
+        "batch_norm": if frozen { "frozen" } else { "batch-statistics" },
+        "forwards": cost.forwards,
+        "backwards": cost.backwards,
+        "spec": spec,
+    });
+    if let Some(dir) = &args.dump {
+        dump(dir, &record, workload.as_ref(), epoch, lrs.len())?;
+    }
+    if args.json {
+        writeln!(out, "{record}")?;
+    } else {
+        print(out, &spec, next_epoch, &lrs, &losses)?;
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn print(
+    out: &mut dyn Write,
+    spec: &RunSpec,
+    epochs: u64,
+    lrs: &Array1<f64>,
+    losses: &Array1<f64>,
+) -> Result<()> {
+    let present = match &spec.scheduler {
+        SchedulerSpec::AutoLr(config) => config.rule().clone(),
+        SchedulerSpec::OpenLoop(_) => ScaleUpdate::new(Factors::powers_of_two(1)?),
+    };
+    // The rates as factors of the first: the weights do not depend on which.
+    let factors = Factors::new(lrs.mapv(|lr| (lr / lrs[0]).clamp(f64::MIN_POSITIVE, f64::MAX)))?;
+    let rule = ScaleUpdate::new(factors)
+        .with_normalization(present.normalization())
+        .with_score(present.score());
+    let update = rule.update(losses.view())?;
+    writeln!(out, "{:>12}  {:>12}  {:>7}", "rate", "loss", "weight")?;
+    for ((lr, loss), weight) in lrs.iter().zip(losses).zip(&update.weights) {
+        writeln!(out, "{lr:>12.4e}  {loss:>12.6}  {:>5.1} %", 100.0 * weight)?;
+    }
+    let points: Vec<(f64, f64)> = lrs.iter().copied().zip(losses.iter().copied()).collect();
+    writeln!(
+        out,
+        "\nloss over rate (log axis), after {epochs} epochs of training"
+    )?;
+    writeln!(
+        out,
+        "{}",
+        text_figure(&[("loss", &points)], 72, 16, true, false)
+    )?;
+    let finite = points.iter().filter(|(_, loss)| loss.is_finite());
+    match finite.min_by(|a, b| a.1.total_cmp(&b.1)) {
+        Some((lr, loss)) => writeln!(out, "lowest loss {loss:.6} at rate {lr:.4e}")?,
+        None => writeln!(out, "no rate gives a finite loss")?,
+    }
+    if update.weights.sum() > 0.0 {
+        writeln!(
+            out,
+            "weighted geometric mean of the rates: {:.4e}",
+            update.factor * lrs[0]
+        )?;
+    }
+    Ok(())
+}
+
+fn dump(
+    dir: &Path,
+    record: &serde_json::Value,
+    workload: &dyn Workload,
+    epoch: u64,
+    candidates: usize,
+) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+    let write = |file: &str, arrays: &[StateArray]| {
+        let named: Vec<(String, &StateArray)> = arrays
+            .iter()
+            .map(|array| (array.name.clone(), array))
+            .collect();
+        write_arrays(&dir.join(file), &named, HashMap::new())
+    };
+    write("weights.safetensors", &workload.save()?)?;
+    write(
+        "batches.safetensors",
+        &workload.probe_batches(epoch, candidates)?,
+    )?;
+    let text = serde_json::to_string_pretty(record)? + "\n";
+    write_whole(&dir.join("probe.json"), text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_rates;
+
+    #[test]
+    fn lists_and_ranges() {
+        assert_eq!(parse_rates("0.1, 1,10").unwrap().to_vec(), [0.1, 1.0, 10.0]);
+        let range = parse_rates("0.01..1:3").unwrap();
+        assert!((range[1] - 0.1).abs() < 1e-12 && range[2] == 1.0, "{range}");
+        for bad in [
+            "", "0", "-1", "nan", "inf", "1..2", "1..2:1", "1,x", "0..1:3",
+        ] {
+            let error = parse_rates(bad).unwrap_err().to_string();
+            assert!(error.starts_with("--lrs "), "{error}");
+        }
+    }
+}

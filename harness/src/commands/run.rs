@@ -1,0 +1,193 @@
+//! `autolr run`: one training run, as a specification says.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use toml::Table;
+
+use super::progress::RunBar;
+use super::{cores, data_location, interrupt_flag};
+use crate::data::Location;
+use crate::exit::ExitStatus;
+use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale};
+use crate::record::{EpochRecord, Outcome, Summary, Tested};
+use crate::train::{self, Observer, RunOptions, RunStatus};
+use crate::workload;
+
+/// Train once, as a specification says
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Specification (TOML), such as experiments/published/table1.toml
+    #[arg(value_name = "SPEC.toml")]
+    spec: PathBuf,
+    /// Which [[series]] of the file, if it has several
+    #[arg(long, value_name = "NAME")]
+    series: Option<String>,
+    /// Lay a scale over the specification
+    #[arg(long, value_enum)]
+    scale: Option<Scale>,
+    /// Folder of runs; each has its own folder there, named by its specification's digest
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+    /// Override training.device
+    #[arg(long, value_enum)]
+    device: Option<DeviceName>,
+    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Write each epoch's record to standard output as a JSON line, for the program that started this one
+    #[arg(long, hide = true)]
+    epoch_lines: bool,
+}
+
+/// The specification of a file, with a scale and a device laid over it.
+pub(crate) fn resolve(
+    path: &Path,
+    series: Option<&str>,
+    scale: Option<Scale>,
+    device: Option<DeviceName>,
+) -> Result<RunSpec> {
+    let file = ExperimentFile::load(path)?;
+    let overlay = match scale {
+        Some(scale) => scale.overlay()?.0,
+        None => Table::new(),
+    };
+    let mut spec = file.spec(file.find(series)?, &overlay)?;
+    if let Some(device) = device {
+        spec.training.device = device;
+    }
+    resolve_device(&mut spec)?;
+    Ok(spec)
+}
+
+/// Replaces `auto` by what this machine has, and refuses CUDA where there is none: the device is part of a run's
+/// identity, since results differ in the last bits.
+pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
+    use crate::experiment::NetworkSpec;
+    if matches!(spec.network, NetworkSpec::Reference { .. }) {
+        // Pure Rust.
+        if spec.training.device == DeviceName::Cuda {
+            return Err(crate::exit::BadInput(
+                "training.device = cuda: the reference network runs on the CPU only".into(),
+            )
+            .into());
+        }
+        spec.training.device = DeviceName::Cpu;
+        return Ok(());
+    }
+    #[cfg(feature = "tch")]
+    {
+        use crate::exit::BadInput;
+        use autolr_tch::{DeviceChoice, select};
+        let choice = match spec.training.device {
+            DeviceName::Cpu => return Ok(()),
+            DeviceName::Cuda => DeviceChoice::Cuda,
+            DeviceName::Auto => DeviceChoice::Auto,
+        };
+        let device = select(choice).map_err(|error| BadInput(format!("training.{error}")))?;
+        spec.training.device = if device.is_cuda() {
+            DeviceName::Cuda
+        } else {
+            DeviceName::Cpu
+        };
+    }
+    Ok(())
+}
+
+/// Tells a parent process of each epoch.
+struct EpochLines<'a>(&'a mut dyn Write);
+
+impl Observer for EpochLines<'_> {
+    fn epoch(&mut self, record: &EpochRecord) {
+        // A parent that is gone does not stop the training.
+        if let Ok(line) = serde_json::to_string(record) {
+            let _ = writeln!(self.0, "{line}").and_then(|()| self.0.flush());
+        }
+    }
+}
+
+/// Carries out a specification in its folder.
+pub(crate) fn execute(
+    spec: &RunSpec,
+    dir: &Path,
+    location: &Location,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<RunStatus> {
+    let mut options = RunOptions {
+        interrupted: interrupt_flag(),
+        threads,
+        observer,
+    };
+    train::run(
+        spec,
+        dir,
+        &|| workload::build(spec, location, threads),
+        &mut options,
+    )
+}
+
+/// A summary in a few lines.
+pub(crate) fn describe(summary: &Summary) -> String {
+    let tested = |tested: Option<Tested>| match tested {
+        Some(tested) => format!(
+            "{:.1} % of {} test images, loss {:.4}",
+            100.0 * tested.accuracy,
+            tested.images,
+            tested.loss
+        ),
+        None => "not finite".into(),
+    };
+    let outcome = match &summary.outcome {
+        Outcome::Completed => format!("completed {} epochs", summary.epochs),
+        Outcome::Diverged { epoch, reason } => format!("DIVERGED in epoch {epoch}: {reason}"),
+    };
+    let best = match summary.best_epoch {
+        Some(epoch) => format!("best validation (epoch {epoch}): {}", tested(summary.best)),
+        None => "best validation: none was finite".into(),
+    };
+    format!(
+        "{outcome}\n{best}\nlast weights: {}\nimages: {} forward, {} backward; of these by probes {} and {}",
+        tested(summary.last),
+        summary.forwards,
+        summary.backwards,
+        summary.probe_forwards,
+        summary.probe_backwards
+    )
+}
+
+/// `autolr run`
+///
+/// # Errors
+/// As [`train::run`].
+pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
+    let location = data_location(args.data.as_ref())?;
+    let threads = args.threads.unwrap_or_else(cores).max(1);
+    let dir = args.out.join(spec.run_name()?);
+    if args.epoch_lines {
+        execute(&spec, &dir, &location, threads, &mut EpochLines(out))?;
+        return Ok(ExitStatus::Success);
+    }
+    let status = {
+        let mut bar = RunBar::new();
+        execute(&spec, &dir, &location, threads, &mut bar)?
+    };
+    let before = if status.was_finished {
+        " (finished before; not computed again)"
+    } else {
+        ""
+    };
+    writeln!(
+        out,
+        "{}{before}\n{}",
+        dir.display(),
+        describe(&status.summary)
+    )?;
+    Ok(ExitStatus::Success)
+}

@@ -1,0 +1,39 @@
+//! Exit codes: 0 done, 1 something failed, 2 bad input, 130 interrupted.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// All is done.
+    Success = 0,
+    /// Something failed that the input is not to blame for.
+    Failure = 1,
+    /// The input is to blame; nothing was started.
+    BadInput = 2,
+    /// Stopped by the user; the same command goes on where it stopped.
+    Interrupted = 130,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// Input that cannot be used, said in one line that names the key, file or value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
+impl BadInput {
+    /// Any displayable error as bad input.
+    pub fn from_error(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Work stopped by Ctrl-C; what was finished is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted: the same command goes on where it stopped")]
+pub struct Interrupted;

@@ -1,0 +1,125 @@
+//! The paper's experiments, built into the program.
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::ExperimentFile;
+use crate::exit::BadInput;
+use crate::report::ExperimentName;
+
+/// What a run follows: the paper's text, or the code released with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Algorithm 1 as the paper states it.
+    Published,
+    /// What the released code does, slips included.
+    Released,
+}
+
+impl Protocol {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Published, Self::Released];
+
+    /// Name as in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// How large the experiments are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scale {
+    /// All in under a minute, on the pure-Rust reference workload
+    Smoke,
+    /// All in some ten minutes on two CPU cores, on real images
+    Quick,
+    /// The paper's own sizes
+    Paper,
+}
+
+impl Scale {
+    /// Name as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Quick => "quick",
+            Self::Paper => "paper",
+        }
+    }
+
+    /// The tables that are laid over every specification, and sentences that say what they change.
+    ///
+    /// # Errors
+    /// None in practice: the files are built in, and a test reads them all.
+    pub fn overlay(self) -> Result<(Table, Vec<String>), BadInput> {
+        let text = match self {
+            Self::Smoke => include_str!("../../../experiments/scales/smoke.toml"),
+            Self::Quick => include_str!("../../../experiments/scales/quick.toml"),
+            Self::Paper => include_str!("../../../experiments/scales/paper.toml"),
+        };
+        let mut table: Table = text.parse().map_err(BadInput::from_error)?;
+        let notes = match table.remove("notes") {
+            Some(Value::Array(notes)) => notes
+                .into_iter()
+                .filter_map(|note| note.as_str().map(str::to_owned))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Ok((table, notes))
+    }
+}
+
+/// The built-in file of an experiment under a protocol.
+///
+/// # Errors
+/// None in practice: the files are built in, and a test reads them all.
+pub fn experiment_file(
+    experiment: ExperimentName,
+    protocol: Protocol,
+) -> Result<ExperimentFile, BadInput> {
+    use ExperimentName::{Divergence, Fig2, Fig3, Table1};
+    use Protocol::{Published, Released};
+    ExperimentFile::parse(match (protocol, experiment) {
+        (Published, Table1) => include_str!("../../../experiments/published/table1.toml"),
+        (Published, Fig2) => include_str!("../../../experiments/published/fig2.toml"),
+        (Published, Fig3) => include_str!("../../../experiments/published/fig3.toml"),
+        (Published, Divergence) => include_str!("../../../experiments/published/divergence.toml"),
+        (Released, Table1) => include_str!("../../../experiments/released/table1.toml"),
+        (Released, Fig2) => include_str!("../../../experiments/released/fig2.toml"),
+        (Released, Fig3) => include_str!("../../../experiments/released/fig3.toml"),
+        (Released, Divergence) => include_str!("../../../experiments/released/divergence.toml"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_experiment_is_sound_at_every_scale() {
+        let experiments = [
+            (ExperimentName::Table1, 5),
+            (ExperimentName::Fig2, 3),
+            (ExperimentName::Fig3, 3),
+            (ExperimentName::Divergence, 2),
+        ];
+        for protocol in Protocol::ALL {
+            for (experiment, count) in experiments {
+                let file = experiment_file(experiment, protocol).unwrap();
+                assert_eq!(file.series.len(), count);
+                assert!(!file.description.is_empty() && !file.title.is_empty());
+                for scale in [Scale::Smoke, Scale::Quick, Scale::Paper] {
+                    let (overlay, notes) = scale.overlay().unwrap();
+                    assert!(!notes.is_empty());
+                    for series in &file.series {
+                        file.spec(series, &overlay).unwrap();
+                    }
+                }
+            }
+        }
+    }
+}

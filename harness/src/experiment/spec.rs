@@ -1,0 +1,617 @@
+//! The specification of one training run. A run is a pure function of it.
+
+use autolr_core::AutoLrConfig;
+use autolr_core::schedule::{Schedule, ScheduleConfig};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::data::{DataSetName, SplitKind};
+use crate::did_you_mean::unknown;
+use crate::exit::BadInput;
+
+/// A training run: `[data]`, `[network]`, `[optimizer]`, `[scheduler]`, `[probe]`, `[training]` of a TOML file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// What is trained on.
+    pub data: DataSpec,
+    /// What is trained.
+    pub network: NetworkSpec,
+    /// By which steps.
+    #[serde(default)]
+    pub optimizer: OptimizerSpec,
+    /// At which rate.
+    pub scheduler: SchedulerSpec,
+    /// How the closed loop probes; not looked at by open-loop schedules.
+    #[serde(default)]
+    pub probe: ProbeSpec,
+    /// How long, in which batches, where.
+    pub training: TrainingSpec,
+}
+
+/// `[data]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// `cifar10`, `cifar100` or `synthetic`.
+    pub set: DataSetName,
+    /// `disjoint`, or `independent`: three separate random splits, so that validation images are trained on.
+    #[serde(default = "disjoint")]
+    pub split: SplitKind,
+    /// Share of the training images that validates.
+    #[serde(default = "validation_fraction")]
+    pub validation_fraction: f64,
+    /// Take only so many of the training images (before the split).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_images: Option<usize>,
+    /// Take only so many of the test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_images: Option<usize>,
+    /// Random flip and rotation of training and scoring images.
+    #[serde(default = "yes")]
+    pub augment: bool,
+    /// Leave out the incomplete last batch, in validation and test too.
+    #[serde(default = "yes")]
+    pub drop_last: bool,
+}
+
+fn disjoint() -> SplitKind {
+    SplitKind::Disjoint
+}
+
+fn validation_fraction() -> f64 {
+    0.2
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `[network]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NetworkSpec {
+    /// ResNet-18 for 32 × 32 images, through libtorch.
+    #[serde(rename = "resnet18")]
+    ResNet18 {
+        /// Channels of the first stage; the paper's is 64.
+        #[serde(default = "paper_width")]
+        width: u32,
+        /// Whether there is BatchNorm.
+        #[serde(default = "yes")]
+        batch_norm: bool,
+    },
+    /// A small fully connected network in pure Rust, on the 16-dimensional synthetic points; no BatchNorm.
+    Reference {
+        /// Units of each of its two hidden layers.
+        #[serde(default = "reference_hidden")]
+        hidden: u32,
+    },
+}
+
+fn paper_width() -> u32 {
+    64
+}
+
+fn reference_hidden() -> u32 {
+    32
+}
+
+/// `[optimizer]`: PyTorch's SGD or AdamW; the rate is the scheduler's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum OptimizerSpec {
+    /// SGD.
+    Sgd {
+        /// In \[0, 1).
+        #[serde(default)]
+        momentum: f64,
+        /// Wants a momentum.
+        #[serde(default)]
+        nesterov: bool,
+        /// Not negative.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// AdamW.
+    AdamW {
+        /// In \[0, 1).
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// In \[0, 1).
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// Not negative.
+        #[serde(default = "eps")]
+        eps: f64,
+        /// Not negative.
+        #[serde(default = "decay")]
+        weight_decay: f64,
+    },
+}
+
+fn beta1() -> f64 {
+    0.9
+}
+
+fn beta2() -> f64 {
+    0.999
+}
+
+fn eps() -> f64 {
+    1e-8
+}
+
+fn decay() -> f64 {
+    0.01
+}
+
+impl Default for OptimizerSpec {
+    fn default() -> Self {
+        Self::Sgd {
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+/// `[scheduler]`: `kind = "autolr"` for the closed loop, or one of the open-loop schedules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "toml::Table", into = "toml::Table")]
+pub enum SchedulerSpec {
+    /// The paper's scheduler.
+    AutoLr(AutoLrConfig),
+    /// Rates that follow a plan.
+    OpenLoop(ScheduleConfig),
+}
+
+/// Names of the schedulers, as in `scheduler.kind`.
+const SCHEDULERS: [&str; 7] = [
+    "autolr",
+    "constant",
+    "linear",
+    "cosine",
+    "step",
+    "fixed",
+    "linear-decay",
+];
+
+impl SchedulerSpec {
+    /// The rate of the first epoch.
+    pub fn initial_lr(&self) -> f64 {
+        match self {
+            Self::AutoLr(config) => config.lr(),
+            Self::OpenLoop(schedule) => schedule.lr(0),
+        }
+    }
+
+    fn keys(kind: &str) -> &'static [&'static str] {
+        match kind {
+            "autolr" => &[
+                "kind",
+                "lr",
+                "factors",
+                "normalization",
+                "sharpness",
+                "non_finite",
+            ],
+            "constant" => &["kind", "lr", "factor", "total_iters"],
+            "linear" => &["kind", "lr", "start_factor", "end_factor", "total_iters"],
+            "cosine" => &["kind", "lr", "t_max", "eta_min"],
+            "step" => &["kind", "lr", "step_size", "gamma"],
+            "linear-decay" => &["kind", "lr", "total_iters"],
+            _ => &["kind", "lr"],
+        }
+    }
+}
+
+impl TryFrom<toml::Table> for SchedulerSpec {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, String> {
+        let kind = match table.get("kind") {
+            Some(toml::Value::String(kind)) => kind.clone(),
+            Some(other) => {
+                return Err(format!(
+                    "scheduler.kind = {other}: a name in quotes is needed"
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "scheduler.kind is missing: {}",
+                    SCHEDULERS.join(", ")
+                ));
+            }
+        };
+        if !SCHEDULERS.contains(&kind.as_str()) {
+            return Err(unknown("scheduler", &kind, &SCHEDULERS));
+        }
+        let keys = Self::keys(&kind);
+        if let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) {
+            return Err(format!("scheduler: {}", unknown("key", key, keys)));
+        }
+        let error = |error: toml::de::Error| format!("scheduler: {}", one_line(&error));
+        if kind == "autolr" {
+            table.remove("kind");
+            Ok(Self::AutoLr(table.try_into().map_err(error)?))
+        } else {
+            Ok(Self::OpenLoop(table.try_into().map_err(error)?))
+        }
+    }
+}
+
+impl From<SchedulerSpec> for toml::Table {
+    fn from(spec: SchedulerSpec) -> Self {
+        let table = match &spec {
+            SchedulerSpec::AutoLr(config) => Self::try_from(config),
+            SchedulerSpec::OpenLoop(schedule) => Self::try_from(schedule),
+        };
+        // Numbers, names and lists of numbers: nothing that TOML could refuse.
+        let mut table = table.unwrap_or_default();
+        if matches!(spec, SchedulerSpec::AutoLr(_)) {
+            table.insert("kind".into(), "autolr".into());
+        }
+        table
+    }
+}
+
+/// `[probe]`: what a trial is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbeSpec {
+    /// Images of a scoring batch.
+    pub batch_size: usize,
+    /// Where along a trial its loss is taken.
+    pub loss: TrialLoss,
+    /// One scoring batch for all candidates, or one each.
+    pub batches: ScoringBatch,
+    /// Which batch gives the gradient.
+    pub gradient: GradientBatch,
+}
+
+impl Default for ProbeSpec {
+    fn default() -> Self {
+        Self {
+            batch_size: 32,
+            loss: TrialLoss::AfterStep,
+            batches: ScoringBatch::Shared,
+            gradient: GradientBatch::Scoring,
+        }
+    }
+}
+
+/// Where along a trial its loss is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialLoss {
+    /// After the trial step: Algorithm 1, line 5.
+    AfterStep,
+    /// Before it, so that the rate has no influence: the released code.
+    BeforeStep,
+}
+
+/// One scoring batch for all candidates, or one each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScoringBatch {
+    /// The same for all: Algorithm 1.
+    Shared,
+    /// Another for each: the released code.
+    PerCandidate,
+}
+
+/// Which batch gives the gradient of the trials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientBatch {
+    /// The scoring batch itself: Algorithm 1.
+    Scoring,
+    /// A batch of its own, as large as a training batch.
+    Own,
+}
+
+/// `[training]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSpec {
+    /// Epochs.
+    pub epochs: u64,
+    /// Images of a training batch.
+    #[serde(default = "paper_batch")]
+    pub batch_size: usize,
+    /// Everything random is derived from it.
+    #[serde(default)]
+    pub seed: u64,
+    /// `cpu`, `cuda` or `auto`.
+    #[serde(default)]
+    pub device: DeviceName,
+    /// What BatchNorm does in training and probing after the first validation.
+    #[serde(default)]
+    pub batch_norm_after_validation: BatchNormAfterValidation,
+    /// Which weights' test accuracy is reported.
+    #[serde(default)]
+    pub tested_checkpoint: TestedCheckpoint,
+}
+
+fn paper_batch() -> usize {
+    32
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceName {
+    /// The processor
+    Cpu,
+    /// The first GPU
+    Cuda,
+    /// The first GPU if there is one, else the processor
+    #[default]
+    Auto,
+}
+
+/// What BatchNorm does in training and probing after the first validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BatchNormAfterValidation {
+    /// It goes on with the statistics of each batch.
+    #[default]
+    BatchStatistics,
+    /// It uses the running statistics of the first epoch from then on: the released code.
+    Frozen,
+}
+
+/// Which weights' test accuracy is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TestedCheckpoint {
+    /// Those with the lowest validation loss.
+    #[default]
+    BestValidation,
+    /// Those at the end.
+    Last,
+}
+
+impl TestedCheckpoint {
+    /// Name as in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BestValidation => "best-validation",
+            Self::Last => "last",
+        }
+    }
+}
+
+/// The tables of a specification with their keys; `scheduler`'s depend on its kind.
+const TABLES: [(&str, &[&str]); 6] = [
+    (
+        "data",
+        &[
+            "set",
+            "split",
+            "validation_fraction",
+            "train_images",
+            "test_images",
+            "augment",
+            "drop_last",
+        ],
+    ),
+    ("network", &["kind", "width", "batch_norm", "hidden"]),
+    (
+        "optimizer",
+        &[
+            "kind",
+            "momentum",
+            "nesterov",
+            "weight_decay",
+            "beta1",
+            "beta2",
+            "eps",
+        ],
+    ),
+    ("scheduler", &[]),
+    ("probe", &["batch_size", "loss", "batches", "gradient"]),
+    (
+        "training",
+        &[
+            "epochs",
+            "batch_size",
+            "seed",
+            "device",
+            "batch_norm_after_validation",
+            "tested_checkpoint",
+        ],
+    ),
+];
+
+impl RunSpec {
+    /// A specification from its tables, validated.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the key and the value, for the first key that is unknown or value out of range.
+    pub fn from_table(table: toml::Table) -> Result<Self, BadInput> {
+        let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
+        for (name, value) in &table {
+            let Some((_, keys)) = TABLES.iter().find(|(table, _)| table == name) else {
+                return Err(BadInput(unknown("table", name, &names)));
+            };
+            let toml::Value::Table(inner) = value else {
+                return Err(BadInput(format!(
+                    "{name} = {value}: a table [{name}] is needed"
+                )));
+            };
+            let known = |key: &str| keys.is_empty() || keys.contains(&key);
+            if let Some(key) = inner.keys().find(|key| !known(key)) {
+                return Err(BadInput(format!("{name}: {}", unknown("key", key, keys))));
+            }
+        }
+        let spec: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| BadInput(one_line(&error)))?;
+        spec.validate()?;
+        Ok(spec)
+    }
+
+    fn validate(&self) -> Result<(), BadInput> {
+        let check = |good: bool, key: &str, value: &dyn std::fmt::Display, rule: &str| {
+            good.then_some(())
+                .ok_or_else(|| BadInput(format!("{key} = {value}: {rule}")))
+        };
+        let (data, training) = (&self.data, &self.training);
+        let fraction = data.validation_fraction;
+        check(
+            fraction > 0.0 && fraction < 1.0,
+            "data.validation_fraction",
+            &fraction,
+            "must be above 0 and below 1",
+        )?;
+        for (key, value) in [
+            ("data.train_images", data.train_images),
+            ("data.test_images", data.test_images),
+        ] {
+            if let Some(value) = value {
+                check(
+                    value >= training.batch_size,
+                    key,
+                    &value,
+                    "must be at least training.batch_size",
+                )?;
+            }
+        }
+        check(
+            (1..=1_000_000).contains(&training.epochs),
+            "training.epochs",
+            &training.epochs,
+            "must be from 1 to 1000000",
+        )?;
+        for (key, value) in [
+            ("training.batch_size", training.batch_size),
+            ("probe.batch_size", self.probe.batch_size),
+        ] {
+            check(
+                (1..=100_000).contains(&value),
+                key,
+                &value,
+                "must be from 1 to 100000",
+            )?;
+        }
+        self.optimizer.validate()?;
+        match self.network {
+            NetworkSpec::ResNet18 { width, .. } => check(
+                (1..=1024).contains(&width),
+                "network.width",
+                &width,
+                "must be from 1 to 1024",
+            ),
+            NetworkSpec::Reference { hidden } => {
+                check(
+                    (1..=4096).contains(&hidden),
+                    "network.hidden",
+                    &hidden,
+                    "must be from 1 to 4096",
+                )?;
+                check(
+                    data.set == DataSetName::Synthetic,
+                    "data.set",
+                    &data.set.key(),
+                    "the reference network takes the synthetic points: data.set = \"synthetic\"",
+                )?;
+                check(
+                    !data.augment,
+                    "data.augment",
+                    &data.augment,
+                    "the reference network takes points, not images: data.augment = false",
+                )
+            }
+        }
+    }
+
+    /// The specification as canonical TOML: what `spec.toml` holds and the digest is taken of.
+    ///
+    /// # Errors
+    /// None in practice; TOML's own.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// SHA-256 of the canonical TOML, in hex.
+    ///
+    /// # Errors
+    /// As [`RunSpec::to_toml`].
+    pub fn digest(&self) -> anyhow::Result<String> {
+        Ok(hex::encode(Sha256::digest(self.to_toml()?)))
+    }
+
+    /// Name of the run's folder: the first 16 hex digits of the digest.
+    ///
+    /// # Errors
+    /// As [`RunSpec::to_toml`].
+    pub fn run_name(&self) -> anyhow::Result<String> {
+        let mut digest = self.digest()?;
+        digest.truncate(16);
+        Ok(digest)
+    }
+
+    /// Classes to tell apart.
+    pub fn classes(&self) -> usize {
+        self.data.set.classes()
+    }
+}
+
+impl OptimizerSpec {
+    fn validate(&self) -> Result<(), BadInput> {
+        let share = |key: &str, value: f64| {
+            (0.0..1.0).contains(&value).then_some(()).ok_or_else(|| {
+                BadInput(format!(
+                    "optimizer.{key} = {value}: must be from 0 to below 1"
+                ))
+            })
+        };
+        let size = |key: &str, value: f64| {
+            (value >= 0.0 && value.is_finite())
+                .then_some(())
+                .ok_or_else(|| {
+                    BadInput(format!(
+                        "optimizer.{key} = {value}: must be finite and not negative"
+                    ))
+                })
+        };
+        match *self {
+            Self::Sgd {
+                momentum,
+                nesterov,
+                weight_decay,
+            } => {
+                share("momentum", momentum)?;
+                if nesterov && momentum == 0.0 {
+                    let text = "optimizer.momentum = 0: nesterov wants a momentum above 0";
+                    return Err(BadInput(text.into()));
+                }
+                size("weight_decay", weight_decay)
+            }
+            Self::AdamW {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            } => {
+                share("beta1", beta1)?;
+                share("beta2", beta2)?;
+                size("eps", eps)?;
+                size("weight_decay", weight_decay)
+            }
+        }
+    }
+}
+
+/// TOML's message without its drawing, and with the table it speaks of.
+fn one_line(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    match lines.find_map(|line| line.strip_prefix("in `")) {
+        Some(place) => format!("{}: {first}", place.trim_end_matches('`')),
+        None => first,
+    }
+}

@@ -1,0 +1,12 @@
+//! The library behind the program `autolr`: data, experiments, training runs, their records and the report.
+
+pub mod commands;
+pub mod data;
+pub mod did_you_mean;
+pub mod exit;
+pub mod experiment;
+pub mod record;
+pub mod report;
+pub mod text_figure;
+pub mod train;
+pub mod workload;

@@ -1,0 +1,9 @@
+//! What a run leaves behind: its event log, its provenance, its directory.
+
+mod event;
+mod log;
+
+pub use event::{
+    DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
+};
+pub use log::{LogWriter, RunLog, read_seconds};

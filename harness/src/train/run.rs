@@ -1,0 +1,373 @@
+//! One training run in its folder, from its specification to its summary.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use autolr_core::schedule::Schedule;
+use autolr_core::{AutoLr, SchedulerState};
+
+use super::checkpoint::{Best, Checkpoint, Progress, write_whole};
+use crate::exit::Interrupted;
+use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
+use crate::record::{
+    DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance, RunLog, Summary, Tested,
+};
+use crate::workload::{Cost, EpochProbe, StateArray, Workload};
+
+/// Version of the event log's format.
+const LOG_FORMAT: u32 = 1;
+
+/// Told of what happens, for a progress bar.
+pub trait Observer {
+    /// Before the first epoch: epochs done already, and optimiser steps of each.
+    fn begin(&mut self, _done: u64, _epochs: u64, _steps_per_epoch: u64) {}
+    /// After each optimiser step.
+    fn step(&mut self) {}
+    /// After each epoch's validation.
+    fn epoch(&mut self, _record: &EpochRecord) {}
+}
+
+/// Says nothing.
+impl Observer for () {}
+
+/// How a run is carried out; nothing here changes its result but `threads`.
+pub struct RunOptions<'a> {
+    /// Set when the run is to stop.
+    pub interrupted: &'a AtomicBool,
+    /// Threads within an operation of libtorch, for the record.
+    pub threads: usize,
+    /// Told of what happens.
+    pub observer: &'a mut dyn Observer,
+}
+
+/// What [`run`] found or did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunStatus {
+    /// How the run ended.
+    pub summary: Summary,
+    /// Whether it had been finished before.
+    pub was_finished: bool,
+}
+
+/// The rate, from a plan or from the closed loop.
+enum Rate {
+    Closed(Box<AutoLr>),
+    Open(Box<dyn Schedule>),
+}
+
+impl Rate {
+    fn new(spec: &SchedulerSpec, state: Option<&SchedulerState>) -> Result<Self> {
+        Ok(match (spec, state) {
+            (SchedulerSpec::AutoLr(config), Some(state)) => {
+                Self::Closed(Box::new(AutoLr::with_state(config.clone(), state)?))
+            }
+            (SchedulerSpec::AutoLr(config), None) => {
+                Self::Closed(Box::new(AutoLr::new(config.clone())))
+            }
+            (SchedulerSpec::OpenLoop(schedule), _) => Self::Open(Box::new(*schedule)),
+        })
+    }
+
+    fn lr(&self, epoch: u64) -> f64 {
+        match self {
+            Self::Closed(scheduler) => scheduler.lr(),
+            Self::Open(schedule) => schedule.lr(epoch),
+        }
+    }
+}
+
+/// Whether an accuracy is not above chance: at most 1/classes plus two standard errors of that many draws.
+pub fn at_chance(tested: Tested, classes: usize) -> bool {
+    let chance = 1.0 / classes as f64;
+    let error = (chance * (1.0 - chance) / tested.images.max(1) as f64).sqrt();
+    tested.accuracy <= chance + 2.0 * error
+}
+
+/// Trains what `build` makes, in the folder `dir`, unless that has been done already.
+///
+/// The folder holds `spec.toml`, `events.jsonl`, `timings.jsonl`, and while the run lasts `checkpoint.safetensors`,
+/// from which it goes on after a stop at any moment; the log is then the one of an uninterrupted run.
+///
+/// # Errors
+/// [`Interrupted`] when told to stop, [`crate::exit::BadInput`] for what cannot be run, whatever the machinery says.
+pub fn run(
+    spec: &RunSpec,
+    dir: &Path,
+    build: &dyn Fn() -> Result<Box<dyn Workload>>,
+    options: &mut RunOptions<'_>,
+) -> Result<RunStatus> {
+    let digest = spec.digest()?;
+    let log_path = dir.join("events.jsonl");
+    if let Some(RunLog {
+        summary: Some(summary),
+        ..
+    }) = RunLog::read(&log_path)?
+    {
+        return Ok(RunStatus {
+            summary,
+            was_finished: true,
+        });
+    }
+    let checkpoint_path = dir.join("checkpoint.safetensors");
+    let checkpoint = Checkpoint::read(&checkpoint_path, &digest)?;
+    let mut workload = build()?;
+    std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+    write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes())?;
+    let mut run = Run::start(
+        spec,
+        digest,
+        &log_path,
+        checkpoint,
+        workload.as_mut(),
+        options,
+    )?;
+    options.observer.begin(
+        run.progress.next_epoch,
+        spec.training.epochs,
+        workload.steps_per_epoch(),
+    );
+    let outcome = loop {
+        if run.progress.next_epoch == spec.training.epochs {
+            break Outcome::Completed;
+        }
+        let start = Instant::now();
+        let ended = run.epoch(workload.as_mut(), options)?;
+        let epoch = run.progress.next_epoch;
+        run.progress.next_epoch += 1;
+        if ended.is_none() {
+            run.checkpoint(&checkpoint_path, workload.as_ref())?;
+        }
+        append_timing(dir, epoch, start.elapsed().as_secs_f64())?;
+        if let Some(outcome) = ended {
+            break outcome;
+        }
+    };
+    let summary = run.finish(workload.as_mut(), outcome)?;
+    Ok(RunStatus {
+        summary,
+        was_finished: false,
+    })
+}
+
+/// The state of a run between two epochs.
+struct Run<'a> {
+    spec: &'a RunSpec,
+    rate: Rate,
+    log: LogWriter,
+    progress: Progress,
+    best: Vec<StateArray>,
+}
+
+impl<'a> Run<'a> {
+    fn start(
+        spec: &'a RunSpec,
+        digest: String,
+        log_path: &Path,
+        checkpoint: Option<Checkpoint>,
+        workload: &mut dyn Workload,
+        options: &RunOptions<'_>,
+    ) -> Result<Self> {
+        if let Some(checkpoint) = checkpoint {
+            workload.load(&checkpoint.state)?;
+            let run = Self {
+                spec,
+                rate: Rate::new(&spec.scheduler, checkpoint.progress.scheduler.as_ref())?,
+                log: LogWriter::resume(log_path, checkpoint.progress.log_bytes)?,
+                progress: checkpoint.progress,
+                best: checkpoint.best,
+            };
+            run.freeze_if_asked(workload);
+            return Ok(run);
+        }
+        let mut log = LogWriter::resume(log_path, 0)?;
+        log.append(&Event::RunStarted(Provenance {
+            format: LOG_FORMAT,
+            spec: digest.clone(),
+            autolr: env!("CARGO_PKG_VERSION").into(),
+            libtorch: workload.libtorch(),
+            device: workload.device(),
+            threads: options.threads,
+            parameters: workload.parameters(),
+            data: workload.data(),
+        }))?;
+        Ok(Self {
+            spec,
+            rate: Rate::new(&spec.scheduler, None)?,
+            log,
+            progress: Progress {
+                spec: digest,
+                next_epoch: 0,
+                scheduler: None,
+                best: None,
+                cost: Cost::default(),
+                probe_cost: Cost::default(),
+                log_bytes: 0,
+            },
+            best: Vec::new(),
+        })
+    }
+
+    fn freeze_if_asked(&self, workload: &mut dyn Workload) {
+        let frozen =
+            self.spec.training.batch_norm_after_validation == BatchNormAfterValidation::Frozen;
+        if frozen && self.progress.next_epoch > 0 {
+            workload.freeze_batch_norm();
+        }
+    }
+
+    /// One epoch with its validation and decision; an outcome if the run diverged in it.
+    fn epoch(
+        &mut self,
+        workload: &mut dyn Workload,
+        options: &mut RunOptions<'_>,
+    ) -> Result<Option<Outcome>> {
+        let epoch = self.progress.next_epoch;
+        let lr = self.rate.lr(epoch);
+        let interrupted = options.interrupted;
+        let observer = &mut *options.observer;
+        let totals = workload.train_epoch(epoch, lr, &mut || {
+            observer.step();
+            !interrupted.load(Ordering::Relaxed)
+        })?;
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Interrupted.into());
+        }
+        self.progress.cost += Cost {
+            forwards: totals.images,
+            backwards: totals.images,
+        };
+        let validation = workload.validate()?;
+        self.progress.cost.forwards += validation.images;
+        let record = EpochRecord {
+            epoch,
+            lr,
+            steps: totals.steps,
+            train_loss: totals.loss,
+            train_accuracy: totals.accuracy,
+            validation_loss: validation.loss,
+            validation_accuracy: validation.accuracy,
+        };
+        observer.epoch(&record);
+        self.log.append(&Event::Epoch(record))?;
+        for (what, loss) in [("training", totals.loss), ("validation", validation.loss)] {
+            if !loss.is_finite() {
+                let reason = format!("the {what} loss is {loss}");
+                return Ok(Some(Outcome::Diverged { epoch, reason }));
+            }
+        }
+        let best = Best { epoch, validation };
+        if self
+            .progress
+            .best
+            .is_none_or(|best| validation.loss < best.validation.loss)
+        {
+            self.progress.best = Some(best);
+            self.best = workload.save()?;
+            self.best
+                .retain(|array| !array.name.starts_with("optimizer."));
+        }
+        if epoch == 0
+            && self.spec.training.batch_norm_after_validation == BatchNormAfterValidation::Frozen
+        {
+            workload.freeze_batch_norm();
+        }
+        if let Rate::Closed(scheduler) = &mut self.rate {
+            let mut cost = Cost::default();
+            let mut probe = EpochProbe {
+                workload,
+                epoch,
+                cost: &mut cost,
+            };
+            let decision = scheduler.step(&mut probe)?;
+            self.progress.cost += cost;
+            self.progress.probe_cost += cost;
+            self.progress.scheduler = Some(scheduler.state());
+            self.log
+                .append(&Event::Decision(DecisionRecord { epoch, decision }))?;
+        }
+        Ok(None)
+    }
+
+    fn checkpoint(&mut self, path: &Path, workload: &dyn Workload) -> Result<()> {
+        self.log.sync()?;
+        self.progress.log_bytes = self.log.bytes();
+        Checkpoint {
+            progress: self.progress.clone(),
+            state: workload.save()?,
+            best: self.best.clone(),
+        }
+        .write(path)
+    }
+
+    /// Tests the last weights and the best, and closes the log.
+    fn finish(&mut self, workload: &mut dyn Workload, outcome: Outcome) -> Result<Summary> {
+        let epochs = self.progress.next_epoch;
+        let mut test = |progress: &mut Progress| -> Result<Tested> {
+            let tested = workload.test()?;
+            progress.cost.forwards += tested.images;
+            Ok(tested)
+        };
+        let last = test(&mut self.progress)?;
+        let last = last.loss.is_finite().then_some(last);
+        let best = match self.progress.best {
+            Some(best) if best.epoch + 1 == epochs => last,
+            Some(_) => {
+                workload.load(&self.best)?;
+                let tested = workload.test()?;
+                self.progress.cost.forwards += tested.images;
+                Some(tested)
+            }
+            None => None,
+        };
+        let outcome = match (outcome, last) {
+            (Outcome::Completed, Some(last)) if at_chance(last, self.spec.classes()) => {
+                Outcome::Diverged {
+                    epoch: epochs - 1,
+                    reason: format!(
+                        "the accuracy is still at chance when the run ends ({:.1} % of {} test images)",
+                        100.0 * last.accuracy,
+                        last.images
+                    ),
+                }
+            }
+            (Outcome::Completed, None) => Outcome::Diverged {
+                epoch: epochs - 1,
+                reason: "the test loss of the last weights is not finite".into(),
+            },
+            (outcome, _) => outcome,
+        };
+        let summary = Summary {
+            outcome,
+            epochs,
+            best_epoch: self.progress.best.map(|best| best.epoch),
+            best,
+            last,
+            reported: self.spec.training.tested_checkpoint.name().into(),
+            forwards: self.progress.cost.forwards,
+            backwards: self.progress.cost.backwards,
+            probe_forwards: self.progress.probe_cost.forwards,
+            probe_backwards: self.progress.probe_cost.backwards,
+        };
+        self.log.append(&Event::RunFinished(summary.clone()))?;
+        self.log.sync()?;
+        Ok(summary)
+    }
+}
+
+fn append_timing(dir: &Path, epoch: u64, seconds: f64) -> Result<()> {
+    let path = dir.join("timings.jsonl");
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("{}: cannot be opened", path.display()))?;
+    writeln!(
+        file,
+        "{}",
+        serde_json::json!({"epoch": epoch, "seconds": seconds})
+    )?;
+    Ok(())
+}

@@ -1,0 +1,407 @@
+//! Images and ResNet-18 through libtorch.
+
+use std::rc::Rc;
+
+use anyhow::{Result, bail};
+use autolr_core::ProbeBackend;
+use autolr_tch::{
+    Batch, DeviceChoice, Mode, Model, ModelProbe, NamedArray, Optimizer, OptimizerConfig, ResNet18,
+    ResNetConfig, ScoringBatches, Tally,
+};
+use ndarray::{ArrayView1, ArrayViewMut1};
+use tch::Device;
+
+use super::{Cost, EpochTotals, StateArray, StateValues, Workload, check_subset, load_images};
+use crate::data::augment::{augment_into, normalize_into};
+use crate::data::batches::{Epoch, sample};
+use crate::data::{DataSet, IMAGE_BYTES, ImageSet, Location, Purpose, Split, SplitSpec, stream};
+use crate::exit::BadInput;
+use crate::experiment::{
+    DeviceName, GradientBatch, NetworkSpec, OptimizerSpec, RunSpec, ScoringBatch, TrialLoss,
+};
+use crate::record::{DataProvenance, Tested};
+
+/// Images sent through at once where no gradient is taken.
+const EVALUATION_BATCH: usize = 256;
+/// Steps between two looks at the loss, each of which waits for a GPU.
+const CHECK_EVERY: u64 = 32;
+
+/// ResNet-18 with its data and optimiser.
+pub struct ImageWorkload {
+    spec: RunSpec,
+    data: Rc<DataSet>,
+    split: Split,
+    test: Vec<u32>,
+    model: Model<ResNet18>,
+    optimizer: Optimizer,
+    frozen: bool,
+    device: Device,
+}
+
+/// What a probe looks at: the scoring batches, and the batch that gives the gradient, if it is another.
+struct ProbeBatches {
+    scoring: Vec<Batch>,
+    gradient: Option<Batch>,
+}
+
+impl ImageWorkload {
+    /// Loads the data, makes the network on its device.
+    ///
+    /// # Errors
+    /// [`BadInput`] or [`crate::data::DataError`] if data, device or sizes do not fit.
+    pub fn new(spec: &RunSpec, location: &Location, threads: usize) -> Result<Self> {
+        let NetworkSpec::ResNet18 { width, batch_norm } = spec.network else {
+            bail!("network: not one for images");
+        };
+        let device = match spec.training.device {
+            DeviceName::Cpu => DeviceChoice::Cpu,
+            DeviceName::Cuda => DeviceChoice::Cuda,
+            DeviceName::Auto => DeviceChoice::Auto,
+        };
+        let device = autolr_tch::select(device).map_err(BadInput::from_error)?;
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(1).max(1));
+        autolr_tch::set_numerics(true, false)?;
+        let data = load_images(spec, location)?;
+        let set = spec.data.set;
+        let subset = check_subset(
+            "data.train_images",
+            spec.data.train_images,
+            data.train.len(),
+            set,
+        )?;
+        let test = check_subset(
+            "data.test_images",
+            spec.data.test_images,
+            data.test.len(),
+            set,
+        )?;
+        let split = Split::draw(
+            &SplitSpec {
+                images: data.train.len(),
+                subset: Some(subset),
+                validation_fraction: spec.data.validation_fraction,
+                kind: spec.data.split,
+            },
+            spec.training.seed,
+        )?;
+        let network = ResNet18::new(ResNetConfig {
+            width: i64::from(width),
+            classes: spec.classes() as i64,
+            batch_norm,
+        })?;
+        let model = Model::new(network, spec.training.seed as i64, device)?;
+        let optimizer = Optimizer::new(optimizer_config(spec.optimizer), model.parameters())?;
+        let workload = Self {
+            spec: spec.clone(),
+            data: Rc::new(data),
+            split,
+            test: (0..test as u32).collect(),
+            model,
+            optimizer,
+            frozen: false,
+            device,
+        };
+        // Found out before any training.
+        workload.order(0)?;
+        workload.scoring_indices(0, 0, spec.probe.batch_size)?;
+        for indices in [&workload.split.validation, &workload.test] {
+            workload.evaluation_indices(indices)?;
+        }
+        Ok(workload)
+    }
+
+    fn order(&self, epoch: u64) -> Result<Epoch> {
+        let mut rng = stream(self.spec.training.seed, Purpose::Order, epoch, 0);
+        let (size, drop_last) = (self.spec.training.batch_size, self.spec.data.drop_last);
+        Ok(Epoch::shuffled(
+            &self.split.train,
+            size,
+            drop_last,
+            &mut rng,
+        )?)
+    }
+
+    fn scoring_indices(&self, epoch: u64, index: u64, size: usize) -> Result<Vec<u32>> {
+        let mut rng = stream(self.spec.training.seed, Purpose::Scoring, epoch, index);
+        let drawn = sample(&self.split.scoring, size, &mut rng);
+        Ok(drawn.map_err(|error| BadInput(format!("probe.batch_size: {error}")))?)
+    }
+
+    /// The images that count: without the incomplete last batch, where that is left out.
+    fn evaluation_indices(&self, indices: &[u32]) -> Result<Vec<u32>> {
+        let (size, drop_last) = (self.spec.training.batch_size, self.spec.data.drop_last);
+        let batches = Epoch::in_order(indices, size, drop_last)?;
+        Ok(batches.batches().flatten().copied().collect())
+    }
+
+    /// A batch of training images, augmented from the stream of (purpose, epoch, index) if the specification says so.
+    fn batch(&self, indices: &[u32], purpose: Purpose, epoch: u64, index: u64) -> Result<Batch> {
+        let mut rng = stream(self.spec.training.seed, purpose, epoch, index);
+        let augment = self.spec.data.augment;
+        self.assemble(&self.data.train, indices, |image, out| {
+            if augment {
+                augment_into(image, &mut rng, out);
+            } else {
+                normalize_into(image, out);
+            }
+        })
+    }
+
+    fn assemble(
+        &self,
+        set: &ImageSet,
+        indices: &[u32],
+        mut write: impl FnMut(&[u8], &mut [f32]),
+    ) -> Result<Batch> {
+        let mut images = vec![0.0; indices.len() * IMAGE_BYTES];
+        let mut labels = Vec::with_capacity(indices.len());
+        for (&index, out) in indices.iter().zip(images.chunks_exact_mut(IMAGE_BYTES)) {
+            write(set.image(index as usize), out);
+            labels.push(i64::from(set.label(index as usize)));
+        }
+        Ok(Batch::new(&images, &labels, self.device)?)
+    }
+
+    fn evaluate(&self, set: &ImageSet, indices: &[u32]) -> Result<Tested> {
+        let indices = self.evaluation_indices(indices)?;
+        let mut tally = Tally::new(self.device)?;
+        for chunk in indices.chunks(EVALUATION_BATCH) {
+            let batch = self.assemble(set, chunk, normalize_into)?;
+            self.model.evaluate(&batch, Mode::Eval, &mut tally)?;
+        }
+        Ok(Tested {
+            loss: tally.loss()?,
+            accuracy: tally.accuracy()?,
+            images: tally.images(),
+        })
+    }
+
+    fn mode(&self, unfrozen: Mode) -> Mode {
+        if self.frozen { Mode::Eval } else { unfrozen }
+    }
+
+    /// The batches of the probe after `epoch` of `candidates` rates.
+    fn draw_probe_batches(&self, epoch: u64, candidates: usize) -> Result<ProbeBatches> {
+        let probe = &self.spec.probe;
+        let count = match probe.batches {
+            ScoringBatch::Shared => 1,
+            ScoringBatch::PerCandidate => candidates as u64,
+        };
+        let draw = |index: u64, size: usize| {
+            let indices = self.scoring_indices(epoch, index, size)?;
+            self.batch(&indices, Purpose::ScoringAugmentation, epoch, index)
+        };
+        let own = probe.gradient == GradientBatch::Own;
+        Ok(ProbeBatches {
+            scoring: (0..count)
+                .map(|index| draw(index, probe.batch_size))
+                .collect::<Result<_>>()?,
+            gradient: own
+                .then(|| draw(u64::MAX, self.spec.training.batch_size))
+                .transpose()?,
+        })
+    }
+}
+
+fn optimizer_config(spec: OptimizerSpec) -> OptimizerConfig {
+    match spec {
+        OptimizerSpec::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        } => OptimizerConfig::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        },
+        OptimizerSpec::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => OptimizerConfig::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        },
+    }
+}
+
+impl Workload for ImageWorkload {
+    fn data(&self) -> DataProvenance {
+        DataProvenance {
+            name: self.data.train.name().title().to_owned(),
+            synthetic: self.data.train.is_synthetic(),
+            digest: format!("{}+{}", self.data.train.digest(), self.data.test.digest()),
+            train: self.split.train.len(),
+            validation: self.split.validation.len(),
+            scoring: self.split.scoring.len(),
+            test: self.test.len(),
+        }
+    }
+
+    fn parameters(&self) -> usize {
+        self.model.parameters().count()
+    }
+
+    fn device(&self) -> String {
+        match self.device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".into(),
+        }
+    }
+
+    fn libtorch(&self) -> Option<String> {
+        Some(autolr_tch::libtorch_version())
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        let (n, size) = (self.split.train.len(), self.spec.training.batch_size);
+        let steps = if self.spec.data.drop_last {
+            n / size
+        } else {
+            n.div_ceil(size)
+        };
+        steps as u64
+    }
+
+    fn train_epoch(
+        &mut self,
+        epoch: u64,
+        lr: f64,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<EpochTotals> {
+        let order = self.order(epoch)?;
+        let mut tally = Tally::new(self.device)?;
+        let mut steps = 0;
+        for (index, indices) in order.batches().enumerate() {
+            let batch = self.batch(indices, Purpose::Augmentation, epoch, index as u64)?;
+            self.model
+                .gradient(&batch, self.mode(Mode::Train), Some(&mut tally))?;
+            self.optimizer.step(self.model.parameters(), lr)?;
+            steps += 1;
+            let looks = steps % CHECK_EVERY == 0;
+            if !tick() || (looks && !tally.loss()?.is_finite()) {
+                break;
+            }
+        }
+        Ok(EpochTotals {
+            loss: tally.loss()?,
+            accuracy: tally.accuracy()?,
+            steps,
+            images: tally.images(),
+        })
+    }
+
+    fn validate(&mut self) -> Result<Tested> {
+        self.evaluate(&self.data.train, &self.split.validation)
+    }
+
+    fn test(&mut self) -> Result<Tested> {
+        self.evaluate(&self.data.test, &self.test)
+    }
+
+    fn probe(
+        &mut self,
+        epoch: u64,
+        lrs: ArrayView1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+        cost: &mut Cost,
+    ) -> Result<()> {
+        let batches = self.draw_probe_batches(epoch, lrs.len())?;
+        let mode = self.mode(Mode::Probe);
+        ModelProbe {
+            model: &mut self.model,
+            optimizer: &self.optimizer,
+            gradient: batches.gradient,
+            scoring: match self.spec.probe.batches {
+                ScoringBatch::Shared => ScoringBatches::Shared(batches.scoring),
+                ScoringBatch::PerCandidate => ScoringBatches::PerCandidate(batches.scoring),
+            },
+            loss: match self.spec.probe.loss {
+                TrialLoss::AfterStep => autolr_tch::TrialLoss::AfterStep,
+                TrialLoss::BeforeStep => autolr_tch::TrialLoss::BeforeStep,
+            },
+            mode,
+        }
+        .probe(lrs, losses)?;
+        *cost += Cost::of_probe(&self.spec.probe, lrs.len(), self.spec.training.batch_size);
+        Ok(())
+    }
+
+    fn probe_batches(&self, epoch: u64, candidates: usize) -> Result<Vec<StateArray>> {
+        let batches = self.draw_probe_batches(epoch, candidates)?;
+        let named = batches.scoring.iter().enumerate();
+        let named = named.map(|(index, batch)| (format!("scoring.{index}"), batch));
+        let gradient = batches
+            .gradient
+            .iter()
+            .map(|batch| ("gradient".to_owned(), batch));
+        let mut arrays = Vec::new();
+        for (name, batch) in named.chain(gradient) {
+            let images: Vec<f32> =
+                Vec::try_from(batch.images.f_to(Device::Cpu)?.f_flatten(0, -1)?)?;
+            let labels: Vec<i64> = Vec::try_from(batch.labels.f_to(Device::Cpu)?)?;
+            arrays.push(StateArray {
+                name: format!("{name}.images"),
+                shape: vec![labels.len(), 3, 32, 32],
+                values: StateValues::F32(images),
+            });
+            arrays.push(StateArray {
+                name: format!("{name}.labels"),
+                shape: vec![labels.len()],
+                values: StateValues::I64(labels),
+            });
+        }
+        Ok(arrays)
+    }
+
+    fn freeze_batch_norm(&mut self) {
+        self.frozen = true;
+    }
+
+    fn save(&self) -> Result<Vec<StateArray>> {
+        let mut arrays = self.model.export()?;
+        arrays.extend(self.optimizer.export()?);
+        let mut state: Vec<StateArray> = arrays
+            .into_iter()
+            .map(|array| StateArray {
+                name: array.name,
+                shape: array.shape.iter().map(|&side| side as usize).collect(),
+                values: StateValues::F32(array.values),
+            })
+            .collect();
+        state.push(StateArray::counter(
+            "optimizer.steps",
+            self.optimizer.steps(),
+        ));
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &[StateArray]) -> Result<()> {
+        let arrays: Vec<NamedArray> = state
+            .iter()
+            .filter_map(|array| match &array.values {
+                StateValues::F32(values) => Some(NamedArray {
+                    name: array.name.clone(),
+                    shape: array.shape.iter().map(|&side| side as i64).collect(),
+                    values: values.clone(),
+                }),
+                _ => None,
+            })
+            .collect();
+        self.model.import(&arrays)?;
+        if let Ok(steps) = StateArray::find(state, "optimizer.steps") {
+            let StateValues::I64(values) = &steps.values else {
+                bail!("saved state: optimizer.steps is not a counter");
+            };
+            let steps = values.first().and_then(|&steps| u64::try_from(steps).ok());
+            let Some(steps) = steps else {
+                bail!("saved state: optimizer.steps = {values:?}");
+            };
+            self.optimizer.import(&arrays, steps)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! What is trained: the pure-Rust reference workload, and images through libtorch.
+
+#[cfg(feature = "tch")]
+mod images;
+mod reference;
+mod state;
+
+use anyhow::Result;
+use autolr_core::ProbeBackend;
+use ndarray::{ArrayView1, ArrayViewMut1};
+
+#[cfg(feature = "tch")]
+pub use images::ImageWorkload;
+pub use reference::ReferenceWorkload;
+pub use state::{StateArray, StateValues};
+
+use crate::data::{DataError, Location, cifar, synthetic};
+use crate::data::{DataSet, DataSetName};
+use crate::exit::BadInput;
+use crate::experiment::{NetworkSpec, RunSpec};
+use crate::record::{DataProvenance, Tested};
+
+/// What a training loop needs of a network, its data and its optimiser.
+///
+/// Everything random is drawn from streams keyed by the seed, the purpose and the epoch, so that the state has no
+/// random part: what [`Workload::save`] gives is enough to go on bit-identically.
+pub trait Workload {
+    /// What is trained on.
+    fn data(&self) -> DataProvenance;
+
+    /// Number of trained parameters.
+    fn parameters(&self) -> usize;
+
+    /// `cpu` or the name of the GPU.
+    fn device(&self) -> String;
+
+    /// Version of libtorch, where one is used.
+    fn libtorch(&self) -> Option<String>;
+
+    /// Optimiser steps of an epoch.
+    fn steps_per_epoch(&self) -> u64;
+
+    /// One epoch at rate `lr`. `tick` is told of every step and ends the epoch early by returning false.
+    /// A loss that is not finite ends it too.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn train_epoch(
+        &mut self,
+        epoch: u64,
+        lr: f64,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<EpochTotals>;
+
+    /// Mean loss and accuracy over the validation images.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn validate(&mut self) -> Result<Tested>;
+
+    /// Mean loss and accuracy over the test images.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn test(&mut self) -> Result<Tested>;
+
+    /// The probe after `epoch`, as [`ProbeBackend::probe`]; what it costs is added to `cost`.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn probe(
+        &mut self,
+        epoch: u64,
+        lrs: ArrayView1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+        cost: &mut Cost,
+    ) -> Result<()>;
+
+    /// The batches that the probe after `epoch` of so many rates looks at, for those who check it elsewhere.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn probe_batches(&self, epoch: u64, candidates: usize) -> Result<Vec<StateArray>>;
+
+    /// BatchNorm uses its running statistics, as they are, in training and probing from now on.
+    fn freeze_batch_norm(&mut self);
+
+    /// Weights, running statistics, optimiser state.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn save(&self) -> Result<Vec<StateArray>>;
+
+    /// Goes back to a saved state. Arrays of the optimiser may be absent: then its state is left alone.
+    ///
+    /// # Errors
+    /// If an array is missing or does not fit.
+    fn load(&mut self, state: &[StateArray]) -> Result<()>;
+}
+
+/// What an epoch of training gave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochTotals {
+    /// Mean of the batches' mean losses (nats).
+    pub loss: f64,
+    /// Share of images classified rightly.
+    pub accuracy: f64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Images sent forward and backward.
+    pub images: u64,
+}
+
+/// Images sent through the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cost {
+    /// Forward.
+    pub forwards: u64,
+    /// Backward.
+    pub backwards: u64,
+}
+
+impl Cost {
+    /// The images of a probe of `candidates` rates: what is scored, and what gives the gradients.
+    pub(crate) fn of_probe(
+        spec: &crate::experiment::ProbeSpec,
+        candidates: usize,
+        own: usize,
+    ) -> Self {
+        use crate::experiment::{GradientBatch, ScoringBatch, TrialLoss};
+        let scored = (candidates * spec.batch_size) as u64;
+        let gradient = match (spec.loss, spec.gradient, spec.batches) {
+            (TrialLoss::BeforeStep, _, _) => 0,
+            (TrialLoss::AfterStep, GradientBatch::Own, _) => own as u64,
+            (_, GradientBatch::Scoring, ScoringBatch::Shared) => spec.batch_size as u64,
+            (_, GradientBatch::Scoring, ScoringBatch::PerCandidate) => scored,
+        };
+        Self {
+            forwards: scored + gradient,
+            backwards: gradient,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.forwards += other.forwards;
+        self.backwards += other.backwards;
+    }
+}
+
+/// A failed probe of a workload.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct WorkloadError(anyhow::Error);
+
+/// A workload after a given epoch, as the core's back end.
+pub struct EpochProbe<'a> {
+    /// What is probed.
+    pub workload: &'a mut dyn Workload,
+    /// The epoch just ended.
+    pub epoch: u64,
+    /// What probing has cost so far.
+    pub cost: &'a mut Cost,
+}
+
+impl ProbeBackend for EpochProbe<'_> {
+    type Error = WorkloadError;
+
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), WorkloadError> {
+        self.workload
+            .probe(self.epoch, lrs, losses, self.cost)
+            .map_err(WorkloadError)
+    }
+}
+
+/// The images of a specification: CIFAR where it is found, or drawn.
+///
+/// # Errors
+/// [`DataError`] if CIFAR is not there, or not as it should be.
+pub fn load_images(spec: &RunSpec, location: &Location) -> Result<DataSet, DataError> {
+    match spec.data.set.cifar() {
+        Some(set) => cifar::load(set, location.find(set)?),
+        None => {
+            let (train, test) = synthetic_sizes(spec);
+            Ok(synthetic::images(spec.training.seed, train, test))
+        }
+    }
+}
+
+/// Sizes of the synthetic sets: those asked for, else CIFAR's.
+fn synthetic_sizes(spec: &RunSpec) -> (usize, usize) {
+    let data = &spec.data;
+    (
+        data.train_images.unwrap_or(50_000),
+        data.test_images.unwrap_or(10_000),
+    )
+}
+
+/// Makes what a specification trains; `threads` are those within an operation of libtorch.
+///
+/// # Errors
+/// [`BadInput`] or [`DataError`] if data, device or sizes do not fit; whatever the machinery says.
+pub fn build(spec: &RunSpec, location: &Location, threads: usize) -> Result<Box<dyn Workload>> {
+    match spec.network {
+        NetworkSpec::Reference { hidden } => {
+            let (train, test) = synthetic_sizes(spec);
+            let points = synthetic::points(spec.training.seed, train, test);
+            Ok(Box::new(ReferenceWorkload::new(
+                spec,
+                hidden as usize,
+                points,
+            )?))
+        }
+        #[cfg(feature = "tch")]
+        NetworkSpec::ResNet18 { .. } => Ok(Box::new(ImageWorkload::new(spec, location, threads)?)),
+        #[cfg(not(feature = "tch"))]
+        NetworkSpec::ResNet18 { .. } => {
+            let _ = (location, threads);
+            Err(no_libtorch().into())
+        }
+    }
+}
+
+/// What is said where a ResNet is asked for without libtorch.
+#[cfg(not(feature = "tch"))]
+fn no_libtorch() -> BadInput {
+    BadInput(
+        "network.kind = resnet18: this `autolr` was built without libtorch (feature `tch`); \
+         `cargo xtask setup` sets it up"
+            .into(),
+    )
+}
+
+/// Checks that a data set has as many images as a specification asks for.
+#[cfg_attr(not(feature = "tch"), allow(dead_code, reason = "for images"))]
+fn check_subset(
+    key: &str,
+    wanted: Option<usize>,
+    found: usize,
+    set: DataSetName,
+) -> Result<usize, BadInput> {
+    match wanted {
+        Some(wanted) if wanted > found => Err(BadInput(format!(
+            "{key} = {wanted}: {set} has {found} images there"
+        ))),
+        Some(wanted) => Ok(wanted),
+        None => Ok(found),
+    }
+}

@@ -1,0 +1,43 @@
+//! Arrays of a saved state.
+
+/// A named array, in C order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateArray {
+    /// Name, unique in a state; `optimizer.…` for the optimiser's.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Entries.
+    pub values: StateValues,
+}
+
+/// Entries of a [`StateArray`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum StateValues {
+    /// Networks of libtorch.
+    F32(Vec<f32>),
+    /// The reference workload.
+    F64(Vec<f64>),
+    /// Counters and labels.
+    I64(Vec<i64>),
+}
+
+impl StateArray {
+    /// A single counter.
+    pub fn counter(name: &str, value: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            shape: vec![1],
+            values: StateValues::I64(vec![value as i64]),
+        }
+    }
+
+    /// The array of a name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn find<'a>(state: &'a [Self], name: &str) -> anyhow::Result<&'a Self> {
+        let found = state.iter().find(|array| array.name == name);
+        found.ok_or_else(|| anyhow::anyhow!("saved state: {name} is missing"))
+    }
+}
