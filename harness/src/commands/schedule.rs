@@ -67,23 +67,20 @@ pub struct ScheduleArgs {
 /// Prints the rates of a schedule to `out`, as a table with a figure or as JSON.
 ///
 /// # Errors
-/// [`BadInput`] for a scheduler, key or value that there is not; else what `out` says. A reader
-/// that has gone away is no error.
+/// [`BadInput`] for a scheduler, key or value that there is not; else what `out` says.
 pub fn schedule(args: &ScheduleArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     if args.epochs == 0 {
         return Err(BadInput("--epochs = 0: must be at least 1".to_owned()).into());
     }
     let (schedule, title) = parse(&args.name, &args.parameters, args.epochs).map_err(BadInput)?;
     let mut out = BufWriter::new(out);
-    let written = if args.json {
-        write_json(&schedule, args.epochs, &mut out)
+    if args.json {
+        write_json(&schedule, args.epochs, &mut out)?;
     } else {
-        write_table(&schedule, &title, args.epochs, &mut out)
-    };
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitStatus::Success),
+        write_table(&schedule, &title, args.epochs, &mut out)?;
     }
+    out.flush()?;
+    Ok(ExitStatus::Success)
 }
 
 /// The schedulers, each with its keys.

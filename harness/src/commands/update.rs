@@ -1,7 +1,7 @@
 //! `autolr update`: the paper's update for training loops in any language, as JSON lines.
 
 use std::fmt;
-use std::io::{self, BufRead, Write};
+use std::io::{BufRead, Write};
 
 use autolr_core::{
     AutoLr, AutoLrConfig, ConfigError, ExponentialScore, Factors, NonFinite, Normalization,
@@ -45,7 +45,7 @@ pub struct UpdateArgs {}
 ///
 /// # Errors
 /// [`BadInput`] with the number of the line, the key and the value, for the first line that is no
-/// valid question; else what `input` and `out` say. A reader that has gone away is no error.
+/// valid question; else what `input` and `out` say.
 pub fn update(
     _args: &UpdateArgs,
     input: &mut dyn BufRead,
@@ -63,10 +63,8 @@ pub fn update(
         let answer = answer(line.trim_ascii())
             .map_err(|message| BadInput(format!("line {number}: {message}")))?;
         let text = serde_json::to_string(&answer)?;
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
-            written => written?,
-        }
+        writeln!(out, "{text}")?;
+        out.flush()?;
     }
     Ok(ExitStatus::Success)
 }
@@ -300,6 +298,8 @@ impl<'de> Deserialize<'de> for Entries {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     /// A pipe that passes nothing on before it is flushed.
