@@ -30,13 +30,13 @@
 //!
 //! let config = AutoLrConfig::new(0.01, ScaleUpdate::new(Factors::powers_of_two(5)?))?;
 //! let mut scheduler = AutoLr::new(config);
-//! let mut model = InPlace(Model { w: 0.0, gradient: 0.0 });
+//! let mut model = Model { w: 0.0, gradient: 0.0 };
 //! for _epoch in 0..30 {
-//!     model.0.w -= scheduler.lr() * (model.0.w - 3.0); // the training's own step
-//!     let decision = scheduler.step(&mut model)?;      // try factors × lr, move the rate
+//!     model.w -= scheduler.lr() * (model.w - 3.0);               // the training's own step
+//!     let decision = scheduler.step(&mut InPlace(&mut model))?;  // try factors × lr, move the rate
 //!     println!("{decision}");
 //! }
-//! assert!((model.0.w - 3.0).abs() < 1e-3);
+//! assert!((model.w - 3.0).abs() < 1e-3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -80,6 +80,27 @@ pub trait Trial {
     fn restore(&mut self, origin: &Self::Snapshot) -> Result<(), Self::Error>;
 }
 
+impl<T: Trial + ?Sized> Trial for &mut T {
+    type Snapshot = T::Snapshot;
+    type Error = T::Error;
+
+    fn snapshot(&mut self) -> Result<Self::Snapshot, Self::Error> {
+        (**self).snapshot()
+    }
+
+    fn prepare(&mut self) -> Result<(), Self::Error> {
+        (**self).prepare()
+    }
+
+    fn trial(&mut self, lr: f64) -> Result<f64, Self::Error> {
+        (**self).trial(lr)
+    }
+
+    fn restore(&mut self, origin: &Self::Snapshot) -> Result<(), Self::Error> {
+        (**self).restore(origin)
+    }
+}
+
 /// Makes a [`ProbeBackend`] of a [`Trial`]: one snapshot whatever the number of candidates, restored after each
 /// trial and on every way out.
 #[derive(Debug, Clone)]

@@ -65,7 +65,10 @@ impl Tally {
     /// Adds a batch's mean loss and its right answers.
     fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<()> {
         let count = labels.numel() as u64;
-        let loss = loss.f_detach()?.f_to_kind(Kind::Double)?.f_mul_scalar(count as f64)?;
+        let loss = loss
+            .f_detach()?
+            .f_to_kind(Kind::Double)?
+            .f_mul_scalar(count as f64)?;
         let _ = self.loss.f_add_(&loss)?;
         let right = logits.f_detach()?.f_argmax(1, false)?.f_eq_tensor(labels)?;
         let _ = self.correct.f_add_(&right.f_sum(Kind::Int64)?)?;
