@@ -47,9 +47,11 @@ pub(crate) enum Fetched {
 }
 
 /// Unpacks or fetches the data sets that are missing. Going without is no error: a synthetic set stands in.
-pub(crate) fn set_up(project: &Project) -> anyhow::Result<Fetched> {
+///
+/// `build` says how `autolr`, which fetches them, is built: as it is needed afterwards, so that nothing is built twice.
+pub(crate) fn set_up(project: &Project, build: &[&str]) -> Fetched {
     if env::var_os("AUTOLR_DATA").is_some_and(|folder| !folder.is_empty()) {
-        return Ok(Fetched::All); // the user's own business
+        return Fetched::All; // the user's own business
     }
     let data = project.data();
     let mut absent = missing(&data);
@@ -58,51 +60,44 @@ pub(crate) fn set_up(project: &Project) -> anyhow::Result<Fetched> {
         absent = missing(&data);
     }
     for name in absent {
-        eprintln!("xtask: fetching {name} into {}", data.display());
         let mut fetch = project.cargo();
-        // Without libtorch the program is built in a moment.
-        fetch.args([
-            "run",
-            "--quiet",
-            "--package",
-            "harness",
-            "--no-default-features",
-        ]);
-        report(fetch.args(["--", "data", "fetch", name]));
+        fetch.args(["run", "--quiet", "--package", "harness"]);
+        fetch.args(build).args(["--", "data", "fetch", name]);
+        run(
+            &format!("fetching {name} into {}", data.display()),
+            &mut fetch,
+        );
     }
     let absent = missing(&data);
     if absent.is_empty() {
-        return Ok(Fetched::All);
+        return Fetched::All;
     }
     eprintln!(
-        "xtask: no {}: going on without. To have it, put the official binary files into {}, or name their folder \
-         with AUTOLR_DATA",
-        absent.join(", no "),
+        "xtask: going on without {}. To have it, put the official binary files into {}, or name their folder with \
+         AUTOLR_DATA",
+        absent.join(" and "),
         data.display()
     );
-    Ok(Fetched::Incomplete)
+    Fetched::Incomplete
 }
 
 /// Unpacks from the archive that lies beside this repository, where there is one.
 fn unpack(project: &Project, names: &[&str]) {
     let archive = project.root().join("../shared/data/unpack");
     if archive.is_file() {
-        eprintln!(
-            "xtask: unpacking {} into {}",
-            names.join(" and "),
-            project.data().display()
-        );
-        report(Command::new(archive).arg(project.data()).args(names));
+        let data = project.data();
+        let what = format!("unpacking {} into {}", names.join(" and "), data.display());
+        run(&what, Command::new(archive).arg(data).args(names));
     }
 }
 
-/// Says what went wrong, if anything did; what is there afterwards shows.
-fn report(command: &mut Command) {
-    let program = Path::new(command.get_program()).display().to_string();
+/// Says what is done, and whether it went wrong; the files show how far it came.
+fn run(what: &str, command: &mut Command) {
+    eprintln!("xtask: {what}");
     match command.stdin(Stdio::null()).status() {
         Ok(status) if status.success() => {}
-        Ok(status) => eprintln!("xtask: {program}: {status}"),
-        Err(error) => eprintln!("xtask: {program}: {error}"),
+        Ok(status) => eprintln!("xtask: {what} failed: {status}"),
+        Err(error) => eprintln!("xtask: {what} failed: {error}"),
     }
 }
 

@@ -69,19 +69,21 @@ fn run(task: Task) -> anyhow::Result<()> {
     let project = Project::find()?;
     libtorch::set_up(&project)?;
     match task {
-        Task::Setup { no_data: true } => Ok(()),
-        Task::Setup { no_data: false } => {
-            data::set_up(&project)?;
+        Task::Setup { no_data } => {
+            if !no_data {
+                // Without libtorch, fetching takes a smaller build.
+                data::set_up(&project, &["--no-default-features"]);
+            }
             Ok(())
         }
         Task::Reproduce { args } => {
-            if data::set_up(&project)? == Fetched::Incomplete {
+            if data::set_up(&project, &["--release"]) == Fetched::Incomplete {
                 eprintln!("xtask: the synthetic set stands in for the data that is missing");
             }
             project.reproduce(args)
         }
         Task::Test { args } => {
-            data::set_up(&project)?;
+            data::set_up(&project, &[]);
             project.test(args)
         }
     }
