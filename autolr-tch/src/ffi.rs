@@ -8,6 +8,12 @@ use torch_sys::C_tensor;
 
 use crate::error::{Error, Result};
 
+/// `at::Generator`, seen from here by its address alone.
+#[repr(C)]
+struct CGenerator {
+    _opaque: [u8; 0],
+}
+
 unsafe extern "C" {
     fn autolr_free(text: *mut c_char);
     fn autolr_libtorch_version() -> *const c_char;
@@ -19,6 +25,14 @@ unsafe extern "C" {
         alpha: f64,
     ) -> *mut c_char;
     fn autolr_set_grad(leaf: *mut C_tensor, grad: *const C_tensor) -> *mut c_char;
+    fn autolr_generator_new(seed: u64, random: *mut *mut CGenerator) -> *mut c_char;
+    fn autolr_generator_free(random: *mut CGenerator);
+    fn autolr_uniform(
+        out: *mut C_tensor,
+        low: f64,
+        high: f64,
+        random: *mut CGenerator,
+    ) -> *mut c_char;
     fn autolr_rng_state(device: i64, state: *mut *mut C_tensor) -> *mut c_char;
     fn autolr_set_rng_state(device: i64, state: *const C_tensor) -> *mut c_char;
     fn autolr_set_numerics(deterministic: c_int, tf32: c_int) -> *mut c_char;
@@ -74,6 +88,32 @@ pub(crate) fn add_scaled_out(out: &Tensor, a: &Tensor, b: &Tensor, alpha: f64) -
 pub(crate) fn set_grad(leaf: &Tensor, grad: &Tensor) -> Result<()> {
     // SAFETY: two live tensors; the shim takes a reference of its own to `grad`.
     check(unsafe { autolr_set_grad(leaf.as_ptr().cast_mut(), grad.as_ptr()) })
+}
+
+/// A random generator of one's own on the CPU: the same numbers as libtorch's global one after `manual_seed`,
+/// without touching that one, so that networks can be made on several threads at once.
+pub(crate) struct Generator(*mut CGenerator);
+
+impl Generator {
+    pub(crate) fn new(seed: u64) -> Result<Self> {
+        let mut random = std::ptr::null_mut();
+        // SAFETY: on success `random` is a new generator that is ours.
+        check(unsafe { autolr_generator_new(seed, &mut random) })?;
+        Ok(Self(random))
+    }
+
+    /// Fills a float tensor on the CPU with uniform draws from `low` to `high`.
+    pub(crate) fn uniform(&mut self, out: &Tensor, low: f64, high: f64) -> Result<()> {
+        // SAFETY: a live tensor and a live generator.
+        check(unsafe { autolr_uniform(out.as_ptr().cast_mut(), low, high, self.0) })
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, freed once.
+        unsafe { autolr_generator_free(self.0) }
+    }
 }
 
 fn device_index(device: Device) -> i64 {

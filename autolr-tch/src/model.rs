@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::error::Result;
+use crate::ffi::Generator;
 use crate::network::{Mode, Network};
 use crate::parameters::{FlatBuffer, NamedArray, Parameters};
 
@@ -111,10 +112,11 @@ impl<N: Network> Model<N> {
     ///
     /// # Errors
     /// If libtorch refuses: memory, the device.
-    pub fn new(network: N, seed: i64, device: Device) -> Result<Self> {
+    pub fn new(network: N, seed: u64, device: Device) -> Result<Self> {
         let parameters = Parameters::new(network.parameters(), seed, device)?;
         let mut buffers = FlatBuffer::zeros(network.buffers(), device)?;
-        buffers.draw()?;
+        // Constants: nothing is drawn.
+        buffers.draw(&mut Generator::new(seed)?)?;
         Ok(Self {
             network,
             parameters,

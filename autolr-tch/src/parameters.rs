@@ -146,19 +146,15 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Parameters drawn from PyTorch's generator seeded with `seed`, in the order of the specifications: with
+    /// Parameters drawn from a generator of PyTorch's seeded with `seed`, in the order of the specifications: with
     /// the modules in the same order, the same bits that `torch.manual_seed(seed)` and the modules' constructors
-    /// give. The generator's state is put back.
+    /// give. The global generator is not touched.
     ///
     /// # Errors
     /// If libtorch refuses (memory, device).
-    pub fn new(specs: Vec<ParameterSpec>, seed: i64, device: Device) -> Result<Self> {
+    pub fn new(specs: Vec<ParameterSpec>, seed: u64, device: Device) -> Result<Self> {
         let mut buffer = FlatBuffer::zeros(specs, device)?;
-        let random = ffi::rng_state(Device::Cpu)?;
-        tch::manual_seed(seed);
-        let drawn = buffer.draw();
-        ffi::set_rng_state(Device::Cpu, &random)?;
-        drawn?;
+        buffer.draw(&mut ffi::Generator::new(seed)?)?;
         let grad = FlatBuffer::zeros(buffer.specs.clone(), device)?;
         let mut leaves = Vec::with_capacity(buffer.views.len());
         for (view, grad) in buffer.views.iter().zip(&grad.views) {
@@ -214,14 +210,15 @@ impl Parameters {
 }
 
 impl FlatBuffer {
-    pub(crate) fn draw(&mut self) -> Result<()> {
+    /// Gives every entry its start.
+    pub(crate) fn draw(&mut self, random: &mut ffi::Generator) -> Result<()> {
         for (spec, view) in self.specs.iter().zip(&mut self.views) {
             match spec.init {
                 Init::Uniform { fan_in } => {
                     let bound = 1.0 / (fan_in as f64).sqrt();
                     // Drawn on the CPU into memory of its own, as PyTorch does: the same numbers on any device.
-                    let drawn = Tensor::f_empty(&spec.shape, (Kind::Float, Device::Cpu))?
-                        .f_uniform_(-bound, bound)?;
+                    let drawn = Tensor::f_empty(&spec.shape, (Kind::Float, Device::Cpu))?;
+                    random.uniform(&drawn, -bound, bound)?;
                     view.f_copy_(&drawn)?;
                 }
                 Init::Constant(value) => {

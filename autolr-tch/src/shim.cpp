@@ -1,9 +1,10 @@
 // What the Rust bindings of libtorch lack: an addition with a scale into a given tensor, a gradient buffer of one's
-// own, the random state, deterministic and TF32 switches, and a count of the memory that tensors take.
+// own, generators and the random state, deterministic and TF32 switches, and a count of the memory that tensors take.
 //
 // Every function returns null, or an error message that the caller frees with autolr_free.
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -86,6 +87,21 @@ char *autolr_add_scaled_out(at::Tensor *out, const at::Tensor *a, const at::Tens
 // Makes `grad` the buffer into which backward passes accumulate the gradient of the leaf.
 char *autolr_set_grad(at::Tensor *leaf, const at::Tensor *grad) {
   return guarded([&] { leaf->mutable_grad() = *grad; });
+}
+
+// A generator of one's own on the CPU, seeded as torch.manual_seed seeds the global one.
+char *autolr_generator_new(uint64_t seed, at::Generator **random) {
+  return guarded([&] { *random = new at::Generator(at::detail::createCPUGenerator(seed)); });
+}
+
+void autolr_generator_free(at::Generator *random) { delete random; }
+
+// Fills a tensor with draws from the uniform distribution on [low, high).
+char *autolr_uniform(at::Tensor *out, double low, double high, at::Generator *random) {
+  return guarded([&] {
+    at::NoGradGuard guard;
+    out->uniform_(low, high, *random);
+  });
 }
 
 // A copy of the random state of the CPU (device < 0) or of a GPU.

@@ -80,7 +80,12 @@ fn parse_rates(text: &str) -> Result<Array1<f64>, BadInput> {
     match count.trim().parse::<usize>() {
         Ok(count @ 2..=10_000) => Ok(Array1::from_iter((0..count).map(|index| {
             let share = index as f64 / (count - 1) as f64;
-            (from.ln() + share * (to / from).ln()).exp()
+            match index {
+                0 => from,
+                // The ends as they were typed.
+                _ if index == count - 1 => to,
+                _ => (from.ln() + share * (to / from).ln()).exp(),
+            }
         }))),
         _ => Err(BadInput(format!(
             "--lrs {text}: the number of rates must be from 2 to 10000"
@@ -97,17 +102,18 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
     let location = data_location(args.data.as_ref())?;
     let checkpoint = match &args.checkpoint {
-        Some(path) => Some(
-            Checkpoint::read(path, &spec.digest()?)?
-                .ok_or_else(|| BadInput(format!("{}: no such file", path.display())))?,
-        ),
+        Some(path) => {
+            let read = Checkpoint::read(path, &spec.digest()?)?;
+            let missing = || BadInput(format!("{}: no such file", path.display()));
+            Some((path, read.ok_or_else(missing)?))
+        }
         None => None,
     };
     let threads = args.threads.unwrap_or_else(cores).max(1);
     let mut workload = workload::build(&spec, &location, threads)?;
     let mut next_epoch = 0;
-    if let Some(checkpoint) = &checkpoint {
-        workload.load(&checkpoint.state)?;
+    if let Some((path, checkpoint)) = &checkpoint {
+        checkpoint.restore(workload.as_mut(), path)?;
         next_epoch = checkpoint.progress.next_epoch;
     }
     let frozen = next_epoch > 0
@@ -223,7 +229,11 @@ mod tests {
     fn lists_and_ranges() {
         assert_eq!(parse_rates("0.1, 1,10").unwrap().to_vec(), [0.1, 1.0, 10.0]);
         let range = parse_rates("0.01..1:3").unwrap();
-        assert!((range[1] - 0.1).abs() < 1e-12 && range[2] == 1.0, "{range}");
+        assert_eq!((range[0], range[2]), (0.01, 1.0));
+        // A few roundings in the logarithm.
+        assert!((range[1] - 0.1).abs() < 1e-15, "{range}");
+        let far = parse_rates("1e-300..1e300:3").unwrap();
+        assert!(far.iter().all(|lr| lr.is_finite()), "{far}");
         for bad in [
             "", "0", "-1", "nan", "inf", "1..2", "1..2:1", "1,x", "0..1:3",
         ] {

@@ -37,7 +37,8 @@ pub struct ReproduceArgs {
     #[arg(long, value_enum, default_value = "auto")]
     device: DeviceName,
     /// Seed of all runs; the paper's is 0
-    #[arg(long, default_value_t = 0)]
+    // No larger than TOML can hold.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: u64,
     /// Folder of the report and its runs
     #[arg(long, value_name = "DIR", default_value = "report")]

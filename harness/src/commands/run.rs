@@ -10,7 +10,7 @@ use toml::Table;
 use super::progress::RunBar;
 use super::{cores, data_location, interrupt_flag};
 use crate::data::Location;
-use crate::exit::ExitStatus;
+use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale};
 use crate::record::{EpochRecord, Outcome, Summary, Tested};
 use crate::train::{self, Observer, RunOptions, RunStatus};
@@ -57,7 +57,10 @@ pub(crate) fn resolve(
         Some(scale) => scale.overlay()?.0,
         None => Table::new(),
     };
-    let mut spec = file.spec(file.find(series)?, &overlay)?;
+    let mut spec = file
+        .find(series)
+        .and_then(|series| file.spec(series, &overlay))
+        .map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
     if let Some(device) = device {
         spec.training.device = device;
     }
@@ -72,7 +75,7 @@ pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
     if matches!(spec.network, NetworkSpec::Reference { .. }) {
         // Pure Rust.
         if spec.training.device == DeviceName::Cuda {
-            return Err(crate::exit::BadInput(
+            return Err(BadInput(
                 "training.device = cuda: the reference network runs on the CPU only".into(),
             )
             .into());
@@ -82,7 +85,6 @@ pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
     }
     #[cfg(feature = "tch")]
     {
-        use crate::exit::BadInput;
         use autolr_tch::{DeviceChoice, select};
         let choice = match spec.training.device {
             DeviceName::Cpu => return Ok(()),
@@ -95,8 +97,10 @@ pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
         } else {
             DeviceName::Cpu
         };
+        Ok(())
     }
-    Ok(())
+    #[cfg(not(feature = "tch"))]
+    Err(workload::no_libtorch().into())
 }
 
 /// Tells a parent process of each epoch.

@@ -59,14 +59,13 @@ impl ExperimentFile {
     /// [`BadInput`] that names the line or the key and what is wrong.
     pub fn parse(text: &str) -> Result<Self, BadInput> {
         let mut base: Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error
-                .span()
-                .map(|span| text[..span.start].lines().count().max(1));
             let message = error.message();
-            BadInput(line.map_or_else(
-                || message.to_owned(),
-                |line| format!("line {line}: {message}"),
-            ))
+            let Some(span) = error.span() else {
+                return BadInput(message.to_owned());
+            };
+            let number = text[..span.start].matches('\n').count();
+            let line = text.lines().nth(number).unwrap_or_default().trim();
+            BadInput(format!("line {}, `{line}`: {message}", number + 1))
         })?;
         let title = take_text(&mut base, "title")?.unwrap_or_default();
         let description = take_text(&mut base, "description")?.unwrap_or_default();
@@ -126,6 +125,9 @@ impl ExperimentFile {
                 "the file holds several runs: choose one with --series ({})",
                 names.join(", ")
             ))),
+            Some(name) if names == [""] => Err(BadInput(format!(
+                "--series {name}: the file holds one run and no [[series]]"
+            ))),
             Some(name) => self
                 .series
                 .iter()
@@ -137,7 +139,7 @@ impl ExperimentFile {
     /// The specification of a series, with `scale` laid over it.
     ///
     /// Where the scale changes the number of epochs, the lengths of open-loop schedules (`t_max`, `step_size`,
-    /// `total_iters`) change in proportion, rounded, at least 1. `cosine` without `t_max` takes the number of
+    /// `total_iters`) change in proportion, rounded, at least 1 (`total_iters`: 2). `cosine` without `t_max` takes the number of
     /// epochs, so does `linear-decay` without `total_iters`.
     ///
     /// # Errors
@@ -159,13 +161,14 @@ impl ExperimentFile {
 }
 
 fn fit_schedule(scheduler: &mut Table, before: i64, after: i64) {
-    for key in ["t_max", "step_size", "total_iters"] {
+    // With a warm-up of one epoch, `constant` and `linear` would be the same schedule.
+    for (key, least) in [("t_max", 1), ("step_size", 1), ("total_iters", 2)] {
         if let Some(Value::Integer(length)) = scheduler.get_mut(key)
             && before > 0
             && before != after
         {
             let scaled = (*length as f64 * after as f64 / before as f64).round() as i64;
-            *length = scaled.max(1);
+            *length = scaled.max(least);
         }
     }
     let fills = match scheduler.get("kind").and_then(Value::as_str) {

@@ -1,6 +1,7 @@
 //! What is to be run: specifications, experiment files, scales, and the paper's registry.
 
 mod file;
+mod keys;
 mod registry;
 mod spec;
 

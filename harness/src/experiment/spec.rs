@@ -5,6 +5,7 @@ use autolr_core::schedule::{Schedule, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::keys::{check, is_of_some_scheduler, one_line};
 use crate::data::{DataSetName, SplitKind};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
@@ -212,26 +213,26 @@ impl TryFrom<toml::Table> for SchedulerSpec {
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
         let kind = match table.get("kind") {
             Some(toml::Value::String(kind)) => kind.clone(),
-            Some(other) => {
-                return Err(format!(
-                    "scheduler.kind = {other}: a name in quotes is needed"
-                ));
-            }
-            None => {
-                return Err(format!(
-                    "scheduler.kind is missing: {}",
-                    SCHEDULERS.join(", ")
-                ));
-            }
+            Some(other) => return Err(format!("kind = {other}: must be a name in quotes")),
+            None => return Err(format!("kind: missing ({})", SCHEDULERS.join(", "))),
         };
         if !SCHEDULERS.contains(&kind.as_str()) {
-            return Err(unknown("scheduler", &kind, &SCHEDULERS));
+            return Err(format!(
+                "kind: {}",
+                unknown("scheduler", &kind, &SCHEDULERS)
+            ));
         }
         let keys = Self::keys(&kind);
-        if let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) {
-            return Err(format!("scheduler: {}", unknown("key", key, keys)));
+        let foreign = |(key, _): &(&String, _)| !keys.contains(&key.as_str());
+        if let Some((key, value)) = table.iter().find(foreign) {
+            return Err(if is_of_some_scheduler(key) {
+                let list = keys.join(", ");
+                format!("{key} = {value}: kind = \"{kind}\" has no such key ({list})")
+            } else {
+                unknown("key", key, keys)
+            });
         }
-        let error = |error: toml::de::Error| format!("scheduler: {}", one_line(&error));
+        let error = |error: toml::de::Error| one_line(&error);
         if kind == "autolr" {
             table.remove("kind");
             Ok(Self::AutoLr(table.try_into().map_err(error)?))
@@ -383,69 +384,13 @@ impl TestedCheckpoint {
     }
 }
 
-/// The tables of a specification with their keys; `scheduler`'s depend on its kind.
-const TABLES: [(&str, &[&str]); 6] = [
-    (
-        "data",
-        &[
-            "set",
-            "split",
-            "validation_fraction",
-            "train_images",
-            "test_images",
-            "augment",
-            "drop_last",
-        ],
-    ),
-    ("network", &["kind", "width", "batch_norm", "hidden"]),
-    (
-        "optimizer",
-        &[
-            "kind",
-            "momentum",
-            "nesterov",
-            "weight_decay",
-            "beta1",
-            "beta2",
-            "eps",
-        ],
-    ),
-    ("scheduler", &[]),
-    ("probe", &["batch_size", "loss", "batches", "gradient"]),
-    (
-        "training",
-        &[
-            "epochs",
-            "batch_size",
-            "seed",
-            "device",
-            "batch_norm_after_validation",
-            "tested_checkpoint",
-        ],
-    ),
-];
-
 impl RunSpec {
     /// A specification from its tables, validated.
     ///
     /// # Errors
     /// [`BadInput`] that names the key and the value, for the first key that is unknown or value out of range.
     pub fn from_table(table: toml::Table) -> Result<Self, BadInput> {
-        let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
-        for (name, value) in &table {
-            let Some((_, keys)) = TABLES.iter().find(|(table, _)| table == name) else {
-                return Err(BadInput(unknown("table", name, &names)));
-            };
-            let toml::Value::Table(inner) = value else {
-                return Err(BadInput(format!(
-                    "{name} = {value}: a table [{name}] is needed"
-                )));
-            };
-            let known = |key: &str| keys.is_empty() || keys.contains(&key);
-            if let Some(key) = inner.keys().find(|key| !known(key)) {
-                return Err(BadInput(format!("{name}: {}", unknown("key", key, keys))));
-            }
-        }
+        check(&table)?;
         let spec: Self = table
             .try_into()
             .map_err(|error: toml::de::Error| BadInput(one_line(&error)))?;
@@ -602,16 +547,5 @@ impl OptimizerSpec {
                 size("weight_decay", weight_decay)
             }
         }
-    }
-}
-
-/// TOML's message without its drawing, and with the table it speaks of.
-fn one_line(error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = lines.next().unwrap_or_default().to_owned();
-    match lines.find_map(|line| line.strip_prefix("in `")) {
-        Some(place) => format!("{}: {first}", place.trim_end_matches('`')),
-        None => first,
     }
 }

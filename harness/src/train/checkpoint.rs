@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::BadInput;
 use crate::record::Tested;
-use crate::workload::{Cost, StateArray, StateValues};
+use crate::workload::{Cost, StateArray, StateValues, Workload};
 
 const BEST: &str = "best/";
 
@@ -154,16 +154,29 @@ impl Checkpoint {
         )
     }
 
+    /// Goes back to this state, read from `path`.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the file and the array that is missing or does not fit.
+    pub(crate) fn restore(&self, workload: &mut dyn Workload, path: &Path) -> Result<(), BadInput> {
+        workload
+            .load(&self.state)
+            .map_err(|error| BadInput(format!("{}: {error:#}", path.display())))
+    }
+
     /// Reads a file; `None` if there is none.
     ///
     /// # Errors
-    /// [`BadInput`] that names the file if it is not a checkpoint, or one of another specification than `spec`.
+    /// [`BadInput`] that names the file if it cannot be read, is not a checkpoint, or one of another specification than
+    /// `spec`.
     pub fn read(path: &Path, spec: &str) -> Result<Option<Self>> {
         let content = match std::fs::read(path) {
             Ok(content) => content,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return Err(error).with_context(|| format!("{}: cannot be read", path.display()));
+                return Err(
+                    BadInput(format!("{}: cannot be read: {error}", path.display())).into(),
+                );
             }
         };
         let wrong = |error: &dyn std::fmt::Display| {
@@ -195,7 +208,7 @@ impl Checkpoint {
             list.push(StateArray {
                 name: name.to_owned(),
                 shape: view.shape().to_vec(),
-                values: values(view.dtype(), view.data())?,
+                values: values(view.dtype(), view.data()).map_err(|error| wrong(&error))?,
             });
         }
         Ok(Some(Self {

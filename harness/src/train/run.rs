@@ -114,6 +114,9 @@ pub fn run(
     let checkpoint_path = dir.join("checkpoint.safetensors");
     let checkpoint = Checkpoint::read(&checkpoint_path, &digest)?;
     let mut workload = build()?;
+    if let Some(checkpoint) = &checkpoint {
+        checkpoint.restore(workload.as_mut(), &checkpoint_path)?;
+    }
     std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes())?;
     let mut run = Run::start(
@@ -162,6 +165,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// Where `checkpoint`, which `workload` has gone back to, stands; else at the beginning.
     fn start(
         spec: &'a RunSpec,
         digest: String,
@@ -171,7 +175,6 @@ impl<'a> Run<'a> {
         options: &RunOptions<'_>,
     ) -> Result<Self> {
         if let Some(checkpoint) = checkpoint {
-            workload.load(&checkpoint.state)?;
             let run = Self {
                 spec,
                 rate: Rate::new(&spec.scheduler, checkpoint.progress.scheduler.as_ref())?,

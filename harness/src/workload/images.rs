@@ -11,7 +11,9 @@ use autolr_tch::{
 use ndarray::{ArrayView1, ArrayViewMut1};
 use tch::Device;
 
-use super::{Cost, EpochTotals, StateArray, StateValues, Workload, check_subset, load_images};
+use super::{
+    Cost, EpochTotals, StateArray, StateValues, Workload, check_batches, check_subset, load_images,
+};
 use crate::data::augment::{augment_into, normalize_into};
 use crate::data::batches::{Epoch, sample};
 use crate::data::{DataSet, IMAGE_BYTES, ImageSet, Location, Purpose, Split, SplitSpec, stream};
@@ -83,13 +85,14 @@ impl ImageWorkload {
                 kind: spec.data.split,
             },
             spec.training.seed,
-        )?;
+        )
+        .map_err(|error| BadInput(format!("data.{error}")))?;
         let network = ResNet18::new(ResNetConfig {
             width: i64::from(width),
             classes: spec.classes() as i64,
             batch_norm,
         })?;
-        let model = Model::new(network, spec.training.seed as i64, device)?;
+        let model = Model::new(network, spec.training.seed, device)?;
         let optimizer = Optimizer::new(optimizer_config(spec.optimizer), model.parameters())?;
         let workload = Self {
             spec: spec.clone(),
@@ -101,12 +104,7 @@ impl ImageWorkload {
             frozen: false,
             device,
         };
-        // Found out before any training.
-        workload.order(0)?;
-        workload.scoring_indices(0, 0, spec.probe.batch_size)?;
-        for indices in [&workload.split.validation, &workload.test] {
-            workload.evaluation_indices(indices)?;
-        }
+        check_batches(spec, &workload.split, workload.test.len())?;
         Ok(workload)
     }
 

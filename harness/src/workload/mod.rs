@@ -15,7 +15,7 @@ pub use reference::ReferenceWorkload;
 pub use state::{StateArray, StateValues};
 
 use crate::data::{DataError, Location, cifar, synthetic};
-use crate::data::{DataSet, DataSetName};
+use crate::data::{DataSet, DataSetName, Split};
 use crate::exit::BadInput;
 use crate::experiment::{NetworkSpec, RunSpec};
 use crate::record::{DataProvenance, Tested};
@@ -228,12 +228,31 @@ pub fn build(spec: &RunSpec, location: &Location, threads: usize) -> Result<Box<
 
 /// What is said where a ResNet is asked for without libtorch.
 #[cfg(not(feature = "tch"))]
-fn no_libtorch() -> BadInput {
+pub(crate) fn no_libtorch() -> BadInput {
     BadInput(
         "network.kind = resnet18: this `autolr` was built without libtorch (feature `tch`); \
          `cargo xtask setup` sets it up"
             .into(),
     )
+}
+
+/// Checks, before any training, that every batch of a specification can be drawn.
+fn check_batches(spec: &RunSpec, split: &Split, test: usize) -> Result<(), BadInput> {
+    let training = ("training.batch_size", spec.training.batch_size);
+    let probe = ("probe.batch_size", spec.probe.batch_size);
+    for ((key, size), pool, what) in [
+        (training, split.train.len(), "training"),
+        (training, split.validation.len(), "validation"),
+        (training, test, "test"),
+        (probe, split.scoring.len(), "scoring"),
+    ] {
+        if size > pool {
+            return Err(BadInput(format!(
+                "{key} = {size}: there are only {pool} {what} images"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that a data set has as many images as a specification asks for.

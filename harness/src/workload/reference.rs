@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 use rand::RngExt;
 
-use super::{Cost, EpochTotals, StateArray, StateValues, Workload};
+use super::{Cost, EpochTotals, StateArray, StateValues, Workload, check_batches};
 use crate::data::batches::{Epoch, sample};
 use crate::data::{Points, Purpose, Split, SplitSpec, stream};
 use crate::exit::BadInput;
@@ -48,7 +48,7 @@ impl ReferenceWorkload {
     /// uniform in ±1/√(inputs).
     ///
     /// # Errors
-    /// [`crate::data::DataError`] if a part of the split would be empty.
+    /// [`BadInput`] if a part of the split would be empty, or smaller than a batch.
     pub fn new(spec: &RunSpec, hidden: usize, (train, test): (Points, Points)) -> Result<Self> {
         let sizes = [train.features.ncols(), hidden, hidden, spec.classes()];
         let split = Split::draw(
@@ -59,7 +59,8 @@ impl ReferenceWorkload {
                 kind: spec.data.split,
             },
             spec.training.seed,
-        )?;
+        )
+        .map_err(|error| BadInput(format!("data.{error}")))?;
         let mut rng = stream(spec.training.seed, Purpose::Init, 0, 0);
         let mut weights = Array1::zeros(parameter_count(sizes));
         for layer in 0..3 {
@@ -84,10 +85,7 @@ impl ReferenceWorkload {
             drop_last: spec.data.drop_last,
             seed: spec.training.seed,
         };
-        // Found out before any training.
-        workload.order(0)?;
-        workload.scoring_batch(0, 0, workload.probe.batch_size)?;
-        workload.evaluation_indices(&workload.split.validation)?;
+        check_batches(spec, &workload.split, workload.test.labels.len())?;
         Ok(workload)
     }
 
@@ -125,7 +123,7 @@ impl ReferenceWorkload {
         let mut activations = vec![points.features.select(Axis(0), &rows)];
         for layer in 0..3 {
             let (matrix, bias) = layer_views(weights, self.sizes, layer);
-            let mut z = activations[layer].dot(&matrix) + &bias;
+            let mut z = activations[layer].dot(&matrix) + bias;
             if layer < 2 {
                 // `max` would turn NaN into 0 and hide a divergence.
                 z.mapv_inplace(|z| if z < 0.0 { 0.0 } else { z });
