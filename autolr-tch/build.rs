@@ -41,6 +41,8 @@ fn write_rpath(lib: &Path) {
         .parent()
         .map_or_else(|| lib.to_owned(), PathBuf::from);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
+    // For the executables of dependents, whose own build scripts have to say it again.
+    println!("cargo::metadata=rpath={}", folder.display());
     if !macos {
         // RUNPATH instead of RPATH: LD_LIBRARY_PATH comes before it, so that another libtorch can be named at start.
         println!("cargo::rustc-link-arg=-Wl,--enable-new-dtags");

@@ -1,37 +1,13 @@
 //! Writes the folder of libtorch into `autolr` (with the feature `tch`), so that it needs no `LD_LIBRARY_PATH`.
 
-use std::path::{Path, PathBuf};
-use std::{env, fs};
-
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // torch-sys tells its direct dependents where the libraries lie.
-    if let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB") {
-        write_rpath(Path::new(&lib));
-    }
-}
-
-/// Links against the folder that the libraries really lie in: the set-up links to them one by one, without those
-/// for CUDA, and `libtorch_cuda.so` is to be found at run time where there is one.
-fn write_rpath(lib: &Path) {
-    let macos = env::var_os("CARGO_CFG_TARGET_OS").is_some_and(|os| os == "macos");
-    let library = lib.join(if macos {
-        "libtorch_cpu.dylib"
-    } else {
-        "libtorch_cpu.so"
-    });
-    let library = fs::canonicalize(&library).unwrap_or(library);
-    let folder = library
-        .parent()
-        .map_or_else(|| lib.to_owned(), PathBuf::from);
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
-    if !macos {
-        // RUNPATH instead of RPATH: LD_LIBRARY_PATH comes before it, so that another libtorch can be named at start.
-        println!("cargo::rustc-link-arg=-Wl,--enable-new-dtags");
-    }
-    // `cargo xtask setup` writes this file anew whenever it links to another libtorch.
-    let version = lib.with_file_name("build-version");
-    if version.exists() {
-        println!("cargo::rerun-if-changed={}", version.display());
+    // autolr-tch tells its direct dependents where the libraries lie.
+    if let Ok(folder) = std::env::var("DEP_AUTOLR_SHIM_RPATH") {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
+        if std::env::var_os("CARGO_CFG_TARGET_OS").is_some_and(|os| os != "macos") {
+            // RUNPATH instead of RPATH: LD_LIBRARY_PATH comes before it, so that another libtorch can be named at start.
+            println!("cargo::rustc-link-arg=-Wl,--enable-new-dtags");
+        }
     }
 }
