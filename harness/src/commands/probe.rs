@@ -14,7 +14,9 @@ use serde_json::json;
 use super::run::resolve;
 use super::{cores, data_location};
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::{BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec};
+use crate::experiment::{
+    BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec, TrialLoss,
+};
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::{write_arrays, write_whole};
@@ -48,7 +50,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Threads within an operation of libtorch [default: the cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     threads: Option<usize>,
     /// Print JSON instead of a table and a figure
     #[arg(long)]
@@ -84,7 +86,8 @@ fn parse_rates(text: &str) -> Result<Array1<f64>, BadInput> {
                 0 => from,
                 // The ends as they were typed.
                 _ if index == count - 1 => to,
-                _ => (from.ln() + share * (to / from).ln()).exp(),
+                // `to / from` could overflow.
+                _ => ((1.0 - share) * from.ln() + share * to.ln()).exp(),
             }
         }))),
         _ => Err(BadInput(format!(
@@ -109,7 +112,7 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         }
         None => None,
     };
-    let threads = args.threads.unwrap_or_else(cores).max(1);
+    let threads = args.threads.unwrap_or_else(cores);
     let mut workload = workload::build(&spec, &location, threads)?;
     let mut next_epoch = 0;
     if let Some((path, checkpoint)) = &checkpoint {
@@ -173,17 +176,30 @@ fn print(
         writeln!(out, "{lr:>12.4e}  {loss:>12.6}  {:>5.1} %", 100.0 * weight)?;
     }
     let points: Vec<(f64, f64)> = lrs.iter().copied().zip(losses.iter().copied()).collect();
+    let finite = || points.iter().filter(|(_, loss)| loss.is_finite());
+    let lowest = finite().map(|point| point.1).fold(f64::INFINITY, f64::min);
+    let highest = finite().map(|point| point.1).fold(0.0, f64::max);
+    // Rates that blow up would press all others flat.
+    let log_loss = lowest > 0.0 && highest > 10.0 * lowest;
+    let axes = if log_loss {
+        "both axes logarithmic"
+    } else {
+        "rate logarithmic"
+    };
     writeln!(
         out,
-        "\nloss over rate (log axis), after {epochs} epochs of training"
+        "\nloss over rate ({axes}), after {epochs} epochs of training"
     )?;
-    writeln!(
-        out,
-        "{}",
-        text_figure(&[("loss", &points)], 72, 16, true, false)
-    )?;
-    let finite = points.iter().filter(|(_, loss)| loss.is_finite());
-    match finite.min_by(|a, b| a.1.total_cmp(&b.1)) {
+    let figure = text_figure(&[("loss", &points)], 72, 16, true, log_loss);
+    writeln!(out, "{figure}")?;
+    if spec.probe.loss == TrialLoss::BeforeStep {
+        writeln!(
+            out,
+            "probe.loss = \"before-step\": these losses do not depend on the rate, their differences are noise"
+        )?;
+        return Ok(());
+    }
+    match finite().min_by(|a, b| a.1.total_cmp(&b.1)) {
         Some((lr, loss)) => writeln!(out, "lowest loss {loss:.6} at rate {lr:.4e}")?,
         None => writeln!(out, "no rate gives a finite loss")?,
     }
