@@ -401,6 +401,8 @@ fn checkpoints(dir: &Path) -> String {
         let run = run_dir(&runs, spec);
         fs::create_dir_all(&run).unwrap();
         fs::write(run.join("checkpoint.safetensors"), &content).unwrap();
+        // As a run that was begun leaves it.
+        fs::write(run.join("lock"), "").unwrap();
         said += &call(
             dir,
             &format!("run {toml} --out of-{name}"),

@@ -187,7 +187,7 @@ fn a_table_and_a_figure() {
     // Six weights, each rounded to a tenth of a percent.
     assert!((weights - 100.0).abs() <= 0.3 + 1e-9, "{weights}");
     for part in [
-        "loss over rate (log axis), after 6 epochs of training",
+        "(both axes logarithmic), after 6 epochs of training",
         &format!("lowest loss {:.6} at rate {:.4e}", lowest.0, lowest.1),
         "weighted geometric mean of the rates: ",
     ] {
