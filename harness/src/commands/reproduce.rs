@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -47,7 +49,7 @@ pub struct ReproduceArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Trainings at a time, each a process with one thread [default: the cores; 1 at scale smoke and on CUDA]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     jobs: Option<usize>,
 }
 
@@ -129,7 +131,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
     } else {
         cores()
     });
-    let failures = carry_out(&plan.runs, &runs_dir, &location, jobs.max(1));
+    let failures = carry_out(&plan.runs, &runs_dir, &location, jobs);
     // Whatever happened, what there is is shown.
     let path = crate::report::write(&args.out)?;
     let finished = plan.runs.iter().filter(|run| run.finished).count();
@@ -262,18 +264,47 @@ fn in_a_child(
         .stderr(Stdio::piped())
         .spawn()
         .context("a training process cannot be started")?;
-    if let Some(lines) = child.stdout.take() {
-        for line in BufReader::new(lines).lines() {
-            if let Ok(record) = serde_json::from_str(&line?) {
-                on_epoch(&record);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (lines, errors) = (child.stdout.take(), child.stderr.take());
+    let (status, said) = std::thread::scope(|scope| -> Result<_> {
+        scope.spawn(move || {
+            for line in lines
+                .map(BufReader::new)
+                .into_iter()
+                .flat_map(BufRead::lines)
+            {
+                let record = line.ok().and_then(|line| serde_json::from_str(&line).ok());
+                if let Some(record) = record
+                    && sender.send(record).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let said = scope.spawn(move || {
+            let mut said = String::new();
+            if let Some(mut errors) = errors {
+                // What could be read is what there is to say.
+                let _ = errors.read_to_string(&mut said);
+            }
+            said
+        });
+        loop {
+            match receiver.recv_timeout(Duration::from_millis(200)) {
+                Ok(record) => on_epoch(&record),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if interrupt_flag().load(Ordering::Relaxed) {
+                // Its last checkpoint stands.
+                let _ = child.kill();
             }
         }
+        Ok((child.wait()?, said.join().unwrap_or_default()))
+    })?;
+    if interrupt_flag().load(Ordering::Relaxed) {
+        return Err(Interrupted.into());
     }
-    let mut said = String::new();
-    if let Some(mut errors) = child.stderr.take() {
-        errors.read_to_string(&mut said)?;
-    }
-    let status = child.wait()?;
     if status.code() == Some(ExitStatus::Interrupted as i32) {
         return Err(Interrupted.into());
     }

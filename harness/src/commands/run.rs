@@ -38,7 +38,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     threads: Option<usize>,
     /// Write each epoch's record to standard output as a JSON line, for the program that started this one
     #[arg(long, hide = true)]
@@ -108,9 +108,11 @@ struct EpochLines<'a>(&'a mut dyn Write);
 
 impl Observer for EpochLines<'_> {
     fn epoch(&mut self, record: &EpochRecord) {
-        // A parent that is gone does not stop the training.
-        if let Ok(line) = serde_json::to_string(record) {
-            let _ = writeln!(self.0, "{line}").and_then(|()| self.0.flush());
+        let line = serde_json::to_string(record).unwrap_or_default();
+        let told = writeln!(self.0, "{line}").and_then(|()| self.0.flush());
+        if told.is_err() {
+            // The parent is gone: whoever stopped it meant this training too. The checkpoint stands.
+            interrupt_flag().store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
 }
@@ -172,7 +174,7 @@ pub(crate) fn describe(summary: &Summary) -> String {
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
     let location = data_location(args.data.as_ref())?;
-    let threads = args.threads.unwrap_or_else(cores).max(1);
+    let threads = args.threads.unwrap_or_else(cores);
     let dir = args.out.join(spec.run_name()?);
     if args.epoch_lines {
         execute(&spec, &dir, &location, threads, &mut EpochLines(out))?;

@@ -2,12 +2,14 @@
 
 mod file;
 mod keys;
+mod optimizer;
 mod registry;
 mod spec;
 
 pub use file::{ExperimentFile, SeriesSpec};
+pub use optimizer::OptimizerSpec;
 pub use registry::{Protocol, Scale, experiment_file};
 pub use spec::{
-    BatchNormAfterValidation, DataSpec, DeviceName, GradientBatch, NetworkSpec, OptimizerSpec,
-    ProbeSpec, RunSpec, SchedulerSpec, ScoringBatch, TestedCheckpoint, TrainingSpec, TrialLoss,
+    BatchNormAfterValidation, DataSpec, DeviceName, GradientBatch, NetworkSpec, ProbeSpec, RunSpec,
+    SchedulerSpec, ScoringBatch, TestedCheckpoint, TrainingSpec, TrialLoss,
 };

@@ -5,6 +5,7 @@ use autolr_core::schedule::{Schedule, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::OptimizerSpec;
 use super::keys::{check, is_of_some_scheduler, one_line};
 use crate::data::{DataSetName, SplitKind};
 use crate::did_you_mean::unknown;
@@ -96,65 +97,6 @@ fn paper_width() -> u32 {
 
 fn reference_hidden() -> u32 {
     32
-}
-
-/// `[optimizer]`: PyTorch's SGD or AdamW; the rate is the scheduler's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum OptimizerSpec {
-    /// SGD.
-    Sgd {
-        /// In \[0, 1).
-        #[serde(default)]
-        momentum: f64,
-        /// Wants a momentum.
-        #[serde(default)]
-        nesterov: bool,
-        /// Not negative.
-        #[serde(default)]
-        weight_decay: f64,
-    },
-    /// AdamW.
-    AdamW {
-        /// In \[0, 1).
-        #[serde(default = "beta1")]
-        beta1: f64,
-        /// In \[0, 1).
-        #[serde(default = "beta2")]
-        beta2: f64,
-        /// Not negative.
-        #[serde(default = "eps")]
-        eps: f64,
-        /// Not negative.
-        #[serde(default = "decay")]
-        weight_decay: f64,
-    },
-}
-
-fn beta1() -> f64 {
-    0.9
-}
-
-fn beta2() -> f64 {
-    0.999
-}
-
-fn eps() -> f64 {
-    1e-8
-}
-
-fn decay() -> f64 {
-    0.01
-}
-
-impl Default for OptimizerSpec {
-    fn default() -> Self {
-        Self::Sgd {
-            momentum: 0.0,
-            nesterov: false,
-            weight_decay: 0.0,
-        }
-    }
 }
 
 /// `[scheduler]`: `kind = "autolr"` for the closed loop, or one of the open-loop schedules.
@@ -416,6 +358,7 @@ impl RunSpec {
             ("data.test_images", data.test_images),
         ] {
             if let Some(value) = value {
+                check(value <= 1_000_000, key, &value, "must be at most 1000000")?;
                 check(
                     value >= training.batch_size,
                     key,
@@ -501,51 +444,5 @@ impl RunSpec {
     /// Classes to tell apart.
     pub fn classes(&self) -> usize {
         self.data.set.classes()
-    }
-}
-
-impl OptimizerSpec {
-    fn validate(&self) -> Result<(), BadInput> {
-        let share = |key: &str, value: f64| {
-            (0.0..1.0).contains(&value).then_some(()).ok_or_else(|| {
-                BadInput(format!(
-                    "optimizer.{key} = {value}: must be from 0 to below 1"
-                ))
-            })
-        };
-        let size = |key: &str, value: f64| {
-            (value >= 0.0 && value.is_finite())
-                .then_some(())
-                .ok_or_else(|| {
-                    BadInput(format!(
-                        "optimizer.{key} = {value}: must be finite and not negative"
-                    ))
-                })
-        };
-        match *self {
-            Self::Sgd {
-                momentum,
-                nesterov,
-                weight_decay,
-            } => {
-                share("momentum", momentum)?;
-                if nesterov && momentum == 0.0 {
-                    let text = "optimizer.momentum = 0: nesterov wants a momentum above 0";
-                    return Err(BadInput(text.into()));
-                }
-                size("weight_decay", weight_decay)
-            }
-            Self::AdamW {
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-            } => {
-                share("beta1", beta1)?;
-                share("beta2", beta2)?;
-                size("eps", eps)?;
-                size("weight_decay", weight_decay)
-            }
-        }
     }
 }

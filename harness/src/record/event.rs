@@ -29,9 +29,9 @@ pub struct Provenance {
     pub spec: String,
     /// Version of this program.
     pub autolr: String,
-    /// Version of libtorch, where one is used.
+    /// Version of the libtorch that the program was compiled against, where one is used.
     pub libtorch: Option<String>,
-    /// `cpu` or the name of the GPU.
+    /// `cpu` or `cuda:0`.
     pub device: String,
     /// Threads within an operation.
     pub threads: usize,

@@ -30,7 +30,7 @@ impl LogWriter {
         let found = file.metadata()?.len();
         anyhow::ensure!(
             found >= bytes,
-            "{}: {found} bytes, but the checkpoint was written after {bytes}",
+            "{}: {found} bytes, but the checkpoint was written after {bytes}; remove the run's folder to start again",
             path.display()
         );
         file.set_len(bytes)?;
@@ -88,7 +88,8 @@ impl RunLog {
     /// Reads a log. A last line that is torn (without its line feed) is left out; `None` if there is no whole line.
     ///
     /// # Errors
-    /// If the file cannot be read, or a whole line is not an event, or the first event is not the run's start.
+    /// If the file cannot be read, a whole line is not an event, or the events are not a start, epochs in their order
+    /// and at most one end.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -117,7 +118,19 @@ impl RunLog {
                         summary: None,
                     });
                 }
-                (Some(log), Event::Epoch(epoch)) => log.epochs.push(epoch),
+                (Some(log), _) if log.summary.is_some() => {
+                    anyhow::bail!("{}: an event after the run's end", place())
+                }
+                (Some(log), Event::Epoch(epoch)) => {
+                    anyhow::ensure!(
+                        epoch.epoch == log.epochs.len() as u64,
+                        "{}: epoch {} where {} is due",
+                        place(),
+                        epoch.epoch,
+                        log.epochs.len()
+                    );
+                    log.epochs.push(epoch);
+                }
                 (Some(log), Event::Decision(decision)) => log.decisions.push(decision),
                 (Some(log), Event::RunFinished(summary)) => log.summary = Some(summary),
                 (None, _) => {

@@ -1,6 +1,6 @@
 //! Table 1: test accuracy by scheduler.
 
-use super::outcome::{Status, synthetic_note};
+use super::outcome::{Status, divergence_notes, synthetic_note};
 use super::table::{Cell, Column, Table};
 use super::{Experiment, Series, number, published};
 
@@ -59,10 +59,11 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
         table.rows.push(row);
     }
     table.notes.push(
-        "Test: accuracy of the weights which the protocol reports. Best epoch: the one with the lowest validation loss, \
+        "Test: accuracy of the weights which the protocol reports, also behind the word diverged. Best epoch: the one with the lowest validation loss, \
          from 0. Last epoch: test accuracy of the last weights."
             .to_owned(),
     );
+    table.notes.extend(divergence_notes(experiment.runs()));
     table.notes.push(ONE_RUN.to_owned());
     table
         .notes
@@ -100,6 +101,12 @@ fn cells(run: Option<&Series>) -> [Cell; 3] {
     ) {
         (Status::Completed, Some(tested)) => Cell::strong(number::percent(tested.accuracy)),
         (Status::Completed, None) => Cell::none(),
+        // What its best weights reach is a result too.
+        (status @ Status::Diverged { .. }, Some(tested)) => Cell::diverged(format!(
+            "{}; {}",
+            status.words(),
+            number::percent(tested.accuracy)
+        )),
         (status, _) => status.cell(),
     };
     let best = summary.and_then(|summary| summary.best_epoch);

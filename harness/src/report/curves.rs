@@ -226,18 +226,21 @@ fn notes(
             _ => "figure 3",
         };
         notes.push(format!(
-            "Solid: ours. Dashed and lighter: the paper's curve ({source}), read off its plot."
+            "Marked (paper), dashed and lighter: the paper's curve ({source}), read off its plot."
         ));
     }
     notes.extend(horizontal.note(experiment));
     let judged = quantity == Quantity::ValidationLoss && experiment != ExperimentName::Divergence;
     if judged {
         notes.push(format!(
-            "{DOUBLE_DESCENT_RULE} Brackets over the plot run from a to c and bend at b."
+            "{DOUBLE_DESCENT_RULE} Brackets over the plot (in HTML) run from a to c and bend at b."
         ));
     }
     if let Some(ceiling) = chart.ceiling.filter(|_| chart.any_clipped()) {
-        notes.push(format!("▲: above {}, drawn there.", loss(ceiling)));
+        notes.push(format!(
+            "Values above {0} are drawn at {0} (as ▲ in the HTML figure).",
+            loss(ceiling)
+        ));
     }
     for series in &section.series {
         let status = Status::of(series);

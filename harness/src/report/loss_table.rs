@@ -3,7 +3,7 @@
 use super::accuracy::ONE_RUN;
 use super::curves::judge;
 use super::number::{loss, plural, rate};
-use super::outcome::{Status, synthetic_note};
+use super::outcome::{Status, divergence_notes, synthetic_note};
 use super::table::{Cell, Column, Table};
 use super::{DescentVerdict, Experiment, ExperimentName, Swings, published};
 
@@ -55,6 +55,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     table
         .notes
         .push("Double descent: by the rule under the figures of validation losses.".to_owned());
+    table.notes.extend(divergence_notes(experiment.runs()));
     table.notes.push(ONE_RUN.to_owned());
     table
         .notes

@@ -63,6 +63,21 @@ impl<'a> Status<'a> {
     }
 }
 
+/// The reason of each run that diverged, a sentence each, under its protocol and label.
+pub(super) fn divergence_notes<'a>(
+    runs: impl IntoIterator<Item = (&'a str, &'a Series)>,
+) -> Vec<String> {
+    let runs = runs.into_iter();
+    runs.filter_map(|(protocol, run)| match Status::of(run) {
+        Status::Diverged { epoch, reason } => Some(format!(
+            "{}, {protocol}: diverged (epoch {epoch}): {reason}.",
+            run.entry.label
+        )),
+        _ => None,
+    })
+    .collect()
+}
+
 /// The epochs that a run is to have: `training.epochs` of its specification, else what a completed run has.
 pub(super) fn planned_epochs(series: &Series) -> Option<u64> {
     let specified = || {

@@ -15,8 +15,7 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
     let mut runs = input.sections.iter().flat_map(|section| &section.series);
     if runs.any(is_synthetic) {
         blocks.push(Block::Warning(
-            "Synthetic data. No real data set could be had, so that runs of this report were trained on images which the \
-             program drew itself. Their numbers say that the machinery works, and nothing about CIFAR or the paper. Every \
+            "Synthetic data. Runs of this report were trained on data which the program drew itself, not on CIFAR. Their numbers say that the machinery works, and nothing about CIFAR or the paper. Every \
              table and figure with such a run says so."
                 .to_owned(),
         ));

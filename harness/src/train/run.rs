@@ -10,7 +10,7 @@ use autolr_core::schedule::Schedule;
 use autolr_core::{AutoLr, SchedulerState};
 
 use super::checkpoint::{Best, Checkpoint, Progress, write_whole};
-use crate::exit::Interrupted;
+use crate::exit::{BadInput, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
 use crate::record::{
     DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance, RunLog, Summary, Tested,
@@ -101,23 +101,21 @@ pub fn run(
 ) -> Result<RunStatus> {
     let digest = spec.digest()?;
     let log_path = dir.join("events.jsonl");
-    if let Some(RunLog {
-        summary: Some(summary),
-        ..
-    }) = RunLog::read(&log_path)?
-    {
-        return Ok(RunStatus {
-            summary,
-            was_finished: true,
-        });
+    if let Some(status) = finished(&log_path)? {
+        return Ok(status);
+    }
+    // Bad input is found here, before anything is written.
+    let mut workload = build()?;
+    let _lock = lock(dir)?;
+    if let Some(status) = finished(&log_path)? {
+        return Ok(status);
     }
     let checkpoint_path = dir.join("checkpoint.safetensors");
-    let checkpoint = Checkpoint::read(&checkpoint_path, &digest)?;
-    let mut workload = build()?;
+    let checkpoint = Checkpoint::read(&checkpoint_path, &digest).map_err(or_start_again)?;
     if let Some(checkpoint) = &checkpoint {
-        checkpoint.restore(workload.as_mut(), &checkpoint_path)?;
+        let restored = checkpoint.restore(workload.as_mut(), &checkpoint_path);
+        restored.map_err(|error| or_start_again(error.into()))?;
     }
-    std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes())?;
     let mut run = Run::start(
         spec,
@@ -155,6 +153,25 @@ pub fn run(
     })
 }
 
+/// Says what to do about a checkpoint that cannot be used.
+fn or_start_again(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<BadInput>() {
+        Ok(BadInput(text)) => {
+            BadInput(format!("{text}; remove the run's folder to start again")).into()
+        }
+        Err(error) => error,
+    }
+}
+
+/// How a run ended, if it has.
+fn finished(log_path: &Path) -> Result<Option<RunStatus>> {
+    let summary = RunLog::read(log_path)?.and_then(|log| log.summary);
+    Ok(summary.map(|summary| RunStatus {
+        summary,
+        was_finished: true,
+    }))
+}
+
 /// The state of a run between two epochs.
 struct Run<'a> {
     spec: &'a RunSpec,
@@ -174,7 +191,18 @@ impl<'a> Run<'a> {
         workload: &mut dyn Workload,
         options: &RunOptions<'_>,
     ) -> Result<Self> {
+        let provenance = Provenance {
+            format: LOG_FORMAT,
+            spec: digest.clone(),
+            autolr: env!("CARGO_PKG_VERSION").into(),
+            libtorch: workload.libtorch(),
+            device: workload.device(),
+            threads: options.threads,
+            parameters: workload.parameters(),
+            data: workload.data(),
+        };
         if let Some(checkpoint) = checkpoint {
+            check_conditions(log_path, &provenance)?;
             let run = Self {
                 spec,
                 rate: Rate::new(&spec.scheduler, checkpoint.progress.scheduler.as_ref())?,
@@ -186,16 +214,7 @@ impl<'a> Run<'a> {
             return Ok(run);
         }
         let mut log = LogWriter::resume(log_path, 0)?;
-        log.append(&Event::RunStarted(Provenance {
-            format: LOG_FORMAT,
-            spec: digest.clone(),
-            autolr: env!("CARGO_PKG_VERSION").into(),
-            libtorch: workload.libtorch(),
-            device: workload.device(),
-            threads: options.threads,
-            parameters: workload.parameters(),
-            data: workload.data(),
-        }))?;
+        log.append(&Event::RunStarted(provenance))?;
         Ok(Self {
             spec,
             rate: Rate::new(&spec.scheduler, None)?,
@@ -358,6 +377,51 @@ impl<'a> Run<'a> {
         self.log.sync()?;
         Ok(summary)
     }
+}
+
+/// Takes the folder for this process, until the file is dropped: two processes on one run would write one log.
+fn lock(dir: &Path) -> Result<std::fs::File> {
+    std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+    let path = dir.join("lock");
+    let file = std::fs::File::create(&path)
+        .with_context(|| format!("{}: cannot be made", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
+            "{}: another process is at work on this run; wait for it, or stop it",
+            dir.display()
+        ),
+        // A file system without locks: go on as if alone.
+        Err(std::fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Refuses to go on under other conditions than a run was begun under: its log would not be that of one run.
+fn check_conditions(log_path: &Path, now: &Provenance) -> Result<(), BadInput> {
+    let begun = RunLog::read(log_path)
+        .ok()
+        .flatten()
+        .map(|log| log.provenance);
+    let (Some(begun), Ok(now)) = (begun.map(serde_json::to_value), serde_json::to_value(now))
+    else {
+        return Ok(());
+    };
+    let Ok(begun) = begun else { return Ok(()) };
+    let fields = now.as_object().into_iter().flatten();
+    for (field, now) in fields {
+        if begun.get(field) != Some(now) {
+            let was = begun
+                .get(field)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            return Err(BadInput(format!(
+                "{}: the run was begun with {field} = {was}, this would go on with {now}; \
+                 take the same again, or remove the run's folder to start again",
+                log_path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn append_timing(dir: &Path, epoch: u64, seconds: f64) -> Result<()> {

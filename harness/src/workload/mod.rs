@@ -31,10 +31,10 @@ pub trait Workload {
     /// Number of trained parameters.
     fn parameters(&self) -> usize;
 
-    /// `cpu` or the name of the GPU.
+    /// `cpu` or `cuda:0`.
     fn device(&self) -> String;
 
-    /// Version of libtorch, where one is used.
+    /// Version of the libtorch that the program was compiled against, where one is used.
     fn libtorch(&self) -> Option<String>;
 
     /// Optimiser steps of an epoch.

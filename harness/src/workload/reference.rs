@@ -376,24 +376,29 @@ impl Workload for ReferenceWorkload {
             ScoringBatch::Shared => 1,
             ScoringBatch::PerCandidate => candidates as u64,
         };
-        let mut arrays = Vec::new();
+        let mut batches = Vec::new();
         for index in 0..count {
             let indices = self.scoring_batch(epoch, index, self.probe.batch_size)?;
+            batches.push((format!("scoring.{index}"), indices));
+        }
+        if self.probe.gradient == GradientBatch::Own {
+            let indices = self.scoring_batch(epoch, u64::MAX, self.batch_size)?;
+            batches.push(("gradient".to_owned(), indices));
+        }
+        let mut arrays = Vec::new();
+        for (name, indices) in batches {
             let rows: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
             let features = self.train.features.select(Axis(0), &rows);
+            let labels = rows.iter().map(|&row| self.train.labels[row].into());
             arrays.push(StateArray {
-                name: format!("scoring.{index}.features"),
+                name: format!("{name}.features"),
                 shape: features.shape().to_vec(),
                 values: StateValues::F64(features.iter().copied().collect()),
             });
             arrays.push(StateArray {
-                name: format!("scoring.{index}.labels"),
+                name: format!("{name}.labels"),
                 shape: vec![rows.len()],
-                values: StateValues::I64(
-                    rows.iter()
-                        .map(|&row| self.train.labels[row].into())
-                        .collect(),
-                ),
+                values: StateValues::I64(labels.collect()),
             });
         }
         Ok(arrays)
