@@ -33,7 +33,7 @@ pub fn select(choice: DeviceChoice) -> Result<Device> {
             "libtorch has CUDA, but finds no usable GPU or driver",
         )),
         DeviceChoice::Cuda => Err(Error::NoCuda(
-            "this libtorch has no CUDA (libtorch_cuda.so is not beside it); name one that has in LD_LIBRARY_PATH or LIBTORCH",
+            "libtorch_cuda.so, or a library that it needs, is not to be found; name a libtorch with CUDA in LD_LIBRARY_PATH or LIBTORCH",
         )),
         _ => Ok(Device::Cpu),
     }

@@ -102,13 +102,15 @@ impl Plan {
         }
         for (set, there) in &available {
             if !there {
-                notes.push(format!(
+                let note = format!(
                     "{} was not found: these runs are on a synthetic set of ten classes that the harness draws itself, \
                      and say nothing about {}. `autolr data fetch {}` gets the real one.",
                     set.title(),
                     set.title(),
                     set.key()
-                ));
+                );
+                eprintln!("{note} It was looked for in {}.", location.folder.display());
+                notes.push(note);
             }
         }
         if request.seed != 0 {

@@ -379,20 +379,31 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Takes the folder for this process, until the file is dropped: two processes on one run would write one log.
-fn lock(dir: &Path) -> Result<std::fs::File> {
+/// A folder taken for this process.
+struct Lock(std::fs::File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Said aloud: a child process that is just being started holds a copy of the file for a moment, and with it
+        // the lock, if closing alone were to release it.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the folder for this process: two on one run would write one log.
+fn lock(dir: &Path) -> Result<Lock> {
     std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     let path = dir.join("lock");
     let file = std::fs::File::create(&path)
         .with_context(|| format!("{}: cannot be made", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
             "{}: another process is at work on this run; wait for it, or stop it",
             dir.display()
         ),
         // A file system without locks: go on as if alone.
-        Err(std::fs::TryLockError::Error(_)) => Ok(file),
+        Err(std::fs::TryLockError::Error(_)) => Ok(Lock(file)),
     }
 }
 
