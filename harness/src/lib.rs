@@ -9,4 +9,5 @@ pub mod record;
 pub mod report;
 pub mod text_figure;
 pub mod train;
+mod whole_file;
 pub mod workload;

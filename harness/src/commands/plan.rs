@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::run::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
-use crate::experiment::{DeviceName, NetworkSpec, Protocol, RunSpec, Scale, experiment_file};
+use crate::experiment::{DeviceName, Protocol, RunSpec, Scale, experiment_file};
 use crate::record::RunLog;
 use crate::report::{ExperimentName, Manifest, SectionEntry, SeriesEntry};
 
@@ -55,12 +55,7 @@ impl Plan {
                 for series in &file.series {
                     let mut spec = file.spec(series, &overlay)?;
                     spec.training.seed = request.seed;
-                    let pure = matches!(spec.network, NetworkSpec::Reference { .. });
-                    spec.training.device = if pure {
-                        DeviceName::Cpu
-                    } else {
-                        request.device
-                    };
+                    spec.training.device = request.device;
                     resolve_device(&mut spec)?;
                     let wanted = spec.data.set;
                     let there = match available.iter().find(|(set, _)| *set == wanted) {

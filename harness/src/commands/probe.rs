@@ -19,7 +19,8 @@ use crate::experiment::{
 };
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
-use crate::train::{write_arrays, write_whole};
+use crate::train::write_arrays;
+use crate::whole_file::write_whole;
 use crate::workload::{self, Cost, EpochProbe, StateArray, Workload};
 
 /// Probe candidate rates from a saved state: a learning-rate finder

@@ -15,7 +15,8 @@ pub const DOUBLE_DESCENT_RULE: &str = "A validation curve is marked as epoch-wis
     median over 3 epochs, it falls to a low a, rises to a peak b and falls again to a second low c, where a is its \
     lowest epoch before b and c its lowest after b, each of the three swings is at least 10 % of the curve's range \
     (highest minus lowest), and c lies below a. A curve that does all this without a new low (c not below a) is said \
-    to rise and fall again. A curve counts up to its first value that is not finite; one under 8 epochs is not judged.";
+    to rise and fall again. A curve counts up to its first value that is not finite; one under 8 epochs is not \
+    judged. On a short, jagged curve the rule marks noise as well.";
 
 /// The lows and the peak of a curve that falls, rises and falls again.
 #[derive(Debug, Clone, Copy, PartialEq)]

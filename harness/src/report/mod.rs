@@ -24,10 +24,11 @@ mod rates;
 mod svg;
 mod table;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::whole_file::write_whole;
 
 use document::{Block, Document};
 pub use double_descent::{DOUBLE_DESCENT_RULE, DescentVerdict, Swings, double_descent};
@@ -60,35 +61,10 @@ pub fn render(input: &ReportInput) -> Rendered {
 /// If the manifest or a log cannot be read, or the folder cannot be written to.
 pub fn write(dir: &Path) -> Result<PathBuf> {
     let rendered = render(&ReportInput::read(dir)?);
-    let markdown = staged(dir, &rendered.markdown)?;
-    let html = staged(dir, &rendered.html)?;
-    put(markdown, &dir.join("report.md"))?;
+    write_whole(&dir.join("report.md"), rendered.markdown.as_bytes())?;
     let index = dir.join("index.html");
-    put(html, &index)?;
+    write_whole(&index, rendered.html.as_bytes())?;
     Ok(index)
-}
-
-/// A file of this text under a passing name.
-fn staged(dir: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    // As any file that a program writes, not for its owner alone.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let place = || format!("{}: the report cannot be written", dir.display());
-    let mut file = builder
-        .prefix(".report-")
-        .tempfile_in(dir)
-        .with_context(place)?;
-    file.write_all(text.as_bytes()).with_context(place)?;
-    file.as_file().sync_data().with_context(place)?;
-    Ok(file)
-}
-
-/// The file under its name, in place of an older one.
-fn put(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    file.persist(path)
-        .with_context(|| format!("{}: cannot be written", path.display()))?;
-    Ok(())
 }
 
 /// An experiment with its sections, one a protocol.

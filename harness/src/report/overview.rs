@@ -15,8 +15,9 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
     let mut runs = input.sections.iter().flat_map(|section| &section.series);
     if runs.any(is_synthetic) {
         blocks.push(Block::Warning(
-            "Synthetic data. Runs of this report were trained on data which the program drew itself, not on CIFAR. Their numbers say that the machinery works, and nothing about CIFAR or the paper. Every \
-             table and figure with such a run says so."
+            "Synthetic data. Runs of this report were trained on data which the program drew itself, not on CIFAR. Their \
+             numbers say that the machinery works, and nothing about CIFAR or the paper. Every table and figure with \
+             such a run says so."
                 .to_owned(),
         ));
     }
@@ -26,6 +27,13 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
          authors' released code does, which differs from it. The paper's curves are read off its plots and those of its \
          slides. Epochs are counted from 0.",
     ));
+    if input.manifest.scale != "paper" {
+        blocks.push(Block::paragraph(format!(
+            "These runs are of scale {}, far smaller than the paper's (see What was run): compare rows, not our columns \
+             with the paper's.",
+            input.manifest.scale
+        )));
+    }
     blocks.push(Block::section("Results at a glance"));
     for experiment in experiments {
         match experiment.name {

@@ -4,10 +4,9 @@
 //! `best/…`, and the rest as JSON in the metadata. The file appears whole or not at all.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use autolr_core::SchedulerState;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::BadInput;
 use crate::record::Tested;
+use crate::whole_file::write_whole;
 use crate::workload::{Cost, StateArray, StateValues, Workload};
 
 const BEST: &str = "best/";
@@ -112,22 +112,6 @@ pub(crate) fn write_arrays(
     }
     let file = safetensors::serialize(views, Some(metadata))?;
     write_whole(path, &file)
-}
-
-/// Writes a file so that it appears whole or not at all: a temporary one beside it, synced, then renamed.
-///
-/// # Errors
-/// If the disk does; the old file is then untouched.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || -> Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 impl Checkpoint {

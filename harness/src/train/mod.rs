@@ -3,6 +3,6 @@
 mod checkpoint;
 mod run;
 
+pub(crate) use checkpoint::write_arrays;
 pub use checkpoint::{Best, Checkpoint, Progress};
-pub(crate) use checkpoint::{write_arrays, write_whole};
 pub use run::{Observer, RunOptions, RunStatus, at_chance, run};

@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use autolr_core::schedule::Schedule;
 use autolr_core::{AutoLr, SchedulerState};
 
-use super::checkpoint::{Best, Checkpoint, Progress, write_whole};
+use super::checkpoint::{Best, Checkpoint, Progress};
 use crate::exit::{BadInput, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
 use crate::record::{
     DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance, RunLog, Summary, Tested,
 };
+use crate::whole_file::write_whole;
 use crate::workload::{Cost, EpochProbe, StateArray, Workload};
 
 /// Version of the event log's format.
