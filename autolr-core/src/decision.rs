@@ -2,23 +2,32 @@
 
 use std::fmt;
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
-use crate::float_serde;
+use crate::{ProbeCost, float_serde};
 
 /// One decision, with everything that led to it; vectors have shape `[n]`, one entry a candidate.
 ///
-/// In JSON, values that are not finite are the strings `"nan"`, `"inf"`, `"-inf"`.
+/// In JSON, values that are not finite are the strings `"nan"`, `"inf"`, `"-inf"`; nothing is lost on the way there and
+/// back. `Display` is one readable line.
+///
+/// With several parameter groups, rates are those of `group`, or of the first where all are scaled together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// Number of the decision, from 0.
     pub index: u64,
-    /// The rate before.
+    /// The tick (epoch or step) from which on the new rate holds.
+    #[serde(default)]
+    pub tick: u64,
+    /// The parameter group whose rate was probed; none if all were, together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<usize>,
+    /// The rate of that tick without the decision.
     #[serde(with = "float_serde")]
     pub lr: f64,
-    /// The rates tried.
+    /// The rates tried in the last probe.
     #[serde(with = "float_serde::array")]
     pub candidates: Array1<f64>,
     /// Their losses.
@@ -33,14 +42,32 @@ pub struct Decision {
     /// Their weights.
     #[serde(with = "float_serde::array")]
     pub weights: Array1<f64>,
-    /// The factor chosen.
+    /// By how much the rate is scaled: `new_lr / lr`, before a bound cuts it.
     #[serde(with = "float_serde")]
     pub factor: f64,
-    /// The rate after.
+    /// The rate of that tick.
     #[serde(with = "float_serde")]
     pub new_lr: f64,
     /// The outcome in a word.
     pub verdict: Verdict,
+    /// What all probes of the decision cost, if the back end says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<ProbeCost>,
+    /// The probes before the last one, whose best candidate was the outermost one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Probed>,
+}
+
+/// A probe that was followed by another in the same decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probed {
+    /// The rates tried, shape `[n]`.
+    #[serde(with = "float_serde::array")]
+    pub candidates: Array1<f64>,
+    /// Their losses, shape `[n]`.
+    #[serde(with = "float_serde::array")]
+    pub losses: Array1<f64>,
 }
 
 /// The outcome of a decision in a word.
@@ -48,27 +75,27 @@ pub struct Decision {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The factor is above 1.
+    /// The new rate is above the old one.
     Raised,
-    /// The factor is below 1.
+    /// The new rate is below the old one.
     Lowered,
-    /// The factor is 1.
+    /// The rate is as before.
     Held,
-    /// No candidate's loss was finite: nobody voted, the rate is held.
+    /// No candidate's loss was finite: nobody voted, and the configuration decided.
     NoFiniteLoss,
     /// A loss that was not finite made the rate NaN, as configured.
     Propagated,
 }
 
 impl Verdict {
-    pub(crate) fn of(losses: ArrayView1<'_, f64>, factor: f64) -> Self {
-        if factor.is_nan() {
+    pub(crate) fn of(anyone_votes: bool, lr: f64, new_lr: f64) -> Self {
+        if new_lr.is_nan() {
             Self::Propagated
-        } else if losses.iter().all(|loss| !loss.is_finite()) {
+        } else if !anyone_votes {
             Self::NoFiniteLoss
-        } else if factor > 1.0 {
+        } else if new_lr > lr {
             Self::Raised
-        } else if factor < 1.0 {
+        } else if new_lr < lr {
             Self::Lowered
         } else {
             Self::Held
@@ -87,8 +114,39 @@ impl Verdict {
     }
 }
 
+impl Decision {
+    /// Buffers for `n` candidates, for [`AutoLr::tell_into`](crate::AutoLr::tell_into). Rates are NaN until then.
+    pub fn with_capacity(n: usize) -> Self {
+        let zeros = Array1::zeros(n);
+        Self {
+            index: 0,
+            tick: 0,
+            group: None,
+            lr: f64::NAN,
+            candidates: zeros.clone(),
+            losses: zeros.clone(),
+            normalized: zeros.clone(),
+            scores: zeros.clone(),
+            weights: zeros,
+            factor: f64::NAN,
+            new_lr: f64::NAN,
+            verdict: Verdict::Held,
+            cost: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// How many probes the decision took.
+    pub fn probes(&self) -> usize {
+        self.earlier.len() + 1
+    }
+}
+
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(group) = self.group {
+            write!(f, "group {group}: ")?;
+        }
         write!(
             f,
             "lr {:.4e} → {:.4e} (×{:.3}, {}):",
@@ -100,13 +158,24 @@ impl fmt::Display for Decision {
         for ((lr, loss), weight) in self.candidates.iter().zip(&self.losses).zip(&self.weights) {
             write!(f, " {lr:.3e}: {loss:.4} ({:.0} %)", 100.0 * weight)?;
         }
+        if !self.earlier.is_empty() {
+            write!(f, "; probe {} of the decision", self.probes())?;
+        }
+        if let Some(cost) = self.cost {
+            write!(
+                f,
+                "; {} forwards, {} backwards",
+                cost.forwards, cost.backwards
+            )?;
+        }
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{AutoLr, AutoLrConfig, Decision, Factors, ScaleUpdate};
+    use super::*;
+    use crate::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
     use ndarray::array;
 
     #[test]
@@ -114,7 +183,7 @@ mod tests {
         let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
         let mut scheduler = AutoLr::new(AutoLrConfig::new(0.005, rule).unwrap());
         let losses = array![f64::INFINITY, 1.0, 1.5];
-        let decision = scheduler.tell(losses.view()).unwrap();
+        let mut decision = scheduler.tell(losses.view()).unwrap().decided().unwrap();
         assert_eq!(
             decision.to_string(),
             "lr 5.0000e-3 → 4.3661e-3 (×0.873, lowered): \
@@ -124,5 +193,37 @@ mod tests {
         let back: Decision = serde_json::from_str(&text).unwrap();
         assert_eq!(back.losses, losses);
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
+
+        decision.group = Some(1);
+        decision.cost = Some(ProbeCost {
+            forwards: 8,
+            backwards: 2,
+        });
+        decision.earlier.push(Probed {
+            candidates: array![0.1],
+            losses: array![f64::NAN],
+        });
+        let line = decision.to_string();
+        assert!(line.starts_with("group 1: lr 5.0000e-3"), "{line}");
+        let end = "; probe 2 of the decision; 8 forwards, 2 backwards";
+        assert!(line.ends_with(end), "{line}");
+        let text = serde_json::to_string(&decision).unwrap();
+        let back: Decision = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn verdicts_by_hand() {
+        for (votes, new_lr, verdict) in [
+            (true, 2.0, Verdict::Raised),
+            (true, 0.5, Verdict::Lowered),
+            (true, 1.0, Verdict::Held),
+            (false, 0.5, Verdict::NoFiniteLoss),
+            (false, f64::NAN, Verdict::Propagated),
+        ] {
+            assert_eq!(Verdict::of(votes, 1.0, new_lr), verdict);
+            let json = serde_json::to_string(&verdict).unwrap();
+            assert_eq!(json, format!("{:?}", verdict.name()));
+        }
     }
 }

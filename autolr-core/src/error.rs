@@ -1,5 +1,7 @@
 //! Errors of this crate: what was given, and which rule it breaks.
 
+use std::fmt;
+
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -33,16 +35,91 @@ pub enum ConfigError {
         /// The name given.
         name: String,
     },
+    /// Bounds with nothing between them.
+    #[error("min_lr = {min}: exceeds max_lr = {max}")]
+    EmptyRange {
+        /// The lower bound given.
+        min: f64,
+        /// The upper bound given.
+        max: f64,
+    },
+    /// An initial rate outside the bounds.
+    #[error("lr = {lr}: lies outside min_lr = {min} and max_lr = {max}")]
+    OutOfBounds {
+        /// The rate given.
+        lr: f64,
+        /// The lower bound.
+        min: f64,
+        /// The upper bound.
+        max: f64,
+    },
+    /// A multiplier of a parameter group that is not a positive finite number.
+    #[error("groups[{index}] = {value}: a multiplier must be positive and finite")]
+    Group {
+        /// Position in the list, from 0.
+        index: usize,
+        /// The value given.
+        value: f64,
+    },
+    /// A list of parameter groups without an entry.
+    #[error("groups = []: at least one parameter group is needed")]
+    NoGroups,
+    /// Neither, or both, of an initial rate and a base schedule.
+    #[error("{0}")]
+    Base(&'static str),
 }
 
-/// Losses that do not fit the candidates.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{losses} losses for {factors} factors: one loss a factor is needed")]
+/// Vectors whose lengths do not fit each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{found} {what} for {expected} {of}: one each is needed")]
 pub struct LengthError {
-    /// Number of losses given.
-    pub losses: usize,
-    /// Number of factors configured.
-    pub factors: usize,
+    /// What was given, in the plural.
+    pub what: &'static str,
+    /// How many were given.
+    pub found: usize,
+    /// How many are needed.
+    pub expected: usize,
+    /// What they are needed for, in the plural.
+    pub of: &'static str,
+}
+
+impl LengthError {
+    /// Passes if `found` is what is needed.
+    pub(crate) fn check(
+        (found, what): (usize, &'static str),
+        (expected, of): (usize, &'static str),
+    ) -> Result<(), Self> {
+        if found == expected {
+            return Ok(());
+        }
+        Err(Self {
+            what,
+            found,
+            expected,
+            of,
+        })
+    }
+}
+
+/// Losses that a scheduler cannot take. The scheduler is then as before.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TellError {
+    /// There is not one loss a candidate.
+    #[error(transparent)]
+    Length(#[from] LengthError),
+    /// No loss was finite, and the configuration says to fail then (`all_non_finite = "fail"`).
+    #[error(
+        "none of the losses of {candidates} candidate rates from {lowest:e} to {highest:e} is finite"
+    )]
+    NoFiniteLoss {
+        /// How many rates were tried.
+        candidates: usize,
+        /// The lowest rate tried.
+        lowest: f64,
+        /// The highest rate tried.
+        highest: f64,
+    },
 }
 
 /// A saved scheduler state that cannot be continued.
@@ -57,10 +134,55 @@ pub enum StateError {
         /// Version this build reads and writes.
         expected: u32,
     },
-    /// The saved rate cannot be a learning rate.
-    #[error("scheduler state lr = {value}: a rate must be positive")]
-    Rate {
-        /// The value found.
-        value: f64,
+    /// The state is one of another kind of scheduler.
+    #[error("scheduler state of kind `{found}`: the configuration is of kind `{expected}`")]
+    Kind {
+        /// Kind of the state.
+        found: &'static str,
+        /// Kind of the configuration.
+        expected: &'static str,
     },
+    /// The state was saved under another configuration.
+    #[error("scheduler state of another configuration: {}", list(differences))]
+    Config {
+        /// The fields that differ; at least one.
+        differences: Vec<FieldDifference>,
+    },
+    /// A value in the state that no scheduler can have.
+    #[error("scheduler state {field} = {value}: {rule}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// The value found.
+        value: String,
+        /// What the value has to be.
+        rule: &'static str,
+    },
+}
+
+/// A field of a configuration that differs between a saved state and the scheduler that is to go on from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldDifference {
+    /// Name of the field, as in files.
+    pub field: &'static str,
+    /// Its value in the saved state.
+    pub saved: String,
+    /// Its value in the configuration given.
+    pub configured: String,
+}
+
+impl fmt::Display for FieldDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            field,
+            saved,
+            configured,
+        } = self;
+        write!(f, "{field} was {saved} and is {configured}")
+    }
+}
+
+fn list(differences: &[FieldDifference]) -> String {
+    let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }

@@ -29,7 +29,8 @@ impl Factors {
     /// [`ConfigError::NoFactors`] for an empty list, [`ConfigError::Factor`] for the first factor that is
     /// NaN, zero, negative or infinite.
     pub fn new(values: impl Into<Array1<f64>>) -> Result<Self, ConfigError> {
-        let values = values.into();
+        // In one piece and in order, whatever view it was made from.
+        let values = Array1::from_iter(values.into());
         if values.is_empty() {
             return Err(ConfigError::NoFactors);
         }
@@ -56,7 +57,7 @@ impl Factors {
                 rule: "a ratio must be finite and above 1",
             });
         }
-        if n.is_multiple_of(2) || n > 101 {
+        if n % 2 == 0 || n > 101 {
             return Err(ConfigError::Value {
                 key: "n",
                 value: n as f64,
@@ -99,6 +100,16 @@ impl Factors {
     /// Their natural logarithms, shape `[n]`.
     pub fn logs(&self) -> ArrayView1<'_, f64> {
         self.logs.view()
+    }
+
+    /// The factors as a slice.
+    pub(crate) fn slice(&self) -> &[f64] {
+        self.values.as_slice().unwrap_or_default()
+    }
+
+    /// Their logarithms as a slice.
+    pub(crate) fn log_slice(&self) -> &[f64] {
+        self.logs.as_slice().unwrap_or_default()
     }
 
     /// How many there are; at least one.

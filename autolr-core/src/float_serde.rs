@@ -1,8 +1,8 @@
 //! Floats in JSON without loss: a finite number is a number, the others are the strings `"nan"`, `"inf"`, `"-inf"`.
 //!
 //! JSON has no NaN, and `serde_json` writes it as `null`: a diverged loss would be lost. Use with
-//! `#[serde(with = "autolr_core::float_serde")]` for an `f64`, `float_serde::array` for an `Array1<f64>` and
-//! `float_serde::option` for an `Option<f64>`.
+//! `#[serde(with = "autolr_core::float_serde")]` for an `f64`, `float_serde::array` for an `Array1<f64>`,
+//! `float_serde::vec` for a `Vec<f64>` and `float_serde::option` for an `Option<f64>`.
 
 use std::fmt;
 
@@ -95,6 +95,28 @@ pub mod array {
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Array1<f64>, D::Error> {
+        let values = Vec::<Float>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|Float(value)| value).collect())
+    }
+}
+
+/// The same for `Vec<f64>`.
+pub mod vec {
+    use super::{Deserialize, Deserializer, Float, Serializer};
+
+    /// Writes a list.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(|&value| Float(value)))
+    }
+
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// If an entry is neither a number nor one of the three strings.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
         let values = Vec::<Float>::deserialize(deserializer)?;
         Ok(values.into_iter().map(|Float(value)| value).collect())
     }

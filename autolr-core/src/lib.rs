@@ -42,10 +42,14 @@
 //!
 //! Rates that follow a plan instead are in [`schedule`]; recorded runs are gone through again with [`RecordedProbe`].
 
+mod clock;
+mod config;
+mod contiguous;
 mod decision;
 mod error;
 mod factors;
 pub mod float_serde;
+mod lr_scheduler;
 mod mean;
 mod normalize;
 mod probe;
@@ -53,17 +57,24 @@ mod replay;
 pub mod schedule;
 mod scheduler;
 mod score;
+mod state;
+mod sum;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod update;
+mod window;
 
-pub use decision::{Decision, Verdict};
-pub use error::{ConfigError, LengthError, StateError};
+pub use clock::{Cadence, Tick, Unit};
+pub use config::{AllNonFinite, AutoLrConfig, GroupProbing};
+pub use decision::{Decision, Probed, Verdict};
+pub use error::{ConfigError, FieldDifference, LengthError, StateError, TellError};
 pub use factors::Factors;
+pub use lr_scheduler::{LrScheduler, OpenLoop, OpenLoopConfig, OpenLoopState, SchedulerConfig};
 pub use mean::weighted_geometric_mean;
 pub use normalize::Normalization;
-pub use probe::{InPlace, ProbeBackend, Trial};
+pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, Trial};
 pub use replay::{RecordedProbe, ReplayError};
-pub use scheduler::{AutoLr, AutoLrConfig, ProbeError, SchedulerState};
+pub use scheduler::{AutoLr, ProbeError, Told};
 pub use score::ExponentialScore;
+pub use state::{AutoLrState, SchedulerState};
 pub use update::{NonFinite, ScaleUpdate, Update};

@@ -2,7 +2,9 @@
 
 use ndarray::ArrayView1;
 
-use crate::Factors;
+use crate::contiguous::Contiguous;
+use crate::sum::Sum;
+use crate::{Factors, LengthError};
 
 /// Weighted geometric mean `exp(Σ wᵢ ln fᵢ)`, computed in log space.
 ///
@@ -12,27 +14,45 @@ use crate::Factors;
 ///
 /// Paper: Algorithm 1, line 11.
 ///
-/// # Panics
-/// If the lengths differ.
-pub fn weighted_geometric_mean(factors: &Factors, weights: ArrayView1<'_, f64>) -> f64 {
-    assert_eq!(factors.len(), weights.len(), "one weight a factor");
-    let (mut log, mut min, mut max) = (0.0, f64::INFINITY, 0.0_f64);
-    let rows = factors
-        .values()
-        .into_iter()
-        .zip(factors.logs())
-        .zip(weights);
-    for ((&factor, &log_factor), &weight) in rows {
+/// # Errors
+/// [`LengthError`] if there is not one weight a factor.
+///
+/// ```
+/// use autolr_core::{Factors, weighted_geometric_mean};
+/// use ndarray::array;
+/// let factors = Factors::new(vec![4.0, 1.0])?;
+/// let mean = weighted_geometric_mean(&factors, array![0.5, 0.5].view())?;
+/// assert!((mean - 2.0).abs() < 1e-15);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn weighted_geometric_mean(
+    factors: &Factors,
+    weights: ArrayView1<'_, f64>,
+) -> Result<f64, LengthError> {
+    LengthError::check((weights.len(), "weights"), (factors.len(), "factors"))?;
+    let weights = Contiguous::of(weights);
+    Ok(geometric_mean(
+        factors.slice(),
+        factors.log_slice(),
+        &weights,
+    ))
+}
+
+/// The same over slices of one length; `logs` are the logarithms of `factors`.
+pub(crate) fn geometric_mean(factors: &[f64], logs: &[f64], weights: &[f64]) -> f64 {
+    let mut log = Sum::default();
+    let (mut min, mut max) = (f64::INFINITY, 0.0_f64);
+    for ((&factor, &log_factor), &weight) in factors.iter().zip(logs).zip(weights) {
         if weight > 0.0 {
-            log += weight * log_factor;
+            log.add(weight * log_factor);
             min = min.min(factor);
             max = max.max(factor);
         }
     }
-    if max == 0.0 {
+    if log.terms() == 0 {
         return 1.0;
     }
-    libm::exp(log).clamp(min, max)
+    libm::exp(log.total()).clamp(min, max)
 }
 
 #[cfg(test)]
@@ -41,23 +61,40 @@ mod tests {
     use approx::assert_relative_eq;
     use ndarray::aview1;
 
+    fn mean(factors: &[f64], weights: &[f64]) -> f64 {
+        let factors = Factors::new(factors.to_vec()).unwrap();
+        weighted_geometric_mean(&factors, aview1(weights)).unwrap()
+    }
+
     #[test]
     fn by_hand() {
-        let factors = Factors::new(vec![4.0, 1.0]).unwrap();
-        assert_relative_eq!(
-            weighted_geometric_mean(&factors, aview1(&[0.5, 0.5])),
-            2.0,
-            max_relative = 1e-15
-        );
-        assert_eq!(weighted_geometric_mean(&factors, aview1(&[1.0, 0.0])), 4.0);
-        assert_eq!(weighted_geometric_mean(&factors, aview1(&[0.0, 0.0])), 1.0);
+        assert_relative_eq!(mean(&[4.0, 1.0], &[0.5, 0.5]), 2.0, max_relative = 1e-15);
+        assert_eq!(mean(&[4.0, 1.0], &[1.0, 0.0]), 4.0);
+        assert_eq!(mean(&[4.0, 1.0], &[0.0, 0.0]), 1.0);
     }
 
     #[test]
     fn rounding_does_not_leave_the_hull() {
         // exp(ln 3) is 3.0000000000000004 in f64.
-        let factors = Factors::new(vec![3.0; 3]).unwrap();
-        let third = 1.0 / 3.0;
-        assert_eq!(weighted_geometric_mean(&factors, aview1(&[third; 3])), 3.0);
+        assert_eq!(mean(&[3.0; 3], &[1.0 / 3.0; 3]), 3.0);
+        assert_eq!(mean(&[f64::MAX; 2], &[0.5; 2]), f64::MAX);
+        assert_eq!(mean(&[f64::MIN_POSITIVE; 2], &[0.5; 2]), f64::MIN_POSITIVE);
+    }
+
+    #[test]
+    fn what_has_no_weight_is_not_in_the_hull() {
+        // Rounding down from 3 would be let through by a hull that 1 belongs to.
+        assert_eq!(mean(&[5.0, 1.0], &[1.0, 0.0]), 5.0);
+        assert_eq!(mean(&[5.0, 9.0], &[1.0, 0.0]), 5.0);
+    }
+
+    #[test]
+    fn one_weight_a_factor() {
+        let factors = Factors::new(vec![4.0, 1.0]).unwrap();
+        let error = weighted_geometric_mean(&factors, aview1(&[1.0])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "1 weights for 2 factors: one each is needed"
+        );
     }
 }

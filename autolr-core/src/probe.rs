@@ -1,6 +1,43 @@
 //! What a framework has to offer: losses of trial steps at candidate rates.
 
-use ndarray::{ArrayView1, ArrayViewMut1};
+use std::ops::AddAssign;
+
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1};
+use serde::{Deserialize, Serialize};
+
+/// What a probe costs, in passes of one batch through the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeCost {
+    /// Forward passes.
+    pub forwards: u64,
+    /// Backward passes.
+    pub backwards: u64,
+}
+
+impl AddAssign for ProbeCost {
+    fn add_assign(&mut self, other: Self) {
+        self.forwards = self.forwards.saturating_add(other.forwards);
+        self.backwards = self.backwards.saturating_add(other.backwards);
+    }
+}
+
+/// Why a probe of rates by parameter group failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupsError<E: std::error::Error + 'static> {
+    /// The back end takes one rate for all parameters.
+    #[error(
+        "the back end takes one rate for all parameters, not {groups}: it has no `probe_groups`"
+    )]
+    Unsupported {
+        /// How many rates it was given.
+        groups: usize,
+    },
+    /// What the back end said.
+    #[error(transparent)]
+    Backend(#[from] E),
+}
 
 /// Tries candidate learning rates from the present state of a training run and leaves no trace.
 ///
@@ -24,29 +61,65 @@ pub trait ProbeBackend {
         lrs: ArrayView1<'_, f64>,
         losses: ArrayViewMut1<'_, f64>,
     ) -> Result<(), Self::Error>;
-}
 
-impl<B: ProbeBackend + ?Sized> ProbeBackend for &mut B {
-    type Error = B::Error;
-    fn probe(
+    /// The same where each parameter group has a rate of its own: in trial i group g steps at `lrs[[i, g]]`.
+    /// `lrs` has shape `[n, g]`, `losses` `[n]`.
+    ///
+    /// Called only by a scheduler whose configuration has several groups; without a method of its own a back end
+    /// serves one group.
+    ///
+    /// # Errors
+    /// [`GroupsError::Unsupported`] if there are several groups and the back end has no method of its own;
+    /// [`GroupsError::Backend`] as [`ProbeBackend::probe`].
+    fn probe_groups(
         &mut self,
-        lrs: ArrayView1<'_, f64>,
+        lrs: ArrayView2<'_, f64>,
         losses: ArrayViewMut1<'_, f64>,
-    ) -> Result<(), Self::Error> {
-        (**self).probe(lrs, losses)
+    ) -> Result<(), GroupsError<Self::Error>> {
+        match lrs.ncols() {
+            1 => Ok(self.probe(lrs.column(0), losses)?),
+            groups => Err(GroupsError::Unsupported { groups }),
+        }
+    }
+
+    /// What a probe of so many candidates costs; none if the back end does not say.
+    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+        let _ = candidates;
+        None
     }
 }
 
-impl<B: ProbeBackend + ?Sized> ProbeBackend for Box<B> {
-    type Error = B::Error;
-    fn probe(
-        &mut self,
-        lrs: ArrayView1<'_, f64>,
-        losses: ArrayViewMut1<'_, f64>,
-    ) -> Result<(), Self::Error> {
-        (**self).probe(lrs, losses)
-    }
+/// All methods passed on to what a pointer points to.
+macro_rules! forward_probe_backend {
+    ($pointer:ty) => {
+        impl<B: ProbeBackend + ?Sized> ProbeBackend for $pointer {
+            type Error = B::Error;
+
+            fn probe(
+                &mut self,
+                lrs: ArrayView1<'_, f64>,
+                losses: ArrayViewMut1<'_, f64>,
+            ) -> Result<(), Self::Error> {
+                (**self).probe(lrs, losses)
+            }
+
+            fn probe_groups(
+                &mut self,
+                lrs: ArrayView2<'_, f64>,
+                losses: ArrayViewMut1<'_, f64>,
+            ) -> Result<(), GroupsError<Self::Error>> {
+                (**self).probe_groups(lrs, losses)
+            }
+
+            fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+                (**self).cost(candidates)
+            }
+        }
+    };
 }
+
+forward_probe_backend!(&mut B);
+forward_probe_backend!(Box<B>);
 
 /// The four small methods that make a back end through [`InPlace`].
 pub trait Trial {
@@ -78,6 +151,15 @@ pub trait Trial {
     /// # Errors
     /// When the machinery fails.
     fn restore(&mut self, origin: &Self::Snapshot) -> Result<(), Self::Error>;
+
+    /// What preparing and so many trials cost: by default one gradient (a forward and a backward pass) for all, and a
+    /// forward pass a trial.
+    fn cost(&self, trials: usize) -> ProbeCost {
+        ProbeCost {
+            forwards: 1 + trials as u64,
+            backwards: 1,
+        }
+    }
 }
 
 impl<T: Trial + ?Sized> Trial for &mut T {
@@ -98,6 +180,10 @@ impl<T: Trial + ?Sized> Trial for &mut T {
 
     fn restore(&mut self, origin: &Self::Snapshot) -> Result<(), Self::Error> {
         (**self).restore(origin)
+    }
+
+    fn cost(&self, trials: usize) -> ProbeCost {
+        (**self).cost(trials)
     }
 }
 
@@ -125,5 +211,9 @@ impl<T: Trial> ProbeBackend for InPlace<T> {
             outcome?;
         }
         Ok(())
+    }
+
+    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+        Some(self.0.cost(candidates))
     }
 }

@@ -2,16 +2,28 @@
 
 use std::collections::VecDeque;
 
-use ndarray::{Array1, ArrayView1, ArrayViewMut1};
+use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut1};
 
-use crate::{Decision, ProbeBackend};
+use crate::{Decision, GroupsError, ProbeBackend, ProbeCost};
 
-/// Answers each probe with the losses of the next recorded decision, if it asks for the same rates, bit for bit.
+/// Answers each probe with the losses of the next recorded one, if it asks for the same rates, bit for bit.
 ///
-/// A recorded run can so be gone through again without the network that made it.
+/// A recorded run can so be gone through again without the network that made it: a scheduler of the same configuration
+/// makes every recorded decision again. Of several parameter groups, the rates of the recorded group are compared.
 #[derive(Debug, Clone)]
 pub struct RecordedProbe {
-    records: VecDeque<(u64, Array1<f64>, Array1<f64>)>,
+    records: VecDeque<Recorded>,
+    cost: Option<ProbeCost>,
+}
+
+#[derive(Debug, Clone)]
+struct Recorded {
+    index: u64,
+    group: usize,
+    rates: Array1<f64>,
+    losses: Array1<f64>,
+    /// What the decision cost, all told, with its last probe.
+    cost: Option<ProbeCost>,
 }
 
 /// Why a recorded run cannot go on.
@@ -38,17 +50,57 @@ pub enum ReplayError {
 impl RecordedProbe {
     /// Plays back the decisions in their order.
     pub fn new<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Self {
-        let records = decisions.into_iter();
+        let mut records = VecDeque::new();
+        for decision in decisions {
+            let earlier = decision.earlier.iter();
+            let probes = earlier
+                .map(|probed| (&probed.candidates, &probed.losses))
+                .chain([(&decision.candidates, &decision.losses)]);
+            records.extend(probes.enumerate().map(|(probe, (rates, losses))| Recorded {
+                index: decision.index,
+                group: decision.group.unwrap_or(0),
+                rates: rates.clone(),
+                losses: losses.clone(),
+                // The first probe is charged with the whole decision, the others with nothing: the sum is right.
+                cost: decision.cost.map(|cost| {
+                    if probe == 0 {
+                        cost
+                    } else {
+                        ProbeCost::default()
+                    }
+                }),
+            }));
+        }
         Self {
-            records: records
-                .map(|d| (d.index, d.candidates.clone(), d.losses.clone()))
-                .collect(),
+            records,
+            cost: None,
         }
     }
 
-    /// How many decisions are left.
+    /// How many probes are left.
     pub fn remaining(&self) -> usize {
         self.records.len()
+    }
+
+    fn answer(
+        &mut self,
+        rates_of: impl Fn(usize) -> Option<Array1<f64>>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), ReplayError> {
+        let record = self.records.front().ok_or(ReplayError::Exhausted)?;
+        let asked = rates_of(record.group).unwrap_or_default();
+        let bits = |rates: &Array1<f64>| rates.mapv(f64::to_bits);
+        if bits(&asked) != bits(&record.rates) || record.losses.len() != losses.len() {
+            return Err(ReplayError::Rates {
+                index: record.index,
+                asked,
+                recorded: record.rates.clone(),
+            });
+        }
+        losses.assign(&record.losses);
+        self.cost = record.cost;
+        self.records.pop_front();
+        Ok(())
     }
 }
 
@@ -58,50 +110,111 @@ impl ProbeBackend for RecordedProbe {
     fn probe(
         &mut self,
         lrs: ArrayView1<'_, f64>,
-        mut losses: ArrayViewMut1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
     ) -> Result<(), ReplayError> {
-        let (index, rates, recorded) = self.records.front().ok_or(ReplayError::Exhausted)?;
-        let bits = |rates: ArrayView1<'_, f64>| rates.mapv(f64::to_bits);
-        if bits(lrs) != bits(rates.view()) || recorded.len() != losses.len() {
-            return Err(ReplayError::Rates {
-                index: *index,
-                asked: lrs.to_owned(),
-                recorded: rates.clone(),
-            });
-        }
-        losses.assign(recorded);
-        self.records.pop_front();
-        Ok(())
+        self.answer(|_| Some(lrs.to_owned()), losses)
+    }
+
+    fn probe_groups(
+        &mut self,
+        lrs: ArrayView2<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), GroupsError<ReplayError>> {
+        let column = |group| (group < lrs.ncols()).then(|| lrs.column(group).to_owned());
+        Ok(self.answer(column, losses)?)
+    }
+
+    /// What the probe just played back is recorded to have cost.
+    fn cost(&self, _candidates: usize) -> Option<ProbeCost> {
+        self.cost
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
+    use crate::{AutoLr, AutoLrConfig, Factors, GroupProbing, ProbeError, ScaleUpdate, Told};
     use ndarray::array;
 
-    #[test]
-    fn a_record_gives_every_rate_again() {
+    fn config() -> AutoLrConfig {
         let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
-        let config = AutoLrConfig::new(0.3, rule).unwrap();
+        AutoLrConfig::new(0.3, rule).unwrap()
+    }
+
+    /// Tells the losses, as often as it takes, and returns the decisions.
+    fn record(config: &AutoLrConfig, losses: &[[f64; 3]]) -> Vec<Decision> {
+        let cost = Some(ProbeCost {
+            forwards: 4,
+            backwards: 1,
+        });
         let mut live = AutoLr::new(config.clone());
-        let decisions: Vec<Decision> = [[1.0, 0.9, 1.1], [f64::NAN, 2.0, 1.0], [0.1, 0.2, 0.3]]
-            .iter()
-            .map(|losses| live.tell(ndarray::aview1(losses)).unwrap())
-            .collect();
-        let mut probe = RecordedProbe::new(&decisions);
-        let mut again = AutoLr::new(config);
-        for decision in &decisions {
-            let replayed = again.step(&mut probe).unwrap();
-            assert_eq!(replayed.new_lr.to_bits(), decision.new_lr.to_bits());
+        let mut decisions = Vec::new();
+        for losses in losses {
+            let mut decision = Decision::with_capacity(3);
+            if live
+                .tell_into(ndarray::aview1(losses), cost, &mut decision)
+                .unwrap()
+            {
+                decisions.push(decision);
+            }
         }
-        assert_eq!(probe.remaining(), 0);
-        let error = again.step(&mut probe).unwrap_err().source;
-        assert_eq!(error, ReplayError::Exhausted);
+        decisions
+    }
+
+    const LOSSES: [[f64; 3]; 4] = [
+        [1.0, 0.9, 1.1],
+        [f64::NAN, 2.0, 1.0],
+        [0.1, 0.2, 0.3],
+        [3.0, 2.0, 1.0],
+    ];
+
+    #[test]
+    fn a_record_gives_every_decision_again() {
+        let in_turn = config()
+            .with_groups(vec![1.0, 0.1], GroupProbing::InTurn)
+            .unwrap();
+        for config in [
+            config(),
+            config().with_edge_probes(1),
+            in_turn.clone(),
+            in_turn.with_edge_probes(2),
+        ] {
+            let decisions = record(&config, &LOSSES);
+            assert!(decisions.len() > 1);
+            let mut probe = RecordedProbe::new(&decisions);
+            let mut again = AutoLr::new(config);
+            for decision in &decisions {
+                let replayed = again.step(&mut probe).unwrap();
+                let text = |decision| serde_json::to_string(decision).unwrap();
+                assert_eq!(text(&replayed), text(decision));
+            }
+            assert_eq!(probe.remaining(), 0);
+        }
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_refused() {
+        let decisions = record(&config(), &LOSSES);
         let mut probe = RecordedProbe::new(&decisions);
         let mut losses = array![0.0, 0.0, 0.0];
         let error = probe.probe(array![1.0, 2.0, 3.0].view(), losses.view_mut());
         assert!(matches!(error, Err(ReplayError::Rates { index: 0, .. })));
+        assert_eq!(probe.remaining(), 4);
+        let mut again = AutoLr::new(config());
+        let error = again.step(&mut RecordedProbe::new([])).unwrap_err();
+        let ProbeError::Backend { source, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(source, ReplayError::Exhausted);
+        // Edge probes are played back one by one.
+        let edgy = config().with_edge_probes(1);
+        assert_eq!(
+            AutoLr::new(edgy.clone()).tell(array![1.0, 2.0, 3.0].view()),
+            Ok(Told::ProbeAgain)
+        );
+        assert_eq!(
+            RecordedProbe::new(&record(&edgy, &LOSSES[2..])).remaining(),
+            2
+        );
     }
 }

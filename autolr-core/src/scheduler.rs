@@ -1,126 +1,75 @@
 //! The closed loop: candidates out, losses in, the next learning rate.
 
-use ndarray::{Array1, ArrayView1};
-use serde::{Deserialize, Serialize};
+use ndarray::{Array1, Array2, ArrayView1};
 
+use crate::config::{AllNonFinite, AutoLrConfig, GroupProbing};
+use crate::contiguous::Contiguous;
+use crate::decision::Probed;
+use crate::schedule::Schedule;
+use crate::state::{AutoLrState, SchedulerState, Window};
+use crate::window::Candidates;
 use crate::{
-    ConfigError, Decision, ExponentialScore, Factors, LengthError, NonFinite, Normalization,
-    ProbeBackend, ScaleUpdate, StateError, Update, Verdict,
+    Decision, GroupsError, LengthError, ProbeBackend, ProbeCost, StateError, TellError, Update,
+    Verdict,
 };
 
-/// The validated settings of an [`AutoLr`].
-///
-/// In files: `lr` (initial rate), `factors` (a list, or `"factor_5"`), `normalization` (default `"z-score"`),
-/// `sharpness` (default 1), `non_finite` (`"no-vote"`, the default, or `"propagate"`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "RawConfig", into = "RawConfig")]
-pub struct AutoLrConfig {
-    lr: f64,
-    rule: ScaleUpdate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConfig {
-    lr: f64,
-    factors: Factors,
-    #[serde(default)]
-    normalization: Normalization,
-    #[serde(default = "default_sharpness")]
-    sharpness: f64,
-    #[serde(default)]
-    non_finite: NonFinite,
-}
-
-fn default_sharpness() -> f64 {
-    ExponentialScore::default().sharpness()
-}
-
-impl TryFrom<RawConfig> for AutoLrConfig {
-    type Error = ConfigError;
-    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let rule = ScaleUpdate::new(raw.factors)
-            .with_normalization(raw.normalization)
-            .with_score(ExponentialScore::new(raw.sharpness)?)
-            .with_non_finite(raw.non_finite);
-        Self::new(raw.lr, rule)
-    }
-}
-
-impl From<AutoLrConfig> for RawConfig {
-    fn from(config: AutoLrConfig) -> Self {
-        Self {
-            lr: config.lr,
-            factors: config.rule.factors().clone(),
-            normalization: config.rule.normalization(),
-            sharpness: config.rule.score().sharpness(),
-            non_finite: config.rule.non_finite(),
-        }
-    }
-}
-
-impl AutoLrConfig {
-    /// Start at `lr` and update by `rule`.
-    ///
-    /// # Errors
-    /// [`ConfigError::Value`] if `lr` is NaN, zero, negative or infinite.
-    pub fn new(lr: f64, rule: ScaleUpdate) -> Result<Self, ConfigError> {
-        if !(lr > 0.0 && lr.is_finite()) {
-            return Err(ConfigError::Value {
-                key: "lr",
-                value: lr,
-                rule: "a learning rate must be positive and finite",
-            });
-        }
-        Ok(Self { lr, rule })
-    }
-
-    /// The initial learning rate.
-    pub fn lr(&self) -> f64 {
-        self.lr
-    }
-
-    /// The update rule.
-    pub fn rule(&self) -> &ScaleUpdate {
-        &self.rule
-    }
-}
-
-/// What a scheduler needs to go on where it stopped.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SchedulerState {
-    /// Version of this format.
-    pub version: u32,
-    /// The present learning rate.
-    #[serde(with = "crate::float_serde")]
-    pub lr: f64,
-    /// How many decisions were taken.
-    pub decisions: u64,
-}
-
-impl SchedulerState {
-    /// The version that this build writes and reads.
-    pub const VERSION: u32 = 1;
-}
-
-/// A probe that failed; the scheduler is as before.
+/// A decision that failed; the scheduler is as before.
 #[derive(Debug, thiserror::Error)]
-#[error("the probe of {candidates} candidate rates around {lr} failed")]
-pub struct ProbeError<E: std::error::Error + 'static> {
-    /// How many rates were to be tried.
-    pub candidates: usize,
-    /// The rate around which.
-    pub lr: f64,
-    /// What the back end said.
-    pub source: E,
+#[non_exhaustive]
+pub enum ProbeError<E: std::error::Error + 'static> {
+    /// The back end failed.
+    #[error("the probe of {candidates} candidate rates around {lr} failed")]
+    Backend {
+        /// How many rates were to be tried.
+        candidates: usize,
+        /// The rate around which.
+        lr: f64,
+        /// What the back end said.
+        source: E,
+    },
+    /// The back end takes one rate for all parameters, the configuration has several groups.
+    #[error(
+        "the configuration has {groups} parameter groups, but the back end takes one rate for all: it has no `probe_groups`"
+    )]
+    Groups {
+        /// How many groups are configured.
+        groups: usize,
+    },
+    /// The losses cannot be used.
+    #[error(transparent)]
+    Tell(#[from] TellError),
+    /// The scheduler watches a metric, and was told none.
+    #[error("the scheduler watches a metric, but the tick has none")]
+    NoMetric,
+}
+
+/// What [`AutoLr::tell`] made of the losses.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// The decision is taken, and the next rate is in force.
+    Decided(Box<Decision>),
+    /// The best candidate was the outermost one: [`AutoLr::candidates`] has further rates to try, and the losses are
+    /// to be told again. Only with [`AutoLrConfig::with_edge_probes`].
+    ProbeAgain,
+}
+
+impl Told {
+    /// The decision, if it is taken.
+    pub fn decided(self) -> Option<Decision> {
+        match self {
+            Self::Decided(decision) => Some(*decision),
+            Self::ProbeAgain => None,
+        }
+    }
 }
 
 /// The paper's scheduler: the rate is scaled, decision by decision, by the weighted geometric mean of its factors
 /// (Algorithm 1).
 ///
-/// With a back end, [`AutoLr::step`] does a whole decision; without one, [`AutoLr::candidates`] says what to try and
-/// [`AutoLr::tell`] takes the losses.
+/// It counts ticks: epochs, or steps. During tick t, [`AutoLr::lr`] is the rate. At the end of a tick, if a decision
+/// is [due](AutoLr::is_due), `tell` takes it; else [`AutoLr::skip`] goes on. With a back end, [`AutoLr::step`] does a
+/// whole decision; without one, [`AutoLr::candidates`] says what to try and [`AutoLr::tell`] takes the losses. A
+/// trainer that is to work with any scheduler uses the trait [`LrScheduler`](crate::LrScheduler).
 ///
 /// ```
 /// use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
@@ -135,49 +84,92 @@ pub struct ProbeError<E: std::error::Error + 'static> {
 /// assert!((0.5..1.5).contains(&scheduler.lr()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct AutoLr {
     config: AutoLrConfig,
-    lr: f64,
+    tick: u64,
     decisions: u64,
-    scratch: Update,
+    scales: Vec<f64>,
+    window: Option<Window>,
+    /// The rates in force, one a group.
+    rates: Vec<f64>,
+    scratch: Scratch,
+}
+
+/// Work space, so that a decision allocates nothing.
+#[derive(Debug, Clone)]
+struct Scratch {
+    candidates: Candidates,
+    update: Update,
+}
+
+/// Equal if they go on alike.
+impl PartialEq for AutoLr {
+    fn eq(&self, other: &Self) -> bool {
+        self.state() == other.state()
+    }
 }
 
 impl AutoLr {
     /// A scheduler at its initial rate.
     pub fn new(config: AutoLrConfig) -> Self {
-        Self {
-            lr: config.lr,
+        let n = config.rule().factors().len();
+        let mut scheduler = Self {
+            tick: 0,
             decisions: 0,
-            scratch: Update::with_capacity(config.rule.factors().len()),
+            scales: vec![config.initial_scale(); config.scales()],
+            window: None,
+            rates: vec![0.0; config.groups().len()],
+            scratch: Scratch {
+                candidates: Candidates::with_capacity(n),
+                update: Update::with_capacity(n),
+            },
             config,
-        }
+        };
+        scheduler.refresh_rates();
+        scheduler
     }
 
     /// A scheduler that goes on from a saved state, bit-identically.
     ///
     /// # Errors
-    /// [`StateError`] for a state of another version, or with a rate that is zero or negative. A NaN rate is taken:
-    /// under [`NonFinite::Propagate`] that is where a run can end.
+    /// [`StateError`] for a state of another kind, version or configuration, with the fields that differ, or with
+    /// values that no scheduler can have. A NaN rate is taken: under
+    /// [`NonFinite::Propagate`](crate::NonFinite::Propagate) that is where a run can end.
     pub fn with_state(config: AutoLrConfig, state: &SchedulerState) -> Result<Self, StateError> {
-        if state.version != SchedulerState::VERSION {
-            return Err(StateError::Version {
-                found: state.version,
-                expected: SchedulerState::VERSION,
-            });
-        }
-        if state.lr <= 0.0 || state.lr == f64::INFINITY {
-            return Err(StateError::Rate { value: state.lr });
-        }
+        let SchedulerState::AutoLr(state) = state else {
+            return Err(state.not_of_kind("autolr"));
+        };
+        state.check(&config)?;
         let mut scheduler = Self::new(config);
-        scheduler.lr = state.lr;
+        scheduler.tick = state.tick;
         scheduler.decisions = state.decisions;
+        scheduler.scales.clone_from(&state.scales);
+        scheduler.window.clone_from(&state.window);
+        scheduler.refresh_rates();
         Ok(scheduler)
     }
 
-    /// The present learning rate.
+    /// The state to be saved. At any moment, also between two probes of one decision.
+    pub fn state(&self) -> SchedulerState {
+        SchedulerState::AutoLr(AutoLrState {
+            version: AutoLrState::VERSION,
+            config: self.config.clone(),
+            tick: self.tick,
+            decisions: self.decisions,
+            scales: self.scales.clone(),
+            window: self.window.clone(),
+        })
+    }
+
+    /// The learning rate in force; with several parameter groups, that of the first.
     pub fn lr(&self) -> f64 {
-        self.lr
+        self.rates[0]
+    }
+
+    /// The rates in force, one a parameter group.
+    pub fn lrs(&self) -> &[f64] {
+        &self.rates
     }
 
     /// The settings.
@@ -185,74 +177,285 @@ impl AutoLr {
         &self.config
     }
 
-    /// The state to be saved.
-    pub fn state(&self) -> SchedulerState {
-        SchedulerState {
-            version: SchedulerState::VERSION,
-            lr: self.lr,
-            decisions: self.decisions,
-        }
+    /// How many ticks (epochs or steps) have ended.
+    pub fn tick(&self) -> u64 {
+        self.tick
     }
 
-    /// The candidate rates `fᵢ · lr`, shape `[n]`, cut at the largest finite number.
+    /// Whether a decision is due at the end of the present tick.
+    pub fn is_due(&self) -> bool {
+        self.config.cadence().is_due(self.tick)
+    }
+
+    /// The parameter group that the next decision is about; none if it is about all.
+    pub fn next_group(&self) -> Option<usize> {
+        let groups = self.config.groups().len();
+        (self.config.group_probing() == GroupProbing::InTurn && groups > 1)
+            .then(|| (self.decisions % groups as u64) as usize)
+    }
+
+    /// The rates to try at the end of the present tick, shape `[n]`: the factors times the rate of the next tick, cut to
+    /// the bounds. With several parameter groups they are rates of [`AutoLr::next_group`], or of the first group where
+    /// all are scaled together; [`AutoLr::candidates_by_group`] has those of all.
     pub fn candidates(&self) -> Array1<f64> {
-        let lr = self.lr;
-        self.config
-            .rule
-            .factors()
-            .values()
-            .mapv(|factor| within_range(factor * lr))
+        let (centre, multiplier) = (self.centre(), self.multiplier(self.leading_group()));
+        let factors = self.config.rule().factors().values();
+        factors.mapv(|factor| within_range(self.config.within_bounds(factor * centre) * multiplier))
     }
 
-    /// Takes the losses of the candidates, shape `[n]`, and moves to the next rate `factor · lr`.
+    /// The rates to try, shape `[n, g]`: row i holds the rates of all parameter groups in trial i.
+    pub fn candidates_by_group(&self) -> Array2<f64> {
+        let factors = self.config.rule().factors().slice();
+        let (centre, next) = (self.centre(), self.next_group());
+        Array2::from_shape_fn((factors.len(), self.rates.len()), |(i, group)| {
+            let tried = next.is_none_or(|next| next == group);
+            let lr = if tried {
+                self.config.within_bounds(factors[i] * centre)
+            } else {
+                self.upcoming(self.scale_of(group))
+            };
+            within_range(lr * self.multiplier(group))
+        })
+    }
+
+    /// Takes the losses of the candidates, shape `[n]`, and moves to the next tick and its rate.
     ///
-    /// The rate is cut to the positive finite numbers; it becomes NaN only under [`NonFinite::Propagate`].
+    /// The rate stays within the bounds; it becomes NaN only under
+    /// [`NonFinite::Propagate`](crate::NonFinite::Propagate).
     ///
     /// # Errors
-    /// [`LengthError`] if there is not one loss a candidate; the scheduler is then as before.
-    pub fn tell(&mut self, losses: ArrayView1<'_, f64>) -> Result<Decision, LengthError> {
-        let candidates = self.candidates();
-        self.config.rule.update_into(losses, &mut self.scratch)?;
-        let lr = self.lr;
-        let new_lr = within_range(self.scratch.factor * lr);
-        let decision = Decision {
-            index: self.decisions,
-            lr,
-            candidates,
-            losses: losses.to_owned(),
-            normalized: self.scratch.normalized.clone(),
-            scores: self.scratch.scores.clone(),
-            weights: self.scratch.weights.clone(),
-            factor: self.scratch.factor,
-            new_lr,
-            verdict: Verdict::of(losses, self.scratch.factor),
+    /// [`TellError::Length`] if there is not one loss a candidate, [`TellError::NoFiniteLoss`] if none is finite and
+    /// the configuration says to fail then. The scheduler is as before.
+    pub fn tell(&mut self, losses: ArrayView1<'_, f64>) -> Result<Told, TellError> {
+        let mut decision = Decision::with_capacity(losses.len());
+        let decided = self.tell_into(losses, None, &mut decision)?;
+        Ok(if decided {
+            Told::Decided(Box::new(decision))
+        } else {
+            Told::ProbeAgain
+        })
+    }
+
+    /// As [`AutoLr::tell`], with what the probe cost, and into a record made for as many candidates: allocates nothing
+    /// unless the decision goes on. Whether it is taken; if not, the record is untouched.
+    ///
+    /// # Errors
+    /// As [`AutoLr::tell`].
+    pub fn tell_into(
+        &mut self,
+        losses: ArrayView1<'_, f64>,
+        cost: Option<ProbeCost>,
+        decision: &mut Decision,
+    ) -> Result<bool, TellError> {
+        let factors = self.config.rule().factors();
+        LengthError::check((losses.len(), "losses"), (factors.len(), "factors"))?;
+        let losses = Contiguous::of(losses);
+        let (slot, centre) = (self.slot(), self.centre());
+        let lr = self.upcoming(self.scales[slot]);
+        let Scratch { candidates, update } = &mut self.scratch;
+        candidates.place(&self.config, centre);
+        let anyone_votes = losses.iter().any(|loss| loss.is_finite());
+        let lower = !anyone_votes && self.config.all_non_finite() == AllNonFinite::Lower;
+        if !anyone_votes && self.config.all_non_finite() == AllNonFinite::Fail {
+            return Err(candidates.no_finite_loss());
+        }
+        self.config.rule().weigh(&losses, update);
+        let probes = self.window.as_ref().map_or(0, |window| window.probes.len());
+        if probes < self.config.edge_probes() as usize && !update.factor.is_nan() {
+            if let Some(beyond) = candidates.beyond(&self.config, &losses, lower) {
+                self.widen(beyond, &losses, cost);
+                return Ok(false);
+            }
+        }
+        let Scratch { candidates, update } = &self.scratch;
+        // The rate before bounds, and what scales the rate of the next tick to it.
+        let (wanted, factor) = if lower {
+            (candidates.lowest(), candidates.lowest() / lr)
+        } else if !anyone_votes && !update.factor.is_nan() {
+            (lr, 1.0)
+        } else {
+            let factor = candidates.mean(self.config.rule(), update);
+            let moved = if self.window.is_some() {
+                centre / lr
+            } else {
+                1.0
+            };
+            (factor * centre, moved * factor)
         };
-        self.lr = new_lr;
-        self.decisions += 1;
-        Ok(decision)
+        let new_lr = self.config.within_bounds(wanted);
+        let by = if new_lr == wanted || factor.is_nan() {
+            factor
+        } else {
+            new_lr / lr
+        };
+        let new_scale = self.next_scale(self.scales[slot], by, new_lr);
+        let multiplier = self.multiplier(self.leading_group());
+        decision.index = self.decisions;
+        decision.tick = self.tick.saturating_add(1);
+        decision.group = self.next_group();
+        decision.lr = within_range(lr * multiplier);
+        decision.factor = factor;
+        let scaled = |lr: f64| within_range(lr * multiplier);
+        fill(
+            &mut decision.candidates,
+            candidates.values().iter().map(|&lr| scaled(lr)),
+        );
+        fill(&mut decision.losses, losses.iter().copied());
+        fill(&mut decision.normalized, update.normalized.iter().copied());
+        fill(&mut decision.scores, update.scores.iter().copied());
+        fill(&mut decision.weights, update.weights.iter().copied());
+        decision.cost = cost;
+        decision.earlier.clear();
+        if let Some(window) = self.window.take() {
+            decision.cost = total(window.cost, cost);
+            decision.earlier = window.probes;
+        }
+        self.scales[slot] = new_scale;
+        self.decisions = self.decisions.saturating_add(1);
+        self.tick = decision.tick;
+        self.refresh_rates();
+        decision.new_lr = self.rates[decision.group.unwrap_or(0)];
+        decision.verdict = Verdict::of(anyone_votes, decision.lr, decision.new_lr);
+        Ok(true)
     }
 
-    /// One whole decision: probe the candidates with `backend`, then [`AutoLr::tell`].
+    /// The present tick ends without a decision.
+    pub fn skip(&mut self) {
+        self.tick = self.tick.saturating_add(1);
+        self.window = None;
+        self.refresh_rates();
+    }
+
+    /// The present tick ends with a whole decision, due or not: probe the candidates with `backend`, then
+    /// [`AutoLr::tell`], until the decision is taken.
     ///
     /// # Errors
-    /// [`ProbeError`] with the back end's error; the scheduler is then as before.
+    /// [`ProbeError`] with the back end's error, or why the losses cannot be used; the scheduler is then as before.
     pub fn step<B: ProbeBackend + ?Sized>(
         &mut self,
         backend: &mut B,
     ) -> Result<Decision, ProbeError<B::Error>> {
-        let candidates = self.candidates();
-        // NaN where a back end forgets to write: such a candidate has no vote.
-        let mut losses = Array1::from_elem(candidates.len(), f64::NAN);
-        backend
-            .probe(candidates.view(), losses.view_mut())
-            .map_err(|source| ProbeError {
-                candidates: candidates.len(),
-                lr: self.lr,
-                source,
-            })?;
-        match self.tell(losses.view()) {
-            Ok(decision) => Ok(decision),
-            Err(_) => unreachable!("as many losses as candidates"),
+        let before = self.window.clone();
+        let n = self.config.rule().factors().len();
+        let mut decision = Decision::with_capacity(n);
+        loop {
+            // NaN where a back end forgets to write: such a candidate has no vote.
+            let mut losses = Array1::from_elem(n, f64::NAN);
+            let told = match self.probe(backend, &mut losses) {
+                Ok(()) => self
+                    .tell_into(losses.view(), backend.cost(n), &mut decision)
+                    .map_err(ProbeError::from),
+                Err(error) => Err(error),
+            };
+            match told {
+                Ok(true) => return Ok(decision),
+                Ok(false) => {}
+                Err(error) => {
+                    self.window = before;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn probe<B: ProbeBackend + ?Sized>(
+        &self,
+        backend: &mut B,
+        losses: &mut Array1<f64>,
+    ) -> Result<(), ProbeError<B::Error>> {
+        let (candidates, lr) = (losses.len(), self.lr());
+        let failed = |source| ProbeError::Backend {
+            candidates,
+            lr,
+            source,
+        };
+        if self.rates.len() == 1 {
+            let lrs = self.candidates();
+            return backend.probe(lrs.view(), losses.view_mut()).map_err(failed);
+        }
+        let lrs = self.candidates_by_group();
+        match backend.probe_groups(lrs.view(), losses.view_mut()) {
+            Ok(()) => Ok(()),
+            Err(GroupsError::Unsupported { groups }) => Err(ProbeError::Groups { groups }),
+            Err(GroupsError::Backend(source)) => Err(failed(source)),
+        }
+    }
+
+    /// The scale from which on the next tick's rate is `new_lr`, `by` times what it was.
+    fn next_scale(&self, scale: f64, by: f64, new_lr: f64) -> f64 {
+        let Some(base) = self.config.base() else {
+            return new_lr;
+        };
+        let base = base.lr(self.tick.saturating_add(1));
+        let (_, max) = self.config.bounds();
+        let scaled = if base == 0.0 && !by.is_nan() {
+            scale // The rate was the lower bound, whatever the scale: nothing was learnt about it.
+        } else if base * scale > max {
+            // From where the upper bound holds the rate: else the scale would run away behind it. The lower bound
+            // does not lift the scale, which would then grow without limit under a base that ends near zero.
+            max / base * by
+        } else {
+            scale * by
+        };
+        within_range(scaled)
+    }
+
+    /// Goes on with the decision, centred on `centre`.
+    fn widen(&mut self, centre: f64, losses: &[f64], cost: Option<ProbeCost>) {
+        let probed = Probed {
+            candidates: self.candidates(),
+            losses: losses.iter().copied().collect(),
+        };
+        let window = self.window.get_or_insert_with(|| Window {
+            centre,
+            probes: Vec::new(),
+            cost: None,
+        });
+        window.cost = if window.probes.is_empty() {
+            cost
+        } else {
+            total(window.cost, cost)
+        };
+        window.centre = centre;
+        window.probes.push(probed);
+    }
+
+    /// The scale that the next decision is about.
+    fn slot(&self) -> usize {
+        self.next_group().unwrap_or(0)
+    }
+
+    /// The group whose rates a decision records.
+    fn leading_group(&self) -> usize {
+        self.next_group().unwrap_or(0)
+    }
+
+    fn multiplier(&self, group: usize) -> f64 {
+        self.config.groups()[group]
+    }
+
+    fn scale_of(&self, group: usize) -> f64 {
+        // One scale for all groups, or one each.
+        self.scales[group.min(self.scales.len() - 1)]
+    }
+
+    /// The rate of the next tick at this scale, before a group's multiplier.
+    fn upcoming(&self, scale: f64) -> f64 {
+        self.config.rate(self.tick.saturating_add(1), scale)
+    }
+
+    /// The rate that the next probe is centred on, before a group's multiplier.
+    fn centre(&self) -> f64 {
+        match &self.window {
+            Some(window) => window.centre,
+            None => self.upcoming(self.scales[self.slot()]),
+        }
+    }
+
+    fn refresh_rates(&mut self) {
+        for group in 0..self.rates.len() {
+            let lr = self.config.rate(self.tick, self.scale_of(group));
+            self.rates[group] = within_range(lr * self.multiplier(group));
         }
     }
 }
@@ -262,111 +465,441 @@ fn within_range(lr: f64) -> f64 {
     lr.clamp(f64::MIN_POSITIVE, f64::MAX)
 }
 
+/// The sum where both are known.
+fn total(a: Option<ProbeCost>, b: Option<ProbeCost>) -> Option<ProbeCost> {
+    let (mut total, b) = (a?, b?);
+    total += b;
+    Some(total)
+}
+
+/// Writes values over those of an array, without allocation if it has as many.
+fn fill(array: &mut Array1<f64>, values: impl ExactSizeIterator<Item = f64>) {
+    if array.len() == values.len() {
+        array
+            .iter_mut()
+            .zip(values)
+            .for_each(|(out, value)| *out = value);
+    } else {
+        *array = values.collect();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+    use crate::schedule::CosineAnnealingLr;
+    use crate::{Cadence, Factors, LrScheduler, NonFinite, ScaleUpdate, Tick, Unit};
+    use ndarray::{ArrayViewMut1, array};
+
+    fn config(lr: f64) -> AutoLrConfig {
+        AutoLrConfig::new(lr, ScaleUpdate::new(Factors::powers_of_two(3).unwrap())).unwrap()
+    }
 
     fn scheduler(lr: f64, non_finite: NonFinite) -> AutoLr {
         let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap()).with_non_finite(non_finite);
         AutoLr::new(AutoLrConfig::new(lr, rule).unwrap())
     }
 
+    fn decide(scheduler: &mut AutoLr, losses: &[f64]) -> Decision {
+        let told = scheduler.tell(ndarray::aview1(losses)).unwrap();
+        told.decided().expect("one probe is enough")
+    }
+
+    /// The larger the rate, the better. One rate for all parameters.
+    struct Up;
+
+    impl ProbeBackend for Up {
+        type Error = std::convert::Infallible;
+
+        fn probe(
+            &mut self,
+            lrs: ArrayView1<'_, f64>,
+            mut losses: ArrayViewMut1<'_, f64>,
+        ) -> Result<(), Self::Error> {
+            losses.assign(&lrs.mapv(|lr| -lr));
+            Ok(())
+        }
+    }
+
+    const NAN: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NAN];
+
     #[test]
     fn a_saved_state_goes_on_bit_identically() {
-        let losses = array![0.3, 0.2, 0.7];
+        let losses = [0.3, 0.2, 0.7];
         let mut whole = scheduler(0.005, NonFinite::NoVote);
         let mut parts = whole.clone();
         for _ in 0..10 {
-            whole.tell(losses.view()).unwrap();
-            parts.tell(losses.view()).unwrap();
+            decide(&mut whole, &losses);
+            decide(&mut parts, &losses);
             let text = serde_json::to_string(&parts.state()).unwrap();
             let state = serde_json::from_str(&text).unwrap();
             parts = AutoLr::with_state(parts.config().clone(), &state).unwrap();
         }
         assert_eq!(whole.lr().to_bits(), parts.lr().to_bits());
-        assert_eq!(whole.state(), parts.state());
-    }
-
-    #[test]
-    fn states_that_cannot_be_continued_are_refused() {
-        let fresh = scheduler(0.1, NonFinite::NoVote);
-        let mut state = fresh.state();
-        state.version = 2;
-        let error = AutoLr::with_state(fresh.config().clone(), &state).unwrap_err();
-        assert!(matches!(error, StateError::Version { found: 2, .. }));
-        state = fresh.state();
-        state.lr = 0.0;
-        assert!(AutoLr::with_state(fresh.config().clone(), &state).is_err());
+        assert_eq!(whole, parts);
     }
 
     #[test]
     fn the_rate_stays_a_rate() {
         let mut high = scheduler(f64::MAX, NonFinite::NoVote);
-        high.tell(array![0.0, 1.0, 2.0].view()).unwrap();
-        assert_eq!(high.lr(), f64::MAX);
         assert!(high.candidates().iter().all(|lr| lr.is_finite()));
+        let decision = decide(&mut high, &[0.0, 1.0, 2.0]);
+        assert!(high.lr() > 0.5 * f64::MAX && high.lr() < f64::MAX);
+        assert_eq!(decision.verdict, Verdict::Lowered);
         let mut low = scheduler(f64::MIN_POSITIVE, NonFinite::NoVote);
-        low.tell(array![2.0, 1.0, 0.0].view()).unwrap();
-        assert_eq!(low.lr(), f64::MIN_POSITIVE);
+        decide(&mut low, &[2.0, 1.0, 0.0]);
+        assert!(low.lr() < 2.0 * f64::MIN_POSITIVE);
     }
 
     #[test]
-    fn all_non_finite_holds_or_propagates() {
-        let losses = array![f64::NAN, f64::INFINITY, f64::NAN];
+    fn all_non_finite_holds_lowers_fails_or_propagates() {
         let mut holds = scheduler(1.0, NonFinite::NoVote);
-        let decision = holds.tell(losses.view()).unwrap();
+        let decision = decide(&mut holds, &NAN);
         assert_eq!((holds.lr(), decision.verdict), (1.0, Verdict::NoFiniteLoss));
+        assert_eq!((decision.factor, holds.tick()), (1.0, 1));
+
+        let mut lowers = AutoLr::new(config(1.0).with_all_non_finite(AllNonFinite::Lower));
+        let decision = decide(&mut lowers, &NAN);
+        assert_eq!((lowers.lr(), decision.factor), (0.5, 0.5));
+        assert_eq!(decision.verdict, Verdict::NoFiniteLoss);
+
+        let mut fails = AutoLr::new(config(1.0).with_all_non_finite(AllNonFinite::Fail));
+        let before = fails.clone();
+        let error = fails.tell(ndarray::aview1(&NAN)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "none of the losses of 3 candidate rates from 5e-1 to 2e0 is finite"
+        );
+        assert_eq!(fails, before);
+
         let mut propagates = scheduler(1.0, NonFinite::Propagate);
-        let decision = propagates.tell(losses.view()).unwrap();
-        assert!(propagates.lr().is_nan());
+        let decision = decide(&mut propagates, &NAN);
+        assert!(propagates.lr().is_nan() && decision.new_lr.is_nan() && decision.factor.is_nan());
         assert_eq!(decision.verdict, Verdict::Propagated);
         let again = AutoLr::with_state(propagates.config().clone(), &propagates.state());
         assert!(again.unwrap().lr().is_nan());
+        // And stays so.
+        assert!(decide(&mut propagates, &[1.0, 2.0, 3.0]).new_lr.is_nan());
     }
 
     #[test]
     fn configurations_are_validated_when_read() {
         let read = |text: &str| serde_json::from_str::<AutoLrConfig>(text);
         assert!(read(r#"{"lr": 0.005, "factors": "factor_5"}"#).is_ok());
-        for (text, key) in [
-            (r#"{"lr": 0, "factors": "factor_5"}"#, "lr = 0"),
-            (r#"{"lr": -1, "factors": "factor_5"}"#, "lr = -1"),
-            (r#"{"lr": 1, "factors": []}"#, "factors = []"),
+        for (text, message) in [
+            (r#"{"lr": 0, "factors": [1]}"#, "lr = 0: "),
+            (r#"{"lr": 1, "factors": []}"#, "factors = []: "),
             (
-                r#"{"lr": 1, "factors": [1], "sharpness": -2}"#,
-                "sharpness = -2",
+                r#"{"lr": 1, "factors": "factor_4"}"#,
+                "factors = \"factor_4\": ",
             ),
-            (r#"{"lr": 1, "factors": [1], "sharpnes": 2}"#, "sharpnes"),
+            (r#"{"lr": 1, "factors": [1, -2]}"#, "factors[1] = -2: "),
+            (
+                r#"{"lr": 1, "factors": [1], "sharpness": -1}"#,
+                "sharpness = -1: ",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "sharpnes": 1}"#,
+                "unknown field `sharpnes`",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "normalization": "softmax"}"#,
+                "unknown variant",
+            ),
+            (r#"{"factors": [1]}"#, "lr: missing"),
+            (
+                r#"{"lr": 1, "base": {"kind": "fixed", "lr": 1}, "factors": [1]}"#,
+                "lr: not beside `base`",
+            ),
+            (r#"{"lr": 1, "factors": [1], "every": 0}"#, "every = 0: "),
+            (
+                r#"{"lr": 1, "factors": [1], "unit": "batch"}"#,
+                "unknown variant `batch`",
+            ),
+            (r#"{"lr": 1, "factors": [1], "min_lr": 0}"#, "min_lr = 0: "),
+            (
+                r#"{"lr": 1, "factors": [1], "max_lr": -1}"#,
+                "max_lr = -1: ",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "min_lr": 2, "max_lr": 0.5}"#,
+                "min_lr = 2: exceeds max_lr = 0.5",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "min_lr": 2}"#,
+                "lr = 1: lies outside min_lr = 2",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "groups": []}"#,
+                "groups = []: ",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "groups": [1, 0]}"#,
+                "groups[1] = 0: ",
+            ),
         ] {
             let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(key), "{error}");
+            assert!(error.starts_with(message), "{text}: {error}");
         }
     }
 
     #[test]
-    fn a_failed_probe_changes_nothing() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("device lost")]
-        struct Lost;
-        struct Broken;
-        impl ProbeBackend for Broken {
-            type Error = Lost;
-            fn probe(
-                &mut self,
-                _: ArrayView1<'_, f64>,
-                _: ndarray::ArrayViewMut1<'_, f64>,
-            ) -> Result<(), Lost> {
-                Err(Lost)
-            }
-        }
+    fn a_length_that_does_not_fit_changes_nothing() {
         let mut scheduler = scheduler(0.1, NonFinite::NoVote);
         let before = scheduler.clone();
-        let error = scheduler.step(&mut Broken).unwrap_err();
+        let error = scheduler.tell(array![1.0].view()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the probe of 3 candidate rates around 0.1 failed"
+            "1 losses for 3 factors: one each is needed"
         );
         assert_eq!(scheduler, before);
+    }
+
+    #[test]
+    fn bounds_cut_candidates_and_rates() {
+        let mut bounded = AutoLr::new(config(1.0).with_bounds(0.75, 1.5).unwrap());
+        assert_eq!(bounded.candidates().to_vec(), [1.5, 1.0, 0.75]);
+        // The factors that count are those that were tried: exp(Σ w ln f) over 1.5, 1 and 0.75.
+        let decision = decide(&mut bounded, &[1.0, 1.0, 1.0]);
+        approx::assert_relative_eq!(bounded.lr(), 1.125_f64.cbrt(), max_relative = 1e-14);
+        assert_eq!(decision.candidates.to_vec(), [1.5, 1.0, 0.75]);
+        assert_eq!(decision.new_lr, bounded.lr());
+        for _ in 0..20 {
+            decide(&mut bounded, &[0.0, 1.0, 2.0]);
+            assert!(bounded.lr() <= 1.5);
+        }
+        assert!(bounded.lr() > 1.3);
+        for _ in 0..20 {
+            decide(&mut bounded, &[2.0, 1.0, 0.0]);
+            assert!(bounded.lr() >= 0.75);
+        }
+        assert!(bounded.lr() < 0.85);
+    }
+
+    #[test]
+    fn while_the_outermost_is_best_it_probes_again() {
+        let mut edgy = AutoLr::new(config(1.0).with_edge_probes(2));
+        let up = [1.0, 2.0, 3.0];
+        assert_eq!(edgy.tell(ndarray::aview1(&up)), Ok(Told::ProbeAgain));
+        assert_eq!((edgy.lr(), edgy.tick()), (1.0, 0));
+        assert_eq!(edgy.candidates().to_vec(), [4.0, 2.0, 1.0]);
+        assert_eq!(edgy.tell(ndarray::aview1(&up)), Ok(Told::ProbeAgain));
+        // Saved and loaded in the middle of a decision.
+        let text = serde_json::to_string(&edgy.state()).unwrap();
+        let mut edgy =
+            AutoLr::with_state(edgy.config().clone(), &serde_json::from_str(&text).unwrap())
+                .unwrap();
+        assert_eq!(edgy.candidates().to_vec(), [8.0, 4.0, 2.0]);
+        // The third is the last, whatever it says.
+        let decision = decide(&mut edgy, &up);
+        let last = config(1.0)
+            .rule()
+            .update(ndarray::aview1(&up))
+            .unwrap()
+            .factor;
+        assert_eq!(decision.factor, 4.0 * last);
+        assert_eq!((decision.new_lr, edgy.lr()), (4.0 * last, 4.0 * last));
+        assert_eq!(
+            (decision.probes(), decision.earlier[1].candidates[0]),
+            (3, 4.0)
+        );
+        assert_eq!(edgy.candidates()[1], edgy.lr());
+
+        // Downwards too; a best one inside ends it.
+        assert_eq!(
+            edgy.tell(array![3.0, 2.0, 1.0].view()),
+            Ok(Told::ProbeAgain)
+        );
+        assert_eq!(decide(&mut edgy, &[2.0, 1.0, 2.0]).probes(), 2);
+        // A tie between the edge and the inside is no edge, nor is a tie between both edges.
+        assert_eq!(decide(&mut edgy, &[1.0, 1.0, 2.0]).probes(), 1);
+        assert_eq!(decide(&mut edgy, &[1.0, 2.0, 1.0]).probes(), 1);
+        // The largest finite one is not the outermost where a larger one blew up.
+        assert_eq!(decide(&mut edgy, &[f64::NAN, 1.0, 2.0]).probes(), 1);
+        // Nobody to follow.
+        assert_eq!(decide(&mut edgy, &NAN).probes(), 1);
+    }
+
+    #[test]
+    fn where_nothing_is_finite_lowering_probes_again_further_down() {
+        let config = config(1.0)
+            .with_edge_probes(9)
+            .with_all_non_finite(AllNonFinite::Lower);
+        let mut scheduler = AutoLr::new(config);
+        // Finite at a hundredth or less only; least at the centre of what is left.
+        let loss = |lr: f64| {
+            if lr > 0.01 {
+                f64::NAN
+            } else {
+                (lr - 0.003).abs()
+            }
+        };
+        let decision = loop {
+            let losses = scheduler.candidates().mapv(loss);
+            if let Told::Decided(decision) = scheduler.tell(losses.view()).unwrap() {
+                break decision;
+            }
+        };
+        assert!((0.001..0.01).contains(&scheduler.lr()), "{decision}");
+        // 1, 1/2, … 1/64 without a finite loss inside, 1/128 with the best at its lower edge, 1/256.
+        assert_eq!(decision.probes(), 9, "{decision}");
+    }
+
+    #[test]
+    fn a_window_does_not_leave_the_bounds_nor_move_the_wrong_way() {
+        let bounded = config(1.0)
+            .with_bounds(0.3, 2.0)
+            .unwrap()
+            .with_edge_probes(5);
+        let mut scheduler = AutoLr::new(bounded);
+        assert_eq!(
+            decide(&mut scheduler, &[1.0, 2.0, 3.0]).probes(),
+            1,
+            "2 is the bound"
+        );
+        // All factors above one: the lowest of them is no way down.
+        let rule = ScaleUpdate::new(Factors::new(vec![4.0, 2.0]).unwrap());
+        let config = AutoLrConfig::new(1.0, rule).unwrap().with_edge_probes(5);
+        let mut upwards = AutoLr::new(config);
+        assert_eq!(decide(&mut upwards, &[2.0, 1.0]).probes(), 1);
+        assert_eq!(upwards.tell(array![1.0, 2.0].view()), Ok(Told::ProbeAgain));
+        // One candidate is on no side.
+        let rule = ScaleUpdate::new(Factors::new(vec![2.0]).unwrap());
+        let config = AutoLrConfig::new(1.0, rule).unwrap().with_edge_probes(5);
+        assert_eq!(decide(&mut AutoLr::new(config), &[1.0]).probes(), 1);
+    }
+
+    #[test]
+    fn a_base_schedule_is_scaled() {
+        let base = CosineAnnealingLr::new(0.1, 10, 0.0).unwrap();
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let mut scheduler = AutoLr::new(AutoLrConfig::over(base, rule.clone()));
+        assert_eq!(scheduler.lr(), 0.1);
+        let losses = array![1.0, 1.0, 2.0];
+        let factor = rule.update(losses.view()).unwrap().factor;
+        let mut scale = 1.0;
+        for t in 1..=9 {
+            assert_eq!(scheduler.candidates()[1], base.lr(t) * scale);
+            let decision = decide(&mut scheduler, &[1.0, 1.0, 2.0]);
+            assert_eq!((decision.tick, decision.lr), (t, base.lr(t) * scale));
+            scale *= factor;
+            assert_eq!(
+                (scheduler.lr(), decision.new_lr),
+                (base.lr(t) * scale, scheduler.lr())
+            );
+        }
+        // Where the base is zero, the rate is the lower bound, and the scale stays.
+        assert_eq!(base.lr(10), 0.0);
+        decide(&mut scheduler, &[1.0, 1.0, 1.0]);
+        assert_eq!(scheduler.lr(), f64::MIN_POSITIVE);
+        decide(&mut scheduler, &[1.0, 1.0, 1.0]);
+        approx::assert_relative_eq!(scheduler.lr(), base.lr(11) * scale, max_relative = 1e-12);
+    }
+
+    #[test]
+    fn the_scale_does_not_run_away_behind_a_bound() {
+        let base = CosineAnnealingLr::new(1.0, 5, 0.0).unwrap();
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let config = AutoLrConfig::over(base, rule)
+            .with_bounds(1e-3, 1.0)
+            .unwrap();
+        let mut scheduler = AutoLr::new(config);
+        for _ in 0..10 {
+            decide(&mut scheduler, &[0.0, 1.0, 2.0]);
+            assert!(scheduler.lr() <= 1.0 && scheduler.lr() >= 1e-3);
+        }
+        // Back at the top of the cosine, ten times raised: it is the bound, and one lowering is felt at once.
+        let before = scheduler.lr();
+        decide(&mut scheduler, &[2.0, 1.0, 0.0]);
+        assert!(scheduler.lr() < before);
+    }
+
+    #[test]
+    fn a_cadence_counts_its_own_unit() {
+        let config = config(1.0).with_cadence(Cadence::new(3, Unit::Step).unwrap());
+        let mut scheduler = AutoLr::new(config);
+        let mut decided = Vec::new();
+        for step in 1..=7 {
+            assert_eq!(scheduler.advance(Tick::epoch(1.0), &mut Up).unwrap(), None);
+            if scheduler.advance(Tick::step(), &mut Up).unwrap().is_some() {
+                decided.push(step);
+            }
+        }
+        assert_eq!((decided, scheduler.tick()), (vec![3, 6], 7));
+    }
+
+    #[test]
+    fn groups_keep_their_ratios_or_take_turns() {
+        let grouped =
+            |probing| AutoLr::new(config(1.0).with_groups(vec![1.0, 0.1], probing).unwrap());
+        let mut together = grouped(GroupProbing::Together);
+        assert_eq!(together.lrs(), [1.0, 0.1]);
+        assert_eq!(
+            together.candidates_by_group(),
+            array![[2.0, 0.2], [1.0, 0.1], [0.5, 0.05]]
+        );
+        let decision = decide(&mut together, &[1.0, 2.0, 3.0]);
+        assert_eq!((decision.group, decision.new_lr), (None, together.lr()));
+        approx::assert_relative_eq!(
+            together.lrs()[1],
+            0.1 * together.lrs()[0],
+            max_relative = 1e-15
+        );
+
+        let mut turns = grouped(GroupProbing::InTurn);
+        let first = decide(&mut turns, &[1.0, 2.0, 3.0]);
+        assert_eq!((first.group, first.new_lr), (Some(0), turns.lrs()[0]));
+        assert_eq!(turns.lrs()[1], 0.1);
+        let leader = turns.lr();
+        assert_eq!(
+            turns.candidates_by_group(),
+            array![[leader, 0.2], [leader, 0.1], [leader, 0.05]]
+        );
+        assert_eq!(turns.candidates().to_vec(), [0.2, 0.1, 0.05]);
+        let second = decide(&mut turns, &[3.0, 2.0, 1.0]);
+        assert_eq!((second.group, second.lr), (Some(1), 0.1));
+        assert_eq!((turns.lr(), turns.lrs()[1]), (leader, second.new_lr));
+        assert!(second.new_lr < 0.1 && turns.next_group() == Some(0));
+        let again = AutoLr::with_state(turns.config().clone(), &turns.state()).unwrap();
+        assert_eq!(again, turns);
+        // One group in turn is one group.
+        let alone = config(1.0)
+            .with_groups(vec![3.0], GroupProbing::InTurn)
+            .unwrap();
+        assert_eq!(
+            (
+                AutoLr::new(alone.clone()).lr(),
+                AutoLr::new(alone).next_group()
+            ),
+            (3.0, None)
+        );
+    }
+
+    #[test]
+    fn a_backend_of_one_rate_is_not_given_two() {
+        let config = config(1.0)
+            .with_groups(vec![1.0, 0.1], GroupProbing::Together)
+            .unwrap();
+        let mut scheduler = AutoLr::new(config);
+        let before = scheduler.clone();
+        let error = scheduler.step(&mut Up).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the configuration has 2 parameter groups"),
+            "{error}"
+        );
+        assert_eq!(scheduler, before);
+    }
+
+    #[test]
+    fn skipping_moves_the_base_alone() {
+        let base = CosineAnnealingLr::new(0.1, 10, 0.0).unwrap();
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let mut scheduler = AutoLr::new(AutoLrConfig::over(base, rule));
+        scheduler.skip();
+        assert_eq!((scheduler.lr(), scheduler.tick()), (base.lr(1), 1));
+        let SchedulerState::AutoLr(state) = scheduler.state() else {
+            panic!("a state of its own kind")
+        };
+        assert_eq!((state.tick(), state.decisions()), (1, 0));
     }
 }

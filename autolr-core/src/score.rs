@@ -2,7 +2,9 @@
 
 use ndarray::{ArrayView1, ArrayViewMut1};
 
-use crate::ConfigError;
+use crate::contiguous::{Contiguous, ContiguousMut};
+use crate::sum::Sum;
+use crate::{ConfigError, LengthError};
 
 /// The exponential score `exp(−s·z)` of a normalised loss z, with sharpness s (dimensionless, s ≥ 0).
 ///
@@ -40,43 +42,68 @@ impl ExponentialScore {
         self.sharpness
     }
 
-    /// Writes scores `exp(−s·zᵢ)` and weights `wᵢ = scoreᵢ / Σ scoreⱼ`; all of shape `[n]`.
+    /// Writes scores `exp(−s·zᵢ)` and weights `wᵢ = scoreᵢ / Σ scoreⱼ`; all of shape `[n]`, dimensionless.
     ///
     /// A NaN in `normalized` marks a candidate without a vote: score and weight 0. Weights are non-negative and sum
     /// to one if anyone votes, else all are 0. They are computed from `exp(−s·(zᵢ − min z))`, so they are right
     /// where the plain scores would overflow or vanish; the scores themselves are cut at the largest finite number.
     ///
-    /// # Panics
-    /// If the lengths differ.
+    /// # Errors
+    /// [`LengthError`] if the lengths differ; `scores` and `weights` are then untouched.
     pub fn apply(
         self,
         normalized: ArrayView1<'_, f64>,
-        mut scores: ArrayViewMut1<'_, f64>,
-        mut weights: ArrayViewMut1<'_, f64>,
-    ) {
-        assert_eq!(normalized.len(), scores.len(), "one score a loss");
-        assert_eq!(normalized.len(), weights.len(), "one weight a loss");
+        scores: ArrayViewMut1<'_, f64>,
+        weights: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), LengthError> {
+        let losses = (normalized.len(), "losses");
+        LengthError::check((scores.len(), "scores"), losses)?;
+        LengthError::check((weights.len(), "weights"), losses)?;
+        self.score(
+            &Contiguous::of(normalized),
+            &mut ContiguousMut::of(scores),
+            &mut ContiguousMut::of(weights),
+        );
+        Ok(())
+    }
+
+    /// The same over slices of one length.
+    pub(crate) fn score(self, normalized: &[f64], scores: &mut [f64], weights: &mut [f64]) {
+        // `min` passes NaN over.
         let best = normalized
             .iter()
-            .filter(|z| !z.is_nan())
             .fold(f64::INFINITY, |best, &z| best.min(z));
-        let mut total = 0.0;
-        for ((&z, score), weight) in normalized.iter().zip(&mut scores).zip(&mut weights) {
-            (*score, *weight) = if z.is_nan() {
-                (0.0, 0.0)
-            } else if self.sharpness == 0.0 {
-                (1.0, 1.0) // 0 · ∞ would be NaN
+        let mut total = Sum::default();
+        for ((&z, score), weight) in normalized.iter().zip(&mut *scores).zip(&mut *weights) {
+            if z.is_nan() {
+                (*score, *weight) = (0.0, 0.0);
             } else {
-                (
-                    libm::exp(-self.sharpness * z).min(f64::MAX),
-                    libm::exp(-self.sharpness * (z - best)),
-                )
-            };
-            total += *weight;
+                (*score, *weight) = self.score_and_share(z, best);
+                total.add(*weight);
+            }
         }
+        let total = total.total();
         if total > 0.0 {
-            weights.mapv_inplace(|weight| weight / total);
+            for weight in weights {
+                *weight /= total;
+            }
         }
+    }
+
+    /// `exp(−s·z)` and `exp(−s·(z − best))`.
+    fn score_and_share(self, z: f64, best: f64) -> (f64, f64) {
+        let s = self.sharpness;
+        if s == 0.0 {
+            return (1.0, 1.0); // 0 · ∞ would be NaN
+        }
+        let distance = z - best;
+        let exponent = if distance.is_finite() {
+            -s * distance
+        } else {
+            // z and best at the two ends of f64: a small s brings them back.
+            s * best - s * z
+        };
+        (libm::exp(-s * z).min(f64::MAX), libm::exp(exponent))
     }
 }
 
@@ -89,11 +116,10 @@ mod tests {
     fn apply(sharpness: f64, normalized: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let mut scores = Array1::zeros(normalized.len());
         let mut weights = scores.clone();
-        ExponentialScore::new(sharpness).unwrap().apply(
-            aview1(normalized),
-            scores.view_mut(),
-            weights.view_mut(),
-        );
+        ExponentialScore::new(sharpness)
+            .unwrap()
+            .apply(aview1(normalized), scores.view_mut(), weights.view_mut())
+            .unwrap();
         (scores.to_vec(), weights.to_vec())
     }
 
@@ -110,6 +136,37 @@ mod tests {
         assert_eq!(apply(0.0, &[-1e308, 1e308]).1, [0.5, 0.5]);
         assert_eq!(apply(1e308, &[-1e308, 1e308]).1, [1.0, 0.0]);
         assert_eq!(apply(1e308, &[3.0, 3.0]).1, [0.5, 0.5]);
+    }
+
+    #[test]
+    fn the_ends_of_f64_at_a_sharpness_that_brings_them_back() {
+        let (_, weights) = apply(1e-308, &[-1e308, 1e308]);
+        assert_relative_eq!(
+            weights[1] / weights[0],
+            libm::exp(-2.0),
+            max_relative = 1e-14
+        );
+    }
+
+    #[test]
+    fn one_score_and_weight_a_loss() {
+        let score = ExponentialScore::default();
+        let (mut two, mut three) = (Array1::zeros(2), Array1::zeros(3));
+        let z = aview1(&[1.0, 2.0, 3.0]);
+        let error = score
+            .apply(z, two.view_mut(), three.view_mut())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "2 scores for 3 losses: one each is needed"
+        );
+        let error = score
+            .apply(z, three.view_mut(), two.view_mut())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "2 weights for 3 losses: one each is needed"
+        );
     }
 
     #[test]

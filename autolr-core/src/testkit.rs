@@ -1,5 +1,7 @@
 //! For authors of back ends: an analytic problem, and a conformance suite that says in words what is wrong.
 
+pub mod strategies;
+
 use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 
 use crate::ProbeBackend;

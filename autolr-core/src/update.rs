@@ -3,7 +3,9 @@
 use ndarray::{Array1, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExponentialScore, Factors, LengthError, Normalization, weighted_geometric_mean};
+use crate::contiguous::Contiguous;
+use crate::mean::geometric_mean;
+use crate::{ExponentialScore, Factors, LengthError, Normalization};
 
 /// What a loss that is NaN or infinite does to an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,6 +17,16 @@ pub enum NonFinite {
     NoVote,
     /// Every normalised loss, score, weight and the factor become NaN, as the z-score of the paper's released code does.
     Propagate,
+}
+
+impl NonFinite {
+    /// Name as in files: `no-vote`, `propagate`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoVote => "no-vote",
+            Self::Propagate => "propagate",
+        }
+    }
 }
 
 /// The paper's update: normalise, score, average (Algorithm 1, lines 7 to 11).
@@ -132,31 +144,52 @@ impl ScaleUpdate {
         update: &mut Update,
     ) -> Result<(), LengthError> {
         let n = self.factors.len();
-        if losses.len() != n {
-            return Err(LengthError {
-                losses: losses.len(),
-                factors: n,
-            });
-        }
+        LengthError::check((losses.len(), "losses"), (n, "factors"))?;
+        self.weigh(&Contiguous::of(losses), update);
+        update.factor = self.mean(self.factors.slice(), self.factors.log_slice(), update);
+        Ok(())
+    }
+
+    /// All but the factor: normalised losses, scores and weights.
+    pub(crate) fn weigh(&self, losses: &[f64], update: &mut Update) {
+        let n = losses.len();
         if update.normalized.len() != n || update.scores.len() != n || update.weights.len() != n {
             *update = Update::with_capacity(n);
         }
+        let Update {
+            normalized,
+            scores,
+            weights,
+            factor,
+        } = update;
         if self.non_finite == NonFinite::Propagate && losses.iter().any(|loss| !loss.is_finite()) {
-            update.normalized.fill(f64::NAN);
-            update.scores.fill(f64::NAN);
-            update.weights.fill(f64::NAN);
-            update.factor = f64::NAN;
-            return Ok(());
+            normalized.fill(f64::NAN);
+            scores.fill(f64::NAN);
+            weights.fill(f64::NAN);
+            *factor = f64::NAN;
+            return;
         }
-        self.normalization
-            .apply(losses, update.normalized.view_mut());
-        self.score.apply(
-            update.normalized.view(),
-            update.scores.view_mut(),
-            update.weights.view_mut(),
-        );
-        update.factor = weighted_geometric_mean(&self.factors, update.weights.view());
-        Ok(())
+        *factor = 1.0;
+        // Arrays made here are in one piece; a caller's own may not be.
+        if let (Some(normalized), Some(scores), Some(weights)) = (
+            normalized.as_slice_mut(),
+            scores.as_slice_mut(),
+            weights.as_slice_mut(),
+        ) {
+            self.normalization.normalize(losses, normalized);
+            self.score.score(normalized, scores, weights);
+        } else {
+            *update = Update::with_capacity(n);
+            self.weigh(losses, update);
+        }
+    }
+
+    /// The factor that the weights of `update` give over these factors, NaN where the weights are.
+    pub(crate) fn mean(&self, factors: &[f64], logs: &[f64], update: &Update) -> f64 {
+        match update.weights.as_slice() {
+            Some(weights) if !update.factor.is_nan() => geometric_mean(factors, logs, weights),
+            _ => f64::NAN,
+        }
     }
 }
 
@@ -203,7 +236,7 @@ mod tests {
         let error = rule.update(array![1.0, 2.0].view()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "2 losses for 3 factors: one loss a factor is needed"
+            "2 losses for 3 factors: one each is needed"
         );
     }
 }

@@ -123,7 +123,8 @@ fn answers_have_the_bits_of_the_library() -> Result {
         let rule = ScaleUpdate::new(factors)
             .with_normalization(normalization)
             .with_score(ExponentialScore::new(sharpness)?);
-        let decision = AutoLr::new(AutoLrConfig::new(lr, rule)?).tell(losses.view())?;
+        let told = AutoLr::new(AutoLrConfig::new(lr, rule)?).tell(losses.view())?;
+        let decision = told.decided().ok_or("no decision")?;
         assert_eq!(answer["lr"].as_f64(), Some(decision.new_lr));
         assert_eq!(answer["factor"].as_f64(), Some(decision.factor));
         assert_eq!(numbers(&answer["normalized"]), decision.normalized.to_vec());

@@ -133,6 +133,7 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         workload: workload.as_mut(),
         epoch,
         cost: &mut cost,
+        spec: &spec.probe,
     }
     .probe(lrs.view(), losses.view_mut())?;
     let record = json!({

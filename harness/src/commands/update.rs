@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{BufRead, Write};
 
 use autolr_core::{
-    AutoLr, AutoLrConfig, ConfigError, ExponentialScore, Factors, NonFinite, Normalization,
-    ScaleUpdate, float_serde,
+    AutoLr, AutoLrConfig, ConfigError, Decision, ExponentialScore, Factors, NonFinite,
+    Normalization, ScaleUpdate, float_serde,
 };
 use clap::Args;
 use ndarray::Array1;
@@ -87,8 +87,9 @@ struct Answer {
 fn answer(line: &[u8]) -> Result<Answer, String> {
     let question = Question::read(line)?;
     let mut scheduler = AutoLr::new(question.config);
-    let decision = scheduler
-        .tell(question.losses.view())
+    let mut decision = Decision::with_capacity(question.losses.len());
+    scheduler
+        .tell_into(question.losses.view(), None, &mut decision)
         .map_err(|error| format!("losses = {}: {error}", shown(&question.losses_text)))?;
     Ok(Answer {
         lr: decision.new_lr,

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use autolr_core::schedule::Schedule;
-use autolr_core::{AutoLr, SchedulerState};
+use autolr_core::{AutoLr, LrScheduler, OpenLoop, SchedulerState, StateError, Tick, Unit};
 
 use super::checkpoint::{Best, Checkpoint, Progress};
 use crate::exit::{BadInput, Interrupted};
@@ -16,7 +15,7 @@ use crate::record::{
     DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance, RunLog, Summary, Tested,
 };
 use crate::whole_file::write_whole;
-use crate::workload::{Cost, EpochProbe, StateArray, Workload};
+use crate::workload::{Cost, EpochProbe, StateArray, Workload, WorkloadError};
 
 /// Version of the event log's format.
 const LOG_FORMAT: u32 = 1;
@@ -53,31 +52,23 @@ pub struct RunStatus {
     pub was_finished: bool,
 }
 
-/// The rate, from a plan or from the closed loop.
-enum Rate {
-    Closed(Box<AutoLr>),
-    Open(Box<dyn Schedule>),
-}
-
-impl Rate {
-    fn new(spec: &SchedulerSpec, state: Option<&SchedulerState>) -> Result<Self> {
-        Ok(match (spec, state) {
-            (SchedulerSpec::AutoLr(config), Some(state)) => {
-                Self::Closed(Box::new(AutoLr::with_state(config.clone(), state)?))
-            }
-            (SchedulerSpec::AutoLr(config), None) => {
-                Self::Closed(Box::new(AutoLr::new(config.clone())))
-            }
-            (SchedulerSpec::OpenLoop(schedule), _) => Self::Open(Box::new(*schedule)),
-        })
-    }
-
-    fn lr(&self, epoch: u64) -> f64 {
-        match self {
-            Self::Closed(scheduler) => scheduler.lr(),
-            Self::Open(schedule) => schedule.lr(epoch),
+/// The scheduler of a specification, at its beginning or where it was saved.
+fn scheduler(
+    spec: &SchedulerSpec,
+    state: Option<&SchedulerState>,
+) -> Result<Box<dyn LrScheduler<WorkloadError>>, StateError> {
+    Ok(match (spec, state) {
+        (SchedulerSpec::AutoLr(config), Some(state)) => {
+            Box::new(AutoLr::with_state(config.clone(), state)?)
         }
-    }
+        (SchedulerSpec::AutoLr(config), None) => Box::new(AutoLr::new(config.clone())),
+        (SchedulerSpec::OpenLoop(schedule), Some(state)) => {
+            Box::new(OpenLoop::with_state(schedule.clone(), Unit::Epoch, state)?)
+        }
+        (SchedulerSpec::OpenLoop(schedule), None) => {
+            Box::new(OpenLoop::new(schedule.clone(), Unit::Epoch))
+        }
+    })
 }
 
 /// Whether an accuracy is not above chance: at most 1/classes plus two standard errors of that many draws.
@@ -176,7 +167,7 @@ fn finished(log_path: &Path) -> Result<Option<RunStatus>> {
 /// The state of a run between two epochs.
 struct Run<'a> {
     spec: &'a RunSpec,
-    rate: Rate,
+    scheduler: Box<dyn LrScheduler<WorkloadError>>,
     log: LogWriter,
     progress: Progress,
     best: Vec<StateArray>,
@@ -206,7 +197,8 @@ impl<'a> Run<'a> {
             check_conditions(log_path, &provenance)?;
             let run = Self {
                 spec,
-                rate: Rate::new(&spec.scheduler, checkpoint.progress.scheduler.as_ref())?,
+                scheduler: scheduler(&spec.scheduler, checkpoint.progress.scheduler.as_ref())
+                    .map_err(|error| or_start_again(BadInput::from_error(error).into()))?,
                 log: LogWriter::resume(log_path, checkpoint.progress.log_bytes)?,
                 progress: checkpoint.progress,
                 best: checkpoint.best,
@@ -218,7 +210,7 @@ impl<'a> Run<'a> {
         log.append(&Event::RunStarted(provenance))?;
         Ok(Self {
             spec,
-            rate: Rate::new(&spec.scheduler, None)?,
+            scheduler: scheduler(&spec.scheduler, None)?,
             log,
             progress: Progress {
                 spec: digest,
@@ -248,7 +240,7 @@ impl<'a> Run<'a> {
         options: &mut RunOptions<'_>,
     ) -> Result<Option<Outcome>> {
         let epoch = self.progress.next_epoch;
-        let lr = self.rate.lr(epoch);
+        let lr = self.scheduler.lr();
         let interrupted = options.interrupted;
         let observer = &mut *options.observer;
         let totals = workload.train_epoch(epoch, lr, &mut || {
@@ -297,17 +289,19 @@ impl<'a> Run<'a> {
         {
             workload.freeze_batch_norm();
         }
-        if let Rate::Closed(scheduler) = &mut self.rate {
-            let mut cost = Cost::default();
-            let mut probe = EpochProbe {
-                workload,
-                epoch,
-                cost: &mut cost,
-            };
-            let decision = scheduler.step(&mut probe)?;
-            self.progress.cost += cost;
-            self.progress.probe_cost += cost;
-            self.progress.scheduler = Some(scheduler.state());
+        let mut cost = Cost::default();
+        let mut probe = EpochProbe {
+            workload,
+            epoch,
+            cost: &mut cost,
+            spec: &self.spec.probe,
+        };
+        let tick = Tick::epoch(validation.loss);
+        let decision = self.scheduler.advance(tick, &mut probe)?;
+        self.progress.cost += cost;
+        self.progress.probe_cost += cost;
+        self.progress.scheduler = Some(self.scheduler.state());
+        if let Some(decision) = decision {
             self.log
                 .append(&Event::Decision(DecisionRecord { epoch, decision }))?;
         }

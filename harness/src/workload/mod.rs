@@ -6,7 +6,7 @@ mod reference;
 mod state;
 
 use anyhow::Result;
-use autolr_core::ProbeBackend;
+use autolr_core::{ProbeBackend, ProbeCost};
 use ndarray::{ArrayView1, ArrayViewMut1};
 
 #[cfg(feature = "tch")]
@@ -17,7 +17,7 @@ pub use state::{StateArray, StateValues};
 use crate::data::{DataError, Location, cifar, synthetic};
 use crate::data::{DataSet, DataSetName, Split};
 use crate::exit::BadInput;
-use crate::experiment::{NetworkSpec, RunSpec};
+use crate::experiment::{GradientBatch, NetworkSpec, ProbeSpec, RunSpec, ScoringBatch, TrialLoss};
 use crate::record::{DataProvenance, Tested};
 
 /// What a training loop needs of a network, its data and its optimiser.
@@ -122,12 +122,7 @@ pub struct Cost {
 
 impl Cost {
     /// The images of a probe of `candidates` rates: what is scored, and what gives the gradients.
-    pub(crate) fn of_probe(
-        spec: &crate::experiment::ProbeSpec,
-        candidates: usize,
-        own: usize,
-    ) -> Self {
-        use crate::experiment::{GradientBatch, ScoringBatch, TrialLoss};
+    pub(crate) fn of_probe(spec: &ProbeSpec, candidates: usize, own: usize) -> Self {
         let scored = (candidates * spec.batch_size) as u64;
         let gradient = match (spec.loss, spec.gradient, spec.batches) {
             (TrialLoss::BeforeStep, _, _) => 0,
@@ -160,8 +155,10 @@ pub struct EpochProbe<'a> {
     pub workload: &'a mut dyn Workload,
     /// The epoch just ended.
     pub epoch: u64,
-    /// What probing has cost so far.
+    /// What probing has cost so far, in images.
     pub cost: &'a mut Cost,
+    /// What a trial is.
+    pub spec: &'a ProbeSpec,
 }
 
 impl ProbeBackend for EpochProbe<'_> {
@@ -175,6 +172,23 @@ impl ProbeBackend for EpochProbe<'_> {
         self.workload
             .probe(self.epoch, lrs, losses, self.cost)
             .map_err(WorkloadError)
+    }
+
+    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+        Some(passes(self.spec, candidates as u64))
+    }
+}
+
+/// The passes of a batch that a probe takes: one forward a candidate, and what gives the gradients.
+fn passes(spec: &ProbeSpec, candidates: u64) -> ProbeCost {
+    let gradients = match (spec.loss, spec.gradient, spec.batches) {
+        (TrialLoss::BeforeStep, _, _) => 0,
+        (_, GradientBatch::Scoring, ScoringBatch::PerCandidate) => candidates,
+        _ => 1,
+    };
+    ProbeCost {
+        forwards: candidates + gradients,
+        backwards: gradients,
     }
 }
 
