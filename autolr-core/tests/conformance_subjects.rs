@@ -170,7 +170,7 @@ fn the_report_is_a_list_to_be_read() {
          1. IgnoresRate: the rates from 0.0625 to 1 all give the loss 2.5: the trial has to step at the rate that it \
          is given, and the loss to be taken after the step\n\
          not checked, for want of Subject::loss_after_step: a trial is the optimiser's step\n\
-         not checked, for want of Subject::fail_trial: a trial that fails\n\
+         not checked, for want of Subject::failing_probe: a trial that fails\n\
          not checked, for want of Subject::peak_memory: memory does not grow with the candidates"
     );
     author.told = Told::FingerprintWithAClock;

@@ -1,6 +1,6 @@
 //! What a back end's author tells the conformance suite.
 
-use ndarray::ArrayView1;
+use ndarray::{ArrayView1, ArrayViewMut1};
 
 use super::Fingerprint;
 use crate::ProbeBackend;
@@ -78,11 +78,19 @@ pub trait Subject {
         Ok(None)
     }
 
-    /// Makes trial number `trial` (from 0) of the next probe fail, once, with an error, after it has stepped; `true`
-    /// if that is arranged, `false`, the default, if it cannot be.
-    fn fail_trial(&mut self, trial: usize) -> bool {
-        let _ = trial;
-        false
+    /// A probe of the rates `lrs`, shape `[n]`, in which trial number `trial` (from 0) fails with an error after it
+    /// has stepped: arranges that, probes as usual, and returns what the probe returned.
+    ///
+    /// What makes it fail is gone afterwards. `None`, the default, if it cannot be arranged; a subject that can only
+    /// make all trials fail does so for `trial` 0 and returns `None` for others.
+    fn failing_probe(
+        &mut self,
+        trial: usize,
+        lrs: ArrayView1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+    ) -> Option<Result<(), Self::Error>> {
+        let _ = (trial, lrs, losses);
+        None
     }
 
     /// Peak memory, in bytes beyond what is held before, during a probe of these rates, shape `[n]`.

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ndarray::{Array1, aview1};
+use ndarray::{Array1, ArrayViewMut1, aview1};
 
 use super::{Change, Check, Finding, Fingerprint, Report, Subject};
 use crate::ProbeBackend;
@@ -98,10 +98,21 @@ impl<S: Subject> Suite<'_, S> {
         lrs: &[f64],
         fill: f64,
     ) -> Outcome<Result<Vec<f64>, S::Error>, S> {
+        self.guarded(lrs, fill, |subject, losses| {
+            subject.backend().probe(aview1(lrs), losses)
+        })
+    }
+
+    /// The same of any probe, which gets `losses` to write to.
+    pub(super) fn guarded(
+        &mut self,
+        lrs: &[f64],
+        fill: f64,
+        probe: impl FnOnce(&mut S, ArrayViewMut1<'_, f64>) -> Result<(), S::Error>,
+    ) -> Outcome<Result<Vec<f64>, S::Error>, S> {
         let mut losses = Array1::from_elem(lrs.len(), fill);
         let subject = &mut *self.subject;
-        let probe = || subject.backend().probe(aview1(lrs), losses.view_mut());
-        match catch_unwind(AssertUnwindSafe(probe)) {
+        match catch_unwind(AssertUnwindSafe(|| probe(subject, losses.view_mut()))) {
             Ok(outcome) => Ok(outcome.map(|()| losses.to_vec())),
             Err(panic) => self.stop(Finding::Panics {
                 lrs: lrs.to_vec(),

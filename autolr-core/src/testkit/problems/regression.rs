@@ -1,9 +1,9 @@
 //! A regression with all the state that a probe can spoil.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 
 use super::super::{Fingerprint, Subject};
-use crate::{InPlace, Trial};
+use crate::{InPlace, ProbeBackend, Trial};
 
 /// Linear regression on noisy batches, trained as a network is: with momentum, running statistics and dropout.
 ///
@@ -27,9 +27,9 @@ pub struct NoisyRegression {
     pub gradient_batch: u64,
     /// Number of the batch that scores its trials.
     pub scoring_batch: u64,
+    /// How many more trials go well before they fail; none for no failure.
+    pub failing: Option<usize>,
     gradient: Array1<f64>,
-    /// How many trials go well before one fails.
-    failing: Option<usize>,
 }
 
 /// The error of a [`NoisyRegression`] that was told to fail.
@@ -141,7 +141,6 @@ impl Trial for NoisyRegression {
         let gradient = self.gradient.clone();
         self.step(&gradient, lr);
         if self.failing == Some(0) {
-            self.failing = None;
             return Err(TrialFailed);
         }
         self.failing = self.failing.map(|trials| trials - 1);
@@ -179,9 +178,16 @@ impl Subject for NoisyRegression {
         Ok(Some(copy.loss(copy.scoring_batch)))
     }
 
-    fn fail_trial(&mut self, trial: usize) -> bool {
+    fn failing_probe(
+        &mut self,
+        trial: usize,
+        lrs: ArrayView1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+    ) -> Option<Result<(), TrialFailed>> {
         self.failing = Some(trial);
-        true
+        let outcome = InPlace(&mut *self).probe(lrs, losses);
+        self.failing = None;
+        Some(outcome)
     }
 }
 
