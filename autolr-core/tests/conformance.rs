@@ -79,6 +79,7 @@ enum Fault {
     WritesNothing,
     Adds,
     DividesByZero,
+    DividesByZeroAndNeverRestores,
 }
 
 struct Faulty {
@@ -182,7 +183,9 @@ impl ProbeBackend for Faulty {
                     (ReplacesNonFinite, Ok(_)) if !finite => losses[i] = 1e9,
                     (WritesNothing, _) => (),
                     (Adds, Ok(loss)) => losses[i] += loss,
-                    (DividesByZero, Ok(loss)) => losses[i] = loss / 0.0,
+                    (DividesByZero | DividesByZeroAndNeverRestores, Ok(loss)) => {
+                        losses[i] = loss / 0.0
+                    }
                     (_, Ok(loss)) => losses[i] = loss,
                     (_, Err(error)) => {
                         self.restore(&origin);
@@ -196,7 +199,10 @@ impl ProbeBackend for Faulty {
             if self.fault == KeepsEveryTrial {
                 kept.push(self.model.clone());
             }
-            if !matches!(self.fault, NeverRestores | RestoresAtTheEndOnly) {
+            if !matches!(
+                self.fault,
+                NeverRestores | RestoresAtTheEndOnly | DividesByZeroAndNeverRestores
+            ) {
                 self.restore(&origin);
             }
         }
@@ -273,7 +279,7 @@ fn names(report: &Report) -> Vec<String> {
 #[test]
 fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
     use Fault::*;
-    let table: [(Fault, &[&str]); 31] = [
+    let table: [(Fault, &[&str]); 32] = [
         (Nothing, &[]),
         (TouchesWeights, &["ChangesState: weights"]),
         (
@@ -323,6 +329,14 @@ fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
         (WritesNothing, &["Unwritten"]),
         (Adds, &["AddsToLosses"]),
         (DividesByZero, &["NotFinite"]),
+        (
+            DividesByZeroAndNeverRestores,
+            &[
+                "NotFinite",
+                "ChangesState: weights",
+                "ChangesState: velocity",
+            ],
+        ),
     ];
     let mut known = BTreeSet::new();
     for (fault, expected) in table {

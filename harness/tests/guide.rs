@@ -44,6 +44,12 @@ fn every_excerpt_is_in_the_example_word_for_word() {
             // Compiled and run as a doctest: whole, with nothing hidden.
             "rust" => assert!(block.iter().any(|line| line.starts_with("fn main()"))),
             "console" => assert_eq!(block, ["cargo run -p autolr-core --example custom_backend"]),
+            "toml" => {
+                let shown: toml::Table = block.join("\n").parse().unwrap();
+                let workspace: toml::Table = read("Cargo.toml").parse().unwrap();
+                let ndarray = &workspace["workspace"]["dependencies"]["ndarray"];
+                assert_eq!(shown["dependencies"]["ndarray"], ndarray["version"]);
+            }
             other => panic!("nothing checks a block of kind {other:?}"),
         }
     }

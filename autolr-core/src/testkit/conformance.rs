@@ -102,11 +102,13 @@ impl<S: Subject> Suite<'_, S> {
             let summed = from_zero
                 .iter()
                 .all(|&loss| loss.is_finite() && loss != 0.0);
-            return self.stop(if summed {
+            self.found(if summed {
                 Finding::AddsToLosses
             } else {
                 finding
             });
+            self.unchanged_at_ordinary_rates()?;
+            return Err(Stop::Found);
         }
         self.made(Check::Losses);
         self.made(Check::Rate);

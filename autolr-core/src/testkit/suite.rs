@@ -124,11 +124,11 @@ impl<S: Subject> Suite<'_, S> {
     /// The losses of a probe at ordinary rates; stops if one is missing or the state has changed.
     pub(super) fn probe(&mut self, lrs: &[f64]) -> Outcome<Vec<f64>, S> {
         let losses = self.attempt(lrs, UNWRITTEN)??;
-        if let Some(finding) = missing(&losses) {
-            return self.stop(finding);
-        }
+        let missing = missing(&losses);
+        let whole = missing.is_none();
+        self.report.findings.extend(missing);
         self.unchanged_at_ordinary_rates()?;
-        Ok(losses)
+        if whole { Ok(losses) } else { Err(Stop::Found) }
     }
 }
 
