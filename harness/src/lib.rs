@@ -11,3 +11,9 @@ pub mod text_figure;
 pub mod train;
 mod whole_file;
 pub mod workload;
+
+/// The programs of the guide to back ends are compiled and run: here rather than in the core, whose published package
+/// does not hold the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/ADDING-A-BACKEND.md")]
+struct AddingABackend;

@@ -1,0 +1,401 @@
+//! The conformance suite: probes a back end in many ways and says what is wrong.
+
+use ndarray::{ArrayView1, aview1};
+
+use super::suite::{Outcome, Stop, Suite, UNWRITTEN, is_unwritten, missing, spread, unwritten};
+use super::{Check, Finding, Report, Skip, Subject};
+
+/// Rates, in units of the ordinary one, at which a step that is undone loses bits and the loss is finite yet.
+const LARGE: [f64; 2] = [64.0, 4096.0];
+
+/// Rates that a probe may meet and that no training is run at. NaN comes from `NonFinite::Propagate`.
+const EXTREMES: [f64; 5] = [1e30, f64::MAX, f64::INFINITY, f64::NAN, f64::MIN_POSITIVE];
+
+/// A few values of memory, the rate and the loss, may be kept for each candidate: bytes.
+const ALLOWANCE: u64 = 16;
+
+/// Checks the back end of `subject` around the rate `lr`, where the loss is finite and depends on the rate.
+///
+/// `tolerance` is the relative difference allowed between losses that should be equal; 0 asks for the same bits, and
+/// a few units in the last place allow for kernels that are not deterministic. The state has to be left alone to the
+/// bit whatever the tolerance. A back end that panics is caught and named, unless panics abort.
+///
+/// Costs about 80 trials, 13 calls of [`Subject::loss_after_step`] and 38 trials in [`Subject::peak_memory`].
+///
+/// # Errors
+/// When the back end's or the subject's machinery fails at an ordinary rate.
+pub fn conformance<S: Subject>(
+    subject: &mut S,
+    lr: f64,
+    tolerance: f64,
+) -> Result<Report, S::Error> {
+    let mut suite = Suite {
+        origin: subject.fingerprint()?,
+        subject,
+        lr,
+        tolerance,
+        report: Report::default(),
+    };
+    match suite.run() {
+        Ok(()) | Err(Stop::Found) => Ok(suite.report),
+        Err(Stop::Machinery(error)) => Err(error),
+    }
+}
+
+/// Losses after the optimiser's own step: at rate 0, and at each of the ordinary rates.
+struct Steps {
+    still: f64,
+    losses: Vec<f64>,
+}
+
+impl<S: Subject> Suite<'_, S> {
+    fn run(&mut self) -> Outcome<(), S> {
+        self.fingerprint()?;
+        let steps = self.steps()?;
+        let still = steps.as_ref().map(|steps| steps.still);
+        let losses = self.first(still)?;
+        self.numbers()?;
+        self.independence(&losses, still)?;
+        // Losses that follow neither the rate nor a rule are not worth comparing.
+        let comparable = self.report.conforms();
+        if let (Some(steps), true) = (steps, comparable) {
+            self.agreement(&losses, &steps.losses);
+        }
+        self.extremes(comparable.then_some(losses[2]))?;
+        self.errors(&losses, comparable)?;
+        self.memory()
+    }
+
+    fn fingerprint(&mut self) -> Outcome<(), S> {
+        if self.origin.is_empty() {
+            return self.stop(Finding::EmptyFingerprint);
+        }
+        self.unchanged(Finding::UnstableFingerprint)?;
+        self.made(Check::Fingerprint);
+        Ok(())
+    }
+
+    fn steps(&mut self) -> Outcome<Option<Steps>, S> {
+        let mut losses = Vec::new();
+        for lr in [0.0].into_iter().chain(self.lrs()) {
+            let Some(loss) = self.subject.loss_after_step(lr)? else {
+                let skip = (Check::Step, Skip::NotGiven("Subject::loss_after_step"));
+                self.report.not_given.push(skip);
+                return Ok(None);
+            };
+            self.unchanged(|change| Finding::StepHookChangesState { lr, change })?;
+            losses.push(loss);
+        }
+        let still = losses.remove(0);
+        Ok(Some(Steps { still, losses }))
+    }
+
+    /// The first probe, whose losses the others are compared with.
+    fn first(&mut self, still: Option<f64>) -> Outcome<Vec<f64>, S> {
+        let lrs = self.lrs();
+        let losses = self.attempt(&lrs, UNWRITTEN)??;
+        if let Some(i) = losses.iter().position(|loss| !loss.is_finite()) {
+            let (lr, loss) = (lrs[i], losses[i].to_string());
+            let finding = missing(&losses).unwrap_or(Finding::NotFinite { lr, loss });
+            // A sum with NaN is NaN, and may have the same bits: only another start tells.
+            let from_zero = self.attempt(&lrs, 0.0)??;
+            let summed = from_zero
+                .iter()
+                .all(|&loss| loss.is_finite() && loss != 0.0);
+            self.found(if summed {
+                Finding::AddsToLosses
+            } else {
+                finding
+            });
+            self.unchanged_at_ordinary_rates()?;
+            return Err(Stop::Found);
+        }
+        self.made(Check::Losses);
+        self.made(Check::Rate);
+        if losses.iter().all(|&loss| self.agree(loss, losses[0])) {
+            self.rate_ignored(&losses, still);
+        }
+        self.unchanged_at_ordinary_rates()?;
+        self.made(Check::State);
+        Ok(losses)
+    }
+
+    /// The rate has no influence: the loss may be that before the step.
+    fn rate_ignored(&mut self, losses: &[f64], still: Option<f64>) {
+        // Another kernel may round the same loss otherwise.
+        let near = |a: f64, b: f64| (a - b).abs() <= self.tolerance.max(1e-6) * b.abs();
+        let before = losses
+            .iter()
+            .find(|&&loss| still.is_some_and(|still| near(loss, still)));
+        let [highest, .., lowest] = self.lrs();
+        let finding = match before {
+            Some(&loss) => Finding::LossBeforeStep { loss },
+            None => Finding::IgnoresRate {
+                loss: losses[0],
+                lowest,
+                highest,
+            },
+        };
+        self.found(finding);
+    }
+
+    /// Probes of one rate and of many.
+    fn numbers(&mut self) -> Outcome<(), S> {
+        self.probe(&[self.lr])?;
+        self.probe(&spread(self.lr, 31)).map(drop)
+    }
+
+    /// Whether a loss depends on its own rate alone, and is the same from probe to probe.
+    fn independence(&mut self, losses: &[f64], still: Option<f64>) -> Outcome<(), S> {
+        let lrs = self.lrs();
+        let again = self.probe(&lrs)?;
+        let equal = self.probe(&[self.lr; 4])?;
+        let even = equal.iter().all(|&loss| self.agree(loss, equal[0]));
+        let moved = (0..lrs.len()).find(|&i| !self.agree(losses[i], again[i]));
+        let finding = match moved {
+            Some(i) if even => Some(Finding::Unrepeatable {
+                lr: lrs[i],
+                first: losses[i],
+                second: again[i],
+            }),
+            Some(_) => Some(Finding::BatchPerCandidate {
+                lr: self.lr,
+                losses: equal,
+            }),
+            None => {
+                self.made(Check::Repeat);
+                self.interference(losses, &equal, even, still)?
+            }
+        };
+        if finding.is_none() {
+            self.made(Check::Independence);
+        }
+        self.report.findings.extend(finding);
+        Ok(())
+    }
+
+    /// What a candidate has to do with the others, in a back end whose probes repeat: `equal` are the losses of equal
+    /// rates, `even` says that they are the same.
+    fn interference(
+        &mut self,
+        losses: &[f64],
+        equal: &[f64],
+        even: bool,
+        still: Option<f64>,
+    ) -> Outcome<Option<Finding>, S> {
+        let (lr, lrs) = (self.lr, self.lrs());
+        let mut backwards = lrs;
+        backwards.reverse();
+        let mut turned = self.probe(&backwards)?;
+        let by_place = self.all_agree(turned.iter().zip(losses));
+        if !even {
+            if by_place {
+                self.rate_ignored(losses, still);
+            }
+            let by_place_at_lr =
+                self.agree(turned[2], losses[2]) && self.agree(equal[2], losses[2]);
+            let differs = |loss: &&f64| !self.agree(**loss, equal[0]);
+            let found = equal.iter().find(differs).copied().unwrap_or(f64::NAN);
+            return Ok(Some(if !by_place_at_lr {
+                Finding::CarriesOver {
+                    lr,
+                    after: lr,
+                    alone: equal[0],
+                    found,
+                }
+            } else if equal[1..].iter().all(|&loss| self.agree(loss, found)) {
+                Finding::FirstTrialDiffers {
+                    lr,
+                    first: equal[0],
+                    others: found,
+                }
+            } else {
+                Finding::BatchPerCandidate {
+                    lr,
+                    losses: equal.to_vec(),
+                }
+            }));
+        }
+        let mut alone = Vec::new();
+        for lr in lrs {
+            alone.push(self.probe(&[lr])?[0]);
+        }
+        turned.reverse();
+        for i in 0..lrs.len() {
+            for among in [losses[i], turned[i]] {
+                if !self.agree(alone[i], among) {
+                    let elsewhere = self.all_agree(sorted(&alone).iter().zip(&sorted(losses)));
+                    return Ok(Some(if elsewhere {
+                        Finding::Misplaced { lrs: lrs.to_vec() }
+                    } else {
+                        let (lr, alone) = (lrs[i], alone[i]);
+                        Finding::DependsOnOthers { lr, alone, among }
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn agreement(&mut self, losses: &[f64], steps: &[f64]) {
+        let lrs = self.lrs();
+        let off = (0..lrs.len()).find(|&i| !self.agree(losses[i], steps[i]));
+        self.made(Check::Step);
+        if let Some(i) = off {
+            self.found(Finding::DisagreesWithStep {
+                lr: lrs[i],
+                trial: losses[i],
+                step: steps[i],
+            });
+        }
+    }
+
+    /// Each extreme rate, and `lr` after it, whose loss has to be `reference`.
+    fn extremes(&mut self, reference: Option<f64>) -> Outcome<(), S> {
+        let earlier = self.report.findings.len();
+        for lr in LARGE
+            .map(|factor| factor * self.lr)
+            .into_iter()
+            .chain(EXTREMES)
+        {
+            let outcome = self.attempt(&[lr, self.lr], UNWRITTEN)?;
+            let finite = matches!(&outcome, Ok(losses) if losses[0].is_finite());
+            self.unchanged(|change| {
+                if finite {
+                    Finding::StepsAndUndoes { lr, change }
+                } else {
+                    Finding::NotRestoredWhenNotFinite { lr, change }
+                }
+            })?;
+            let finding = match outcome {
+                Err(error) => Some(Finding::ErrorForRate {
+                    lr,
+                    message: error.to_string(),
+                }),
+                Ok(losses) => self.extreme(lr, &losses, reference)?,
+            };
+            let Some(finding) = finding else { continue };
+            let known = &self.report.findings[earlier..];
+            if known.iter().all(|other| other.name() != finding.name()) {
+                self.found(finding);
+            }
+        }
+        self.made(Check::Extremes);
+        Ok(())
+    }
+
+    /// What is wrong with the losses of an extreme rate and of `lr` after it.
+    fn extreme(
+        &mut self,
+        extreme: f64,
+        losses: &[f64],
+        reference: Option<f64>,
+    ) -> Outcome<Option<Finding>, S> {
+        let indices = unwritten(losses);
+        if !indices.is_empty() {
+            let candidates = losses.len();
+            return Ok(Some(Finding::Unwritten {
+                candidates,
+                indices,
+            }));
+        }
+        let Some(alone) = reference else {
+            return Ok(None);
+        };
+        if !self.agree(losses[1], alone) {
+            return Ok(Some(Finding::CarriesOver {
+                lr: self.lr,
+                after: extreme,
+                alone,
+                found: losses[1],
+            }));
+        }
+        // An error here is the subject's, whose step need not take such rates.
+        let step = self.subject.loss_after_step(extreme).unwrap_or(None);
+        self.unchanged(|change| Finding::StepHookChangesState {
+            lr: extreme,
+            change,
+        })?;
+        let made_up = step.is_some_and(|loss| !loss.is_finite()) && losses[0].is_finite();
+        Ok(made_up.then_some(Finding::HidesNonFinite {
+            lr: extreme,
+            loss: losses[0],
+        }))
+    }
+
+    /// A failure in the first trial and in one in the middle; then a probe that goes well, with the same `losses` as
+    /// ever if those are `comparable` from probe to probe.
+    fn errors(&mut self, losses: &[f64], comparable: bool) -> Outcome<(), S> {
+        let lrs = self.lrs();
+        for trial in [0, 2] {
+            let mut arranged = true;
+            let outcome = self.guarded(&lrs, UNWRITTEN, |subject, losses| {
+                let outcome = subject.failing_probe(trial, aview1(&lrs), losses);
+                arranged = outcome.is_some();
+                outcome.unwrap_or(Ok(()))
+            })?;
+            if !arranged && trial == 0 {
+                let skip = (Check::Errors, Skip::NotGiven("Subject::failing_probe"));
+                self.report.not_given.push(skip);
+                return Ok(());
+            }
+            let swallowed = outcome.ok().filter(|_| arranged);
+            if let Some(written) = &swallowed {
+                let loss = written[trial];
+                self.found(Finding::SwallowsError {
+                    trial,
+                    candidates: lrs.len(),
+                    loss: (!is_unwritten(loss)).then_some(loss),
+                });
+            }
+            self.unchanged(|change| Finding::NotRestoredAfterError { trial, change })?;
+            if swallowed.is_some() {
+                break;
+            }
+        }
+        self.made(Check::Errors);
+        let Ok(after) = self.attempt(&lrs, UNWRITTEN)? else {
+            return self.stop(Finding::DifferentAfterError {
+                lr: lrs[0],
+                before: losses[0],
+                after: None,
+            });
+        };
+        let off = (0..lrs.len()).find(|&i| !self.agree(losses[i], after[i]));
+        if let (Some(i), true) = (off, comparable) {
+            self.found(Finding::DifferentAfterError {
+                lr: lrs[i],
+                before: losses[i],
+                after: Some(after[i]),
+            });
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self) -> Outcome<(), S> {
+        let (few, many) = (spread(self.lr, 7), spread(self.lr, 31));
+        let peak = |suite: &mut Self, lrs: &[f64]| suite.subject.peak_memory(ArrayView1::from(lrs));
+        let (Some(few_bytes), Some(many_bytes)) = (peak(self, &few)?, peak(self, &many)?) else {
+            let skip = (Check::Memory, Skip::NotGiven("Subject::peak_memory"));
+            self.report.not_given.push(skip);
+            return Ok(());
+        };
+        self.unchanged_at_ordinary_rates()?;
+        self.made(Check::Memory);
+        if many_bytes > few_bytes + ALLOWANCE * (many.len() - few.len()) as u64 {
+            self.found(Finding::MemoryGrows {
+                few: few.len(),
+                few_bytes,
+                many: many.len(),
+                many_bytes,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn sorted(losses: &[f64]) -> Vec<f64> {
+    let mut sorted = losses.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}

@@ -1,0 +1,106 @@
+//! What a back end's author tells the conformance suite.
+
+use ndarray::{ArrayView1, ArrayViewMut1};
+
+use super::Fingerprint;
+use crate::ProbeBackend;
+
+/// A training run in miniature, whose back end is to be checked: it owns the model, and lends a back end for a probe.
+///
+/// Two methods are required. The other three have defaults that say "not given"; the checks that need them are then
+/// skipped, and the [`Report`](super::Report) says so.
+///
+/// ```
+/// use autolr_core::testkit::{Fingerprint, Subject, conformance};
+/// use autolr_core::{InPlace, Trial};
+/// use std::convert::Infallible;
+///
+/// /// The loss (w − 3)²/2, and the gradient that the trials share.
+/// struct Model { w: f64, gradient: f64 }
+///
+/// impl Trial for Model {
+///     type Snapshot = f64;
+///     type Error = Infallible;
+///     fn snapshot(&mut self) -> Result<f64, Infallible> { Ok(self.w) }
+///     fn prepare(&mut self) -> Result<(), Infallible> { self.gradient = self.w - 3.0; Ok(()) }
+///     fn trial(&mut self, lr: f64) -> Result<f64, Infallible> {
+///         self.w -= lr * self.gradient;
+///         Ok((self.w - 3.0).powi(2) / 2.0)
+///     }
+///     fn restore(&mut self, origin: &f64) -> Result<(), Infallible> { self.w = *origin; Ok(()) }
+/// }
+///
+/// impl Subject for Model {
+///     type Error = Infallible;
+///     type Backend<'a> = InPlace<&'a mut Model>;
+///     fn backend(&mut self) -> InPlace<&mut Model> { InPlace(self) }
+///     fn fingerprint(&mut self) -> Result<Fingerprint, Infallible> {
+///         Ok(Fingerprint::new().f64s("weights", [self.w]))
+///     }
+/// }
+///
+/// let report = conformance(&mut Model { w: 0.5, gradient: 0.0 }, 0.1, 0.0)?;
+/// assert!(report.conforms(), "{report}");
+/// # Ok::<(), Infallible>(())
+/// ```
+pub trait Subject {
+    /// The back end's error.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The back end: [`InPlace<&'a mut Self>`](crate::InPlace) for one made of a [`Trial`](crate::Trial),
+    /// `&'a mut Self` for one that implements [`ProbeBackend`] itself.
+    type Backend<'a>: ProbeBackend<Error = Self::Error>
+    where
+        Self: 'a;
+
+    /// The back end for one probe; called before each.
+    ///
+    /// Every probe of the suite has to see the same batches: if the training's loader moves on from probe to probe,
+    /// rewind it here.
+    fn backend(&mut self) -> Self::Backend<'_>;
+
+    /// Everything that a probe must leave alone, in named parts: weights, optimiser state, running statistics,
+    /// random state.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn fingerprint(&mut self) -> Result<Fingerprint, Self::Error>;
+
+    /// The loss, on the batch by which the probe scores, after a step of the training's own optimiser at `lr` (which
+    /// may be 0, huge or infinite), everything being put back afterwards.
+    ///
+    /// `None`, the default, if it is not given, or if a trial is not meant to be the optimiser's step.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn loss_after_step(&mut self, lr: f64) -> Result<Option<f64>, Self::Error> {
+        let _ = lr;
+        Ok(None)
+    }
+
+    /// A probe of the rates `lrs`, shape `[n]`, in which trial number `trial` (from 0) fails with an error after it
+    /// has stepped: arranges that, probes as usual, and returns what the probe returned.
+    ///
+    /// What makes it fail is gone afterwards. `None`, the default, if it cannot be arranged; a subject that can only
+    /// make all trials fail does so for `trial` 0 and returns `None` for others.
+    fn failing_probe(
+        &mut self,
+        trial: usize,
+        lrs: ArrayView1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+    ) -> Option<Result<(), Self::Error>> {
+        let _ = (trial, lrs, losses);
+        None
+    }
+
+    /// Peak memory, in bytes beyond what is held before, during a probe of these rates, shape `[n]`.
+    ///
+    /// `None`, the default, if it cannot be measured.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn peak_memory(&mut self, lrs: ArrayView1<'_, f64>) -> Result<Option<u64>, Self::Error> {
+        let _ = lrs;
+        Ok(None)
+    }
+}

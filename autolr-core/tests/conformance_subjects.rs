@@ -1,0 +1,240 @@
+//! What an author can tell the conformance suite wrongly or not at all, and how the report reads.
+
+use std::convert::Infallible;
+
+use autolr_core::testkit::{Check, Finding, Fingerprint, Quadratic, Skip, Subject, conformance};
+use autolr_core::{InPlace, ProbeBackend, Trial};
+use ndarray::{Array1, ArrayView1, ArrayViewMut1};
+
+/// What is told about a back end that is right, or steps and undoes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Told {
+    Rightly,
+    NoFingerprint,
+    FingerprintWithAClock,
+    FingerprintThatTouches,
+    StepNotPutBack,
+    StepPutBackIfFinite,
+    NoStep,
+}
+
+struct Author {
+    problem: Quadratic,
+    told: Told,
+    undoes: bool,
+    before: bool,
+    clock: u8,
+}
+
+impl Author {
+    fn new(told: Told) -> Self {
+        Self {
+            problem: Quadratic::new(5),
+            told,
+            undoes: false,
+            before: false,
+            clock: 0,
+        }
+    }
+}
+
+impl ProbeBackend for Author {
+    type Error = Infallible;
+
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<'_, f64>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), Infallible> {
+        if self.before {
+            losses.fill(self.problem.loss());
+            return Ok(());
+        }
+        if !self.undoes {
+            return self.problem.probe(lrs, losses);
+        }
+        for (&lr, loss) in lrs.iter().zip(&mut losses) {
+            let gradient = &self.problem.curvature * &self.problem.x;
+            self.problem.x.scaled_add(-lr, &gradient);
+            *loss = self.problem.loss();
+            self.problem.x.scaled_add(lr, &gradient);
+        }
+        Ok(())
+    }
+}
+
+impl Subject for Author {
+    type Error = Infallible;
+    type Backend<'a> = &'a mut Self;
+
+    fn backend(&mut self) -> &mut Self {
+        self
+    }
+
+    fn fingerprint(&mut self) -> Result<Fingerprint, Infallible> {
+        self.clock += 1;
+        if self.told == Told::FingerprintThatTouches {
+            self.problem.x[2] *= 0.5;
+        }
+        let empty = Fingerprint::new().f64s("weights", [0.0; 0]);
+        let whole = Fingerprint::new().f64s("weights", &self.problem.x);
+        Ok(match self.told {
+            Told::NoFingerprint => empty,
+            Told::FingerprintWithAClock => whole.bytes("clock", [self.clock]),
+            _ => whole,
+        })
+    }
+
+    fn loss_after_step(&mut self, lr: f64) -> Result<Option<f64>, Infallible> {
+        if self.told == Told::NoStep {
+            return Ok(None);
+        }
+        let origin = self.problem.x.clone();
+        self.problem.step(lr);
+        let loss = self.problem.loss();
+        let keeps = match self.told {
+            Told::StepNotPutBack => lr > 0.0,
+            Told::StepPutBackIfFinite => !loss.is_finite(),
+            _ => false,
+        };
+        if !keeps {
+            self.problem.x = origin;
+        }
+        Ok(Some(loss))
+    }
+}
+
+fn names(author: &mut Author, lr: f64) -> Vec<&'static str> {
+    let report = conformance(author, lr, 0.0).unwrap();
+    report.findings().iter().map(Finding::name).collect()
+}
+
+#[test]
+fn what_the_author_tells_wrongly_is_named_too() {
+    for (told, expected) in [
+        (Told::Rightly, &[] as &[&str]),
+        (Told::NoStep, &[]),
+        (Told::NoFingerprint, &["EmptyFingerprint"]),
+        (Told::FingerprintWithAClock, &["UnstableFingerprint"]),
+        (Told::FingerprintThatTouches, &["UnstableFingerprint"]),
+        (Told::StepNotPutBack, &["StepHookChangesState"]),
+        (Told::StepPutBackIfFinite, &["StepHookChangesState"]),
+    ] {
+        assert_eq!(names(&mut Author::new(told), 0.1), expected, "{told:?}");
+    }
+}
+
+#[test]
+fn a_loss_before_the_step_is_told_from_an_ignored_rate_by_the_optimisers_step() {
+    for (told, expected) in [
+        (Told::Rightly, "LossBeforeStep"),
+        (Told::NoStep, "IgnoresRate"),
+    ] {
+        let mut author = Author::new(told);
+        author.before = true;
+        assert_eq!(names(&mut author, 0.1), [expected]);
+    }
+}
+
+#[test]
+fn a_step_undone_is_named_also_where_ordinary_rates_do_not_show_it() {
+    // With few bits in curvature, weights and rate, stepping and undoing is exact at ordinary rates.
+    let mut author = Author::new(Told::Rightly);
+    author.undoes = true;
+    author.problem.curvature = Array1::from_vec(vec![1.0, 0.5, 0.25, 0.125, 0.0625]);
+    let report = conformance(&mut author, 0.125, 0.0).unwrap();
+    let [Finding::StepsAndUndoes { lr, change }] = report.findings() else {
+        panic!("{report}");
+    };
+    assert_eq!((*lr, change.changed), (1e30, 5));
+    // At rates with many bits it is not.
+    let mut author = Author::new(Told::Rightly);
+    author.undoes = true;
+    author.problem.x = Array1::from_iter((1..=5).map(|i| -0.3 * f64::from(i)));
+    let report = conformance(&mut author, 0.37, 0.0).unwrap();
+    let [Finding::StepsAndUndoes { lr, change }] = report.findings() else {
+        panic!("{report}");
+    };
+    assert!(*lr == 4.0 * 0.37 && change.rounding, "{report}");
+}
+
+#[test]
+fn the_report_is_a_list_to_be_read() {
+    let mut author = Author::new(Told::NoStep);
+    author.before = true;
+    author.problem.curvature.fill(1.0);
+    let report = conformance(&mut author, 0.25, 0.0).unwrap();
+    assert_eq!(
+        report.to_string(),
+        "does not conform: 1 finding, checks passed: 6\n\
+         1. IgnoresRate: the rates from 0.0625 to 1 all give the loss 2.5: the trial has to step at the rate that it \
+         is given, and the loss to be taken after the step\n\
+         not checked, for want of Subject::loss_after_step: a trial is the optimiser's step\n\
+         not checked, for want of Subject::failing_probe: a trial that fails\n\
+         not checked, for want of Subject::peak_memory: memory does not grow with the candidates"
+    );
+    author.told = Told::FingerprintWithAClock;
+    let report = conformance(&mut author, 0.25, 0.0).unwrap();
+    assert_eq!(report.passed().count(), 0);
+    let reasons: Vec<(Check, Skip)> = report.skipped().collect();
+    assert_eq!(reasons.len(), Check::ALL.len() - 1);
+    assert!(reasons.iter().all(|(_, skip)| *skip == Skip::Findings));
+    assert!(
+        report.to_string().contains(
+            "\nnot checked until that is mended: one loss a rate; losses follow the rate; the state"
+        ),
+        "{report}"
+    );
+}
+
+/// The quadratic through `Trial`, in single precision, whose kernel is a little off from call to call.
+struct Noisy {
+    x: f32,
+    calls: u32,
+    noise: f32,
+}
+
+impl Trial for Noisy {
+    type Snapshot = f32;
+    type Error = Infallible;
+    fn snapshot(&mut self) -> Result<f32, Infallible> {
+        Ok(self.x)
+    }
+    fn prepare(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+    fn trial(&mut self, lr: f64) -> Result<f64, Infallible> {
+        self.x -= lr as f32 * self.x;
+        self.calls += 1;
+        let noise = 1.0 + self.noise * (self.calls % 3) as f32;
+        Ok(f64::from(noise * self.x * self.x))
+    }
+    fn restore(&mut self, origin: &f32) -> Result<(), Infallible> {
+        self.x = *origin;
+        Ok(())
+    }
+}
+
+impl Subject for Noisy {
+    type Error = Infallible;
+    type Backend<'a> = InPlace<&'a mut Self>;
+    fn backend(&mut self) -> InPlace<&mut Self> {
+        InPlace(self)
+    }
+    fn fingerprint(&mut self) -> Result<Fingerprint, Infallible> {
+        Ok(Fingerprint::new().f32s("weights", [self.x]))
+    }
+}
+
+#[test]
+fn kernels_that_are_not_deterministic_are_allowed_their_tolerance() {
+    let noisy = || Noisy {
+        x: 1.5,
+        calls: 0,
+        noise: 4.0 * f32::EPSILON,
+    };
+    let exact = conformance(&mut noisy(), 0.1, 0.0).unwrap();
+    assert!(!exact.conforms(), "{exact}");
+    let near = conformance(&mut noisy(), 0.1, 1e-5).unwrap();
+    assert!(near.conforms(), "{near}");
+}
