@@ -3,7 +3,7 @@
 use ndarray::ArrayView1;
 
 use crate::contiguous::Contiguous;
-use crate::sum::Sum;
+use crate::sum::{Sum, dot, extent};
 use crate::{Factors, LengthError};
 
 /// Weighted geometric mean `exp(Σ wᵢ ln fᵢ)`, computed in log space.
@@ -39,9 +39,27 @@ pub fn weighted_geometric_mean(
 }
 
 /// The same over slices of one length; `logs` are the logarithms of `factors`.
+#[inline]
 pub(crate) fn geometric_mean(factors: &[f64], logs: &[f64], weights: &[f64]) -> f64 {
+    // No branch to be guessed where all count, as mostly.
+    let all_count = weights
+        .iter()
+        .fold(true, |all, &weight| all & (weight > 0.0));
+    let (log, (min, max)) = if all_count {
+        (dot(weights, logs), extent(factors))
+    } else {
+        of_those_that_count(factors, logs, weights)
+    };
+    if max < min {
+        return 1.0;
+    }
+    libm::exp(log).clamp(min, max)
+}
+
+/// Sum and hull over the factors with a positive weight.
+fn of_those_that_count(factors: &[f64], logs: &[f64], weights: &[f64]) -> (f64, (f64, f64)) {
     let mut log = Sum::default();
-    let (mut min, mut max) = (f64::INFINITY, 0.0_f64);
+    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
     for ((&factor, &log_factor), &weight) in factors.iter().zip(logs).zip(weights) {
         if weight > 0.0 {
             log.add(weight * log_factor);
@@ -49,10 +67,7 @@ pub(crate) fn geometric_mean(factors: &[f64], logs: &[f64], weights: &[f64]) -> 
             max = max.max(factor);
         }
     }
-    if log.terms() == 0 {
-        return 1.0;
-    }
-    libm::exp(log.total()).clamp(min, max)
+    (log.total(), (min, max))
 }
 
 #[cfg(test)]

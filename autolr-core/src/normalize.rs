@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::LengthError;
 use crate::contiguous::{Contiguous, ContiguousMut};
-use crate::sum::sum_by;
+use crate::sum::{extent, map_and_sum, sum_by};
 
 /// How the losses of one probe are made comparable before they are scored.
 ///
@@ -108,10 +108,7 @@ impl Normalization {
         match self {
             Self::None => {}
             Self::Sum => share_of_total(values),
-            Self::MinMax => {
-                let range = subtract_min(values);
-                divide(values, range);
-            }
+            Self::MinMax => onto_unit_interval(values),
             Self::ZScore => standardize(values, values.len().saturating_sub(1)),
             Self::PopulationZScore => standardize(values, values.len()),
         }
@@ -142,52 +139,53 @@ fn scatter_finite(losses: &[f64], mut finite: usize, out: &mut [f64]) {
     }
 }
 
-/// Subtracts the smallest value from all and returns the largest difference. Halves all where that would overflow.
-fn subtract_min(values: &mut [f64]) -> f64 {
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    for &value in values.iter() {
-        min = min.min(value);
-        max = max.max(value);
-    }
+/// The smallest value and the factor, 1 or ½, by which differences to it do not overflow, and the largest of those.
+#[inline]
+fn differences(values: &[f64]) -> (f64, f64, f64) {
+    let (min, max) = extent(values);
     let half = if (max - min).is_finite() { 1.0 } else { 0.5 };
-    for value in values.iter_mut() {
-        *value = *value * half - min * half;
-    }
-    max * half - min * half
+    (min * half, half, (max * half - min * half).max(0.0))
 }
 
 /// Divides all by `divisor`; by zero, all become zero.
 fn divide(values: &mut [f64], divisor: f64) {
-    for value in values {
-        *value = if divisor > 0.0 { *value / divisor } else { 0.0 };
+    if divisor > 0.0 {
+        values.iter_mut().for_each(|value| *value /= divisor);
+    } else {
+        values.fill(0.0);
     }
 }
 
+fn onto_unit_interval(values: &mut [f64]) {
+    let (min, half, range) = differences(values);
+    values
+        .iter_mut()
+        .for_each(|value| *value = *value * half - min);
+    divide(values, range);
+}
+
 fn share_of_total(values: &mut [f64]) {
-    let largest = values
-        .iter()
-        .fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    let scale = power_of_two_scale(largest);
-    for value in values.iter_mut() {
-        *value *= scale;
-    }
+    let (min, max) = extent(values);
+    let scale = power_of_two_scale(max.max(-min));
+    values.iter_mut().for_each(|value| *value *= scale);
     divide(values, sum_by(values, f64::abs));
 }
 
 /// Z-scores with `degrees` of freedom.
 fn standardize(values: &mut [f64], degrees: usize) {
-    let range = subtract_min(values);
+    let (min, half, range) = differences(values);
+    if range == 0.0 {
+        return values.fill(0.0);
+    }
     let scale = power_of_two_scale(range);
-    for value in values.iter_mut() {
-        *value *= scale;
-    }
-    let mean = sum_by(values, |value| value) / values.len().max(1) as f64;
+    let total = map_and_sum(values, |value| (value * half - min) * scale);
+    let mean = total / values.len() as f64;
     let squares = sum_by(values, |value| (value - mean) * (value - mean));
+    // Positive: the values are not all alike, and the largest is at least a half or 2^-51 from the smallest.
     let deviation = (squares / degrees.max(1) as f64).sqrt();
-    for value in values.iter_mut() {
-        *value -= mean;
-    }
-    divide(values, deviation);
+    values
+        .iter_mut()
+        .for_each(|value| *value = (*value - mean) / deviation);
 }
 
 /// A power of two that brings `largest`, the largest of some magnitudes, near one, so that their squares and sums

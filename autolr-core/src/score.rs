@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, ArrayViewMut1};
 
 use crate::contiguous::{Contiguous, ContiguousMut};
-use crate::sum::Sum;
+use crate::sum::{Sum, extent};
 use crate::{ConfigError, LengthError};
 
 /// The exponential score `exp(−s·z)` of a normalised loss z, with sharpness s (dimensionless, s ≥ 0).
@@ -69,28 +69,27 @@ impl ExponentialScore {
 
     /// The same over slices of one length.
     pub(crate) fn score(self, normalized: &[f64], scores: &mut [f64], weights: &mut [f64]) {
-        // `min` passes NaN over.
-        let best = normalized
-            .iter()
-            .fold(f64::INFINITY, |best, &z| best.min(z));
-        let mut total = Sum::default();
-        for ((&z, score), weight) in normalized.iter().zip(&mut *scores).zip(&mut *weights) {
-            if z.is_nan() {
-                (*score, *weight) = (0.0, 0.0);
-            } else {
-                (*score, *weight) = self.score_and_share(z, best);
-                total.add(*weight);
-            }
-        }
-        let total = total.total();
+        let (best, worst) = extent(normalized);
+        let s = self.sharpness;
+        let peak = libm::exp(-s * best);
+        // One exponential a candidate serves both, if no product leaves the normal numbers on the way.
+        let total = if peak.is_normal() && (worst - best).is_finite() && s * (worst - best) < 700.0
+        {
+            each(normalized, scores, weights, |z| {
+                let share = libm::exp(-s * (z - best));
+                (peak * share, share)
+            })
+        } else {
+            each(normalized, scores, weights, |z| {
+                self.score_and_share(z, best)
+            })
+        };
         if total > 0.0 {
-            for weight in weights {
-                *weight /= total;
-            }
+            weights.iter_mut().for_each(|weight| *weight /= total);
         }
     }
 
-    /// `exp(−s·z)` and `exp(−s·(z − best))`.
+    /// `exp(−s·z)` and `exp(−s·(z − best))`, each on its own.
     fn score_and_share(self, z: f64, best: f64) -> (f64, f64) {
         let s = self.sharpness;
         if s == 0.0 {
@@ -105,6 +104,26 @@ impl ExponentialScore {
         };
         (libm::exp(-s * z).min(f64::MAX), libm::exp(exponent))
     }
+}
+
+/// Writes score and share of each candidate that votes, zeros for one that does not, and returns the shares' sum.
+#[inline]
+fn each(
+    normalized: &[f64],
+    scores: &mut [f64],
+    weights: &mut [f64],
+    score_and_share: impl Fn(f64) -> (f64, f64),
+) -> f64 {
+    let mut total = Sum::default();
+    for ((&z, score), weight) in normalized.iter().zip(scores).zip(weights) {
+        if z.is_nan() {
+            (*score, *weight) = (0.0, 0.0);
+        } else {
+            (*score, *weight) = score_and_share(z);
+            total.add(*weight);
+        }
+    }
+    total.total()
 }
 
 #[cfg(test)]
@@ -146,6 +165,37 @@ mod tests {
             libm::exp(-2.0),
             max_relative = 1e-14
         );
+    }
+
+    #[test]
+    fn scores_are_exponentials_on_either_way() {
+        // Near zero one exponential serves both; far from it each has its own.
+        for normalized in [
+            [0.0, 1.0, -2.5],
+            [650.0, 651.0, 652.5],
+            [-720.0, -715.0, 30.0],
+            [0.0, 699.0, 701.0],
+        ] {
+            let (scores, weights) = apply(1.0, &normalized);
+            let best = normalized.iter().copied().fold(f64::INFINITY, f64::min);
+            let shares = normalized.map(|z| libm::exp(best - z));
+            for i in 0..3 {
+                let score = libm::exp(-normalized[i]).min(f64::MAX);
+                assert_relative_eq!(
+                    scores[i],
+                    score,
+                    max_relative = 1e-15,
+                    epsilon = f64::MIN_POSITIVE
+                );
+                let weight = shares[i] / shares.iter().sum::<f64>();
+                assert_relative_eq!(
+                    weights[i],
+                    weight,
+                    max_relative = 1e-15,
+                    epsilon = f64::MIN_POSITIVE
+                );
+            }
+        }
     }
 
     #[test]
