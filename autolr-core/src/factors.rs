@@ -4,6 +4,7 @@ use ndarray::{Array1, ArrayView1};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::ConfigError;
+use crate::mean::Basis;
 
 /// A validated, non-empty list of positive finite factors (dimensionless), in the order given.
 ///
@@ -20,6 +21,7 @@ use crate::ConfigError;
 pub struct Factors {
     values: Array1<f64>,
     logs: Array1<f64>,
+    hull: (f64, f64),
 }
 
 impl Factors {
@@ -41,7 +43,12 @@ impl Factors {
             }
         }
         let logs = values.mapv(libm::log);
-        Ok(Self { values, logs })
+        let hull = values
+            .iter()
+            .fold((f64::INFINITY, 0.0_f64), |(min, max), &factor| {
+                (min.min(factor), max.max(factor))
+            });
+        Ok(Self { values, logs, hull })
     }
 
     /// `n` factors `ratio^k` for k from (n−1)/2 down to −(n−1)/2, centred on 1.
@@ -107,9 +114,13 @@ impl Factors {
         self.values.as_slice().unwrap_or_default()
     }
 
-    /// Their logarithms as a slice.
-    pub(crate) fn log_slice(&self) -> &[f64] {
-        self.logs.as_slice().unwrap_or_default()
+    /// What the geometric mean is taken over.
+    pub(crate) fn basis(&self) -> Basis<'_> {
+        Basis {
+            factors: self.slice(),
+            logs: self.logs.as_slice().unwrap_or_default(),
+            hull: self.hull,
+        }
     }
 
     /// How many there are; at least one.

@@ -3,7 +3,7 @@
 use ndarray::ArrayView1;
 
 use crate::contiguous::Contiguous;
-use crate::sum::{Sum, dot, extent};
+use crate::sum::{Sum, divide_and_dot};
 use crate::{Factors, LengthError};
 
 /// Weighted geometric mean `exp(Σ wᵢ ln fᵢ)`, computed in log space.
@@ -30,44 +30,50 @@ pub fn weighted_geometric_mean(
     weights: ArrayView1<'_, f64>,
 ) -> Result<f64, LengthError> {
     LengthError::check((weights.len(), "weights"), (factors.len(), "factors"))?;
-    let weights = Contiguous::of(weights);
-    Ok(geometric_mean(
-        factors.slice(),
-        factors.log_slice(),
-        &weights,
-    ))
+    Ok(mean_of_positive(&factors.basis(), &Contiguous::of(weights)))
 }
 
-/// The same over slices of one length; `logs` are the logarithms of `factors`.
+/// What a geometric mean is taken over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Basis<'a> {
+    /// The factors.
+    pub(crate) factors: &'a [f64],
+    /// Their natural logarithms.
+    pub(crate) logs: &'a [f64],
+    /// The smallest and the largest factor.
+    pub(crate) hull: (f64, f64),
+}
+
+/// Turns shares, which sum to `total`, into weights, and returns the geometric mean that they give.
 #[inline]
-pub(crate) fn geometric_mean(factors: &[f64], logs: &[f64], weights: &[f64]) -> f64 {
-    // No branch to be guessed where all count, as mostly.
-    let all_count = weights
-        .iter()
-        .fold(true, |all, &weight| all & (weight > 0.0));
-    let (log, (min, max)) = if all_count {
-        (dot(weights, logs), extent(factors))
-    } else {
-        of_those_that_count(factors, logs, weights)
-    };
-    if max < min {
+pub(crate) fn weigh(basis: &Basis<'_>, shares: &mut [f64], total: f64) -> f64 {
+    if total == 0.0 {
         return 1.0;
     }
-    libm::exp(log).clamp(min, max)
+    let (log, all_positive) = divide_and_dot(shares, total, basis.logs);
+    if all_positive {
+        let (min, max) = basis.hull;
+        libm::exp(log).clamp(min, max)
+    } else {
+        mean_of_positive(basis, shares)
+    }
 }
 
-/// Sum and hull over the factors with a positive weight.
-fn of_those_that_count(factors: &[f64], logs: &[f64], weights: &[f64]) -> (f64, (f64, f64)) {
+/// The mean over the factors with a positive weight; 1 if there is none.
+fn mean_of_positive(basis: &Basis<'_>, weights: &[f64]) -> f64 {
     let mut log = Sum::default();
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    for ((&factor, &log_factor), &weight) in factors.iter().zip(logs).zip(weights) {
+    let (mut min, mut max) = (f64::INFINITY, 0.0_f64);
+    for ((&factor, &log_factor), &weight) in basis.factors.iter().zip(basis.logs).zip(weights) {
         if weight > 0.0 {
             log.add(weight * log_factor);
             min = min.min(factor);
             max = max.max(factor);
         }
     }
-    (log.total(), (min, max))
+    if max < min {
+        return 1.0;
+    }
+    libm::exp(log.total()).clamp(min, max)
 }
 
 #[cfg(test)]

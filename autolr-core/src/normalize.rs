@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::LengthError;
 use crate::contiguous::{Contiguous, ContiguousMut};
-use crate::sum::{extent, map_and_sum, sum_by};
+use crate::sum::{Survey, sum_by, survey};
 
 /// How the losses of one probe are made comparable before they are scored.
 ///
@@ -96,96 +96,133 @@ impl Normalization {
     }
 
     /// The same over slices of one length.
-    pub(crate) fn normalize(self, losses: &[f64], out: &mut [f64]) {
-        let finite = gather_finite(losses, out);
-        self.normalize_finite(&mut out[..finite]);
-        if finite < losses.len() {
-            scatter_finite(losses, finite, out);
+    fn normalize(self, losses: &[f64], out: &mut [f64]) {
+        let map = self.map(losses, out);
+        for (out, &loss) in out.iter_mut().zip(losses) {
+            *out = if loss.is_finite() {
+                map.apply(loss)
+            } else {
+                f64::NAN
+            };
         }
     }
 
-    fn normalize_finite(self, values: &mut [f64]) {
-        match self {
-            Self::None => {}
-            Self::Sum => share_of_total(values),
-            Self::MinMax => onto_unit_interval(values),
-            Self::ZScore => standardize(values, values.len().saturating_sub(1)),
-            Self::PopulationZScore => standardize(values, values.len()),
+    /// What takes these losses to their normalised values. `work` is as long as `losses`; its content is lost.
+    pub(crate) fn map(self, losses: &[f64], work: &mut [f64]) -> Affine {
+        let seen = survey(losses);
+        if seen.all_finite {
+            return self.map_of_finite(losses, seen);
+        }
+        let mut finite = 0;
+        for &loss in losses {
+            // Written always, kept only if finite: no branch to be guessed wrongly.
+            work[finite] = loss;
+            finite += usize::from(loss.is_finite());
+        }
+        let finite = &work[..finite];
+        Affine {
+            all_finite: false,
+            ..self.map_of_finite(finite, survey(finite))
         }
     }
-}
 
-/// Moves the finite losses to the front of `out`, in their order, and counts them.
-fn gather_finite(losses: &[f64], out: &mut [f64]) -> usize {
-    let mut finite = 0;
-    for &loss in losses {
-        // Written always, kept only if finite: no branch to be guessed wrongly.
-        out[finite] = loss;
-        finite += usize::from(loss.is_finite());
-    }
-    finite
-}
-
-/// Undoes [`gather_finite`]: each value back to its place, NaN where the loss is not finite.
-fn scatter_finite(losses: &[f64], mut finite: usize, out: &mut [f64]) {
-    // From the back, so that no value is overwritten before it has moved.
-    for i in (0..losses.len()).rev() {
-        out[i] = if losses[i].is_finite() {
-            finite -= 1;
-            out[finite]
-        } else {
-            f64::NAN
+    fn map_of_finite(self, losses: &[f64], Survey { min, max, .. }: Survey) -> Affine {
+        // Differences that would overflow are halved.
+        let half = if (max - min).is_finite() { 1.0 } else { 0.5 };
+        let range = max * half - min * half;
+        let identity = Affine {
+            extent: (min, max),
+            all_finite: true,
+            half: 1.0,
+            min: 0.0,
+            scale: 1.0,
+            mean: 0.0,
+            divisor: 1.0,
         };
+        match self {
+            Self::None => identity,
+            Self::Sum => {
+                let scale = power_of_two_scale(max.max(-min));
+                let total = sum_by(losses, |loss| (loss * scale).abs());
+                Affine {
+                    scale,
+                    divisor: or_infinity(total),
+                    ..identity
+                }
+            }
+            Self::MinMax => Affine {
+                half,
+                min: min * half,
+                divisor: or_infinity(range),
+                ..identity
+            },
+            Self::ZScore | Self::PopulationZScore => {
+                let scale = power_of_two_scale(range);
+                let min = min * half;
+                let n = losses.len();
+                let mean = sum_by(losses, |loss| (loss * half - min) * scale) / n.max(1) as f64;
+                let squares = sum_by(losses, |loss| {
+                    let distance = (loss * half - min) * scale - mean;
+                    distance * distance
+                });
+                let degrees = if self == Self::ZScore {
+                    n.saturating_sub(1)
+                } else {
+                    n
+                };
+                let deviation = (squares / degrees.max(1) as f64).sqrt();
+                Affine {
+                    half,
+                    min,
+                    scale,
+                    mean,
+                    divisor: or_infinity(deviation),
+                    ..identity
+                }
+            }
+        }
     }
 }
 
-/// The smallest value and the factor, 1 or ½, by which differences to it do not overflow, and the largest of those.
-#[inline]
-fn differences(values: &[f64]) -> (f64, f64, f64) {
-    let (min, max) = extent(values);
-    let half = if (max - min).is_finite() { 1.0 } else { 0.5 };
-    (min * half, half, (max * half - min * half).max(0.0))
-}
-
-/// Divides all by `divisor`; by zero, all become zero.
-fn divide(values: &mut [f64], divisor: f64) {
+/// Infinity in place of zero: then all normalised losses are zero.
+fn or_infinity(divisor: f64) -> f64 {
     if divisor > 0.0 {
-        values.iter_mut().for_each(|value| *value /= divisor);
+        divisor
     } else {
-        values.fill(0.0);
+        f64::INFINITY
     }
 }
 
-fn onto_unit_interval(values: &mut [f64]) {
-    let (min, half, range) = differences(values);
-    values
-        .iter_mut()
-        .for_each(|value| *value = *value * half - min);
-    divide(values, range);
+/// The map `((L·half − min)·scale − mean) / divisor` from losses to normalised losses; with 1, 0, 1, 0 and 1 it is exact.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Affine {
+    /// The smallest and the largest finite loss.
+    extent: (f64, f64),
+    all_finite: bool,
+    half: f64,
+    min: f64,
+    scale: f64,
+    mean: f64,
+    divisor: f64,
 }
 
-fn share_of_total(values: &mut [f64]) {
-    let (min, max) = extent(values);
-    let scale = power_of_two_scale(max.max(-min));
-    values.iter_mut().for_each(|value| *value *= scale);
-    divide(values, sum_by(values, f64::abs));
-}
-
-/// Z-scores with `degrees` of freedom.
-fn standardize(values: &mut [f64], degrees: usize) {
-    let (min, half, range) = differences(values);
-    if range == 0.0 {
-        return values.fill(0.0);
+impl Affine {
+    #[inline]
+    pub(crate) fn apply(&self, loss: f64) -> f64 {
+        ((loss * self.half - self.min) * self.scale - self.mean) / self.divisor
     }
-    let scale = power_of_two_scale(range);
-    let total = map_and_sum(values, |value| (value * half - min) * scale);
-    let mean = total / values.len() as f64;
-    let squares = sum_by(values, |value| (value - mean) * (value - mean));
-    // Positive: the values are not all alike, and the largest is at least a half or 2^-51 from the smallest.
-    let deviation = (squares / degrees.max(1) as f64).sqrt();
-    values
-        .iter_mut()
-        .for_each(|value| *value = (*value - mean) / deviation);
+
+    /// Whether all losses are finite.
+    pub(crate) fn all_finite(&self) -> bool {
+        self.all_finite
+    }
+
+    /// The smallest and the largest normalised loss: each operation of the map keeps the order. Not a number, both, if
+    /// no loss is finite.
+    pub(crate) fn range(&self) -> (f64, f64) {
+        let (min, max) = self.extent;
+        (self.apply(min), self.apply(max))
+    }
 }
 
 /// A power of two that brings `largest`, the largest of some magnitudes, near one, so that their squares and sums

@@ -259,7 +259,8 @@ impl AutoLr {
         if !anyone_votes && self.config.all_non_finite() == AllNonFinite::Fail {
             return Err(candidates.no_finite_loss());
         }
-        self.config.rule().weigh(&losses, update);
+        let basis = candidates.basis(&self.config);
+        self.config.rule().update_over(&basis, &losses, update);
         let probes = self.window.as_ref().map_or(0, |window| window.probes.len());
         if probes < self.config.edge_probes() as usize && !update.factor.is_nan() {
             if let Some(beyond) = candidates.beyond(&self.config, &losses, lower) {
@@ -274,7 +275,7 @@ impl AutoLr {
         } else if !anyone_votes && !update.factor.is_nan() {
             (lr, 1.0)
         } else {
-            let factor = candidates.mean(self.config.rule(), update);
+            let factor = update.factor;
             let moved = if self.window.is_some() {
                 centre / lr
             } else {

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, ArrayViewMut1};
 
 use crate::contiguous::{Contiguous, ContiguousMut};
-use crate::sum::{Sum, extent};
+use crate::sum::Sum;
 use crate::{ConfigError, LengthError};
 
 /// The exponential score `exp(−s·z)` of a normalised loss z, with sharpness s (dimensionless, s ≥ 0).
@@ -68,25 +68,54 @@ impl ExponentialScore {
     }
 
     /// The same over slices of one length.
-    pub(crate) fn score(self, normalized: &[f64], scores: &mut [f64], weights: &mut [f64]) {
-        let (best, worst) = extent(normalized);
-        let s = self.sharpness;
-        let peak = libm::exp(-s * best);
-        // One exponential a candidate serves both, if no product leaves the normal numbers on the way.
-        let total = if peak.is_normal() && (worst - best).is_finite() && s * (worst - best) < 700.0
-        {
-            each(normalized, scores, weights, |z| {
-                let share = libm::exp(-s * (z - best));
-                (peak * share, share)
-            })
-        } else {
-            each(normalized, scores, weights, |z| {
-                self.score_and_share(z, best)
-            })
-        };
+    fn score(self, normalized: &[f64], scores: &mut [f64], weights: &mut [f64]) {
+        let (mut best, mut worst) = (f64::INFINITY, f64::NEG_INFINITY);
+        for &z in normalized {
+            // `min` and `max` pass NaN over.
+            best = best.min(z);
+            worst = worst.max(z);
+        }
+        let of = |i: usize| normalized[i];
+        let total = self.score_each((best, worst), of, scores, weights);
         if total > 0.0 {
             weights.iter_mut().for_each(|weight| *weight /= total);
         }
+    }
+
+    /// Writes the scores and the shares `exp(−s·(zᵢ − best))` of the values z that lie from `best` to `worst`, and
+    /// returns the sum of the shares. A value that is NaN has no vote: score and share 0.
+    #[inline]
+    pub(crate) fn score_each(
+        self,
+        (best, worst): (f64, f64),
+        z: impl FnMut(usize) -> f64,
+        scores: &mut [f64],
+        shares: &mut [f64],
+    ) -> f64 {
+        match self.shared_peak((best, worst)) {
+            Some(peak) => each(z, scores, shares, |z| {
+                let share = libm::exp(self.exponent(z, best));
+                (peak * share, share)
+            }),
+            None => each(z, scores, shares, |z| self.score_and_share(z, best)),
+        }
+    }
+
+    /// The score of the best, if it times a share is the score of any: one exponential a candidate serves both, if no
+    /// product leaves the normal numbers on the way.
+    #[inline]
+    pub(crate) fn shared_peak(self, (best, worst): (f64, f64)) -> Option<f64> {
+        let s = self.sharpness;
+        let peak = libm::exp(-s * best);
+        let is_shared =
+            peak.is_normal() && (worst - best).is_finite() && s * (worst - best) < 700.0;
+        is_shared.then_some(peak)
+    }
+
+    /// The exponent of a share, `−s·(z − best)`.
+    #[inline]
+    pub(crate) fn exponent(self, z: f64, best: f64) -> f64 {
+        -self.sharpness * (z - best)
     }
 
     /// `exp(−s·z)` and `exp(−s·(z − best))`, each on its own.
@@ -109,18 +138,19 @@ impl ExponentialScore {
 /// Writes score and share of each candidate that votes, zeros for one that does not, and returns the shares' sum.
 #[inline]
 fn each(
-    normalized: &[f64],
+    mut z: impl FnMut(usize) -> f64,
     scores: &mut [f64],
-    weights: &mut [f64],
+    shares: &mut [f64],
     score_and_share: impl Fn(f64) -> (f64, f64),
 ) -> f64 {
     let mut total = Sum::default();
-    for ((&z, score), weight) in normalized.iter().zip(scores).zip(weights) {
+    for (i, (score, share)) in scores.iter_mut().zip(shares).enumerate() {
+        let z = z(i);
         if z.is_nan() {
-            (*score, *weight) = (0.0, 0.0);
+            (*score, *share) = (0.0, 0.0);
         } else {
-            (*score, *weight) = score_and_share(z);
-            total.add(*weight);
+            (*score, *share) = score_and_share(z);
+            total.add(*share);
         }
     }
     total.total()

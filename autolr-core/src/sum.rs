@@ -26,70 +26,114 @@ pub(crate) fn sum_by(values: &[f64], f: impl Fn(f64) -> f64) -> f64 {
     lanes.iter().sum()
 }
 
-/// Replaces each value by `f` of it, and returns the sum of the new ones.
+/// Divides each weight by `total`, and returns `Σ wᵢ bᵢ` with the new ones, and whether all of them are positive.
 #[inline]
-pub(crate) fn map_and_sum(values: &mut [f64], f: impl Fn(f64) -> f64) -> f64 {
+pub(crate) fn divide_and_dot(weights: &mut [f64], total: f64, b: &[f64]) -> (f64, bool) {
+    if weights.len() <= LANES {
+        let (mut sum, mut all_positive) = (0.0, true);
+        for (weight, b) in weights.iter_mut().zip(b) {
+            *weight /= total;
+            sum += *weight * b;
+            all_positive &= *weight > 0.0;
+        }
+        return (sum, all_positive);
+    }
+    let mut lanes = [0.0; LANES];
+    let mut least = [f64::INFINITY; LANES];
+    let mut blocks = weights.chunks_exact_mut(LANES);
+    let blocks_b = b.chunks_exact(LANES);
+    let rest_b = blocks_b.remainder();
+    for (block, block_b) in (&mut blocks).zip(blocks_b) {
+        for (((lane, least), weight), b) in lanes.iter_mut().zip(&mut least).zip(block).zip(block_b)
+        {
+            *weight /= total;
+            *lane += *weight * b;
+            *least = if *weight < *least { *weight } else { *least };
+        }
+    }
+    let rest = blocks.into_remainder();
+    for (((lane, least), weight), b) in lanes.iter_mut().zip(&mut least).zip(rest).zip(rest_b) {
+        *weight /= total;
+        *lane += *weight * b;
+        *least = if *weight < *least { *weight } else { *least };
+    }
+    (lanes.iter().sum(), least.iter().all(|&least| least > 0.0))
+}
+
+/// What a look over some values finds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Survey {
+    /// The smallest; ∞ if there is none.
+    pub(crate) min: f64,
+    /// The largest; −∞ if there is none.
+    pub(crate) max: f64,
+    /// Whether all are finite; else the other two are of no use.
+    pub(crate) all_finite: bool,
+}
+
+/// Looks over `values`.
+#[inline]
+pub(crate) fn survey(values: &[f64]) -> Survey {
     if values.len() <= LANES {
-        return values.iter_mut().fold(0.0, |sum, value| {
-            *value = f(*value);
-            sum + *value
-        });
-    }
-    let mut lanes = [0.0; LANES];
-    let mut blocks = values.chunks_exact_mut(LANES);
-    for block in &mut blocks {
-        for (lane, value) in lanes.iter_mut().zip(block) {
-            *value = f(*value);
-            *lane += *value;
+        let (mut min, mut max, mut all_finite) = (f64::INFINITY, f64::NEG_INFINITY, true);
+        for &value in values {
+            min = if value < min { value } else { min };
+            max = if value > max { value } else { max };
+            all_finite &= value.is_finite();
         }
+        return Survey {
+            min,
+            max,
+            all_finite,
+        };
     }
-    for (lane, value) in lanes.iter_mut().zip(blocks.into_remainder()) {
-        *value = f(*value);
-        *lane += *value;
-    }
-    lanes.iter().sum()
-}
-
-/// `Σ aᵢ bᵢ` over slices of one length.
-#[inline]
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let (blocks_a, blocks_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let (rest_a, rest_b) = (blocks_a.remainder(), blocks_b.remainder());
-    for (block_a, block_b) in blocks_a.zip(blocks_b) {
-        for ((lane, a), b) in lanes.iter_mut().zip(block_a).zip(block_b) {
-            *lane += a * b;
+    let (mut min, mut max, mut odd) = (
+        [f64::INFINITY; LANES],
+        [f64::NEG_INFINITY; LANES],
+        [0.0; LANES],
+    );
+    let mut look = |block: &[f64]| {
+        for (((min, max), odd), &value) in min.iter_mut().zip(&mut max).zip(&mut odd).zip(block) {
+            *min = if value < *min { value } else { *min };
+            *max = if value > *max { value } else { *max };
+            *odd += value * 0.0; // NaN, once and for all, if the value is not finite
         }
-    }
-    for ((lane, a), b) in lanes.iter_mut().zip(rest_a).zip(rest_b) {
-        *lane += a * b;
-    }
-    lanes.iter().sum()
-}
-
-/// The smallest and the largest of `values`, NaN passed over; `(∞, −∞)` if there is none.
-#[inline]
-pub(crate) fn extent(values: &[f64]) -> (f64, f64) {
-    let (mut low, mut high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    };
     let blocks = values.chunks_exact(LANES);
     let rest = blocks.remainder();
-    for block in blocks {
-        for ((low, high), &value) in low.iter_mut().zip(&mut high).zip(block) {
-            // Comparisons with NaN are false.
-            *low = if value < *low { value } else { *low };
-            *high = if value > *high { value } else { *high };
+    blocks.for_each(&mut look);
+    look(rest);
+    Survey {
+        min: min.iter().copied().fold(f64::INFINITY, f64::min),
+        max: max.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        all_finite: !odd.iter().sum::<f64>().is_nan(),
+    }
+}
+
+/// The same sum in blocks, each but the last of a multiple of eight terms.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes([f64; LANES]);
+
+impl Lanes {
+    #[inline]
+    pub(crate) fn add_block(&mut self, terms: &[f64]) {
+        let blocks = terms.chunks_exact(LANES);
+        let rest = blocks.remainder();
+        for block in blocks {
+            self.0
+                .iter_mut()
+                .zip(block)
+                .for_each(|(lane, term)| *lane += term);
         }
+        self.0
+            .iter_mut()
+            .zip(rest)
+            .for_each(|(lane, term)| *lane += term);
     }
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    if values.len() >= LANES {
-        min = low.iter().fold(min, |a, &b| if b < a { b } else { a });
-        max = high.iter().fold(max, |a, &b| if b > a { b } else { a });
+
+    pub(crate) fn total(&self) -> f64 {
+        self.0.iter().sum()
     }
-    for &value in rest {
-        min = if value < min { value } else { min };
-        max = if value > max { value } else { max };
-    }
-    (min, max)
 }
 
 /// The same sum where some terms are passed over: add those that count, one by one.
@@ -108,7 +152,10 @@ impl Sum {
 
     #[inline]
     pub(crate) fn total(&self) -> f64 {
-        self.lanes.iter().sum()
+        let filled = self.terms.min(LANES);
+        self.lanes[..filled]
+            .iter()
+            .fold(0.0, |sum, lane| sum + lane)
     }
 }
 
@@ -136,31 +183,46 @@ mod tests {
             let mut sum = Sum::default();
             values.iter().for_each(|v| sum.add(v * v));
             assert_eq!(sum.total(), sum_by(&values, |v| v * v), "{n}");
-            assert_eq!(sum.total(), dot(&values, &values), "{n}");
-            let mut squares = values.clone();
-            assert_eq!(sum.total(), map_and_sum(&mut squares, |v| v * v), "{n}");
-            assert_eq!(squares[n - 1], values[n - 1] * values[n - 1]);
+            let mut lanes = Lanes::default();
+            let squares: Vec<f64> = values.iter().map(|v| v * v).collect();
+            squares.chunks(16).for_each(|block| lanes.add_block(block));
+            assert_eq!(sum.total(), lanes.total(), "{n}");
+            let mut weights = values.clone();
+            let (dot, all_positive) = divide_and_dot(&mut weights, 2.0, &values);
+            assert_eq!((0.5 * sum.total(), true), (dot, all_positive), "{n}");
+            assert_eq!(weights[n - 1], values[n - 1] / 2.0);
+            weights[n / 2] = 0.0;
+            assert!(!divide_and_dot(&mut weights, 1.0, &values).1, "{n}");
         }
     }
 
     #[test]
-    fn the_extremes_lie_anywhere() {
+    fn a_survey_finds_what_lies_anywhere() {
         for n in [1, 7, 8, 9, 31] {
             for at in 0..n {
-                let mut values = vec![f64::NAN; n];
-                assert_eq!(extent(&values), (f64::INFINITY, f64::NEG_INFINITY));
-                values[at] = 2.0;
-                assert_eq!(extent(&values), (2.0, 2.0), "{n} {at}");
-                values.fill(1.0);
+                let mut values = vec![1.0; n];
                 values[at] = -3.0;
                 values[(at + 1) % n] = 5.0;
+                let (min, max) = (if n == 1 { 5.0 } else { -3.0 }, 5.0);
+                let all_finite = true;
                 assert_eq!(
-                    extent(&values),
-                    (if n == 1 { 5.0 } else { -3.0 }, 5.0),
+                    survey(&values),
+                    Survey {
+                        min,
+                        max,
+                        all_finite
+                    },
                     "{n} {at}"
                 );
+                for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                    values[at] = odd;
+                    assert!(!survey(&values).all_finite, "{n} {at} {odd}");
+                }
+                values.fill(f64::MAX);
+                assert!(survey(&values).all_finite);
             }
         }
-        assert_eq!(extent(&[]), (f64::INFINITY, f64::NEG_INFINITY));
+        let nothing = survey(&[]);
+        assert!(nothing.all_finite && nothing.min > nothing.max);
     }
 }

@@ -4,7 +4,9 @@ use ndarray::{Array1, ArrayView1};
 use serde::{Deserialize, Serialize};
 
 use crate::contiguous::Contiguous;
-use crate::mean::geometric_mean;
+use crate::mean::{Basis, weigh};
+use crate::normalize::Affine;
+use crate::sum::Lanes;
 use crate::{ExponentialScore, Factors, LengthError, Normalization};
 
 /// What a loss that is NaN or infinite does to an update.
@@ -145,13 +147,12 @@ impl ScaleUpdate {
     ) -> Result<(), LengthError> {
         let n = self.factors.len();
         LengthError::check((losses.len(), "losses"), (n, "factors"))?;
-        self.weigh(&Contiguous::of(losses), update);
-        update.factor = self.mean(self.factors.slice(), self.factors.log_slice(), update);
+        self.update_over(&self.factors.basis(), &Contiguous::of(losses), update);
         Ok(())
     }
 
-    /// All but the factor: normalised losses, scores and weights.
-    pub(crate) fn weigh(&self, losses: &[f64], update: &mut Update) {
+    /// The update over other factors than the rule's own, as many as there are losses.
+    pub(crate) fn update_over(&self, basis: &Basis<'_>, losses: &[f64], update: &mut Update) {
         let n = losses.len();
         if update.normalized.len() != n || update.scores.len() != n || update.weights.len() != n {
             *update = Update::with_capacity(n);
@@ -169,29 +170,76 @@ impl ScaleUpdate {
             *factor = f64::NAN;
             return;
         }
-        *factor = 1.0;
         // Arrays made here are in one piece; a caller's own may not be.
-        if let (Some(normalized), Some(scores), Some(weights)) = (
+        let (Some(normalized), Some(scores), Some(weights)) = (
             normalized.as_slice_mut(),
             scores.as_slice_mut(),
             weights.as_slice_mut(),
-        ) {
-            self.normalization.normalize(losses, normalized);
-            self.score.score(normalized, scores, weights);
-        } else {
+        ) else {
             *update = Update::with_capacity(n);
-            self.weigh(losses, update);
-        }
+            return self.update_over(basis, losses, update);
+        };
+        let map = self.normalization.map(losses, normalized);
+        let range = map.range();
+        let total = match self.score.shared_peak(range) {
+            Some(peak) if map.all_finite() && n > SMALL => {
+                self.blocks(&map, peak, losses, (normalized, scores, weights))
+            }
+            _ => {
+                let z = |i: usize| {
+                    let loss = losses[i];
+                    let z = if loss.is_finite() {
+                        map.apply(loss)
+                    } else {
+                        f64::NAN
+                    };
+                    normalized[i] = z;
+                    z
+                };
+                self.score.score_each(range, z, scores, weights)
+            }
+        };
+        *factor = weigh(basis, weights, total);
     }
 
-    /// The factor that the weights of `update` give over these factors, NaN where the weights are.
-    pub(crate) fn mean(&self, factors: &[f64], logs: &[f64], update: &Update) -> f64 {
-        match update.weights.as_slice() {
-            Some(weights) if !update.factor.is_nan() => geometric_mean(factors, logs, weights),
-            _ => f64::NAN,
+    /// The same as [`ExponentialScore::score_each`] over `map`, to the bit, where all losses are finite: block by block,
+    /// so that a million candidates go through memory once, and in loops simple enough to be vectorised.
+    fn blocks(
+        &self,
+        map: &Affine,
+        peak: f64,
+        losses: &[f64],
+        (normalized, scores, shares): (&mut [f64], &mut [f64], &mut [f64]),
+    ) -> f64 {
+        let best = map.range().0;
+        let mut total = Lanes::default();
+        let blocks = losses
+            .chunks(BLOCK)
+            .zip(normalized.chunks_mut(BLOCK))
+            .zip(scores.chunks_mut(BLOCK))
+            .zip(shares.chunks_mut(BLOCK));
+        for (((losses, normalized), scores), shares) in blocks {
+            for ((&loss, z), share) in losses.iter().zip(&mut *normalized).zip(&mut *shares) {
+                *z = map.apply(loss);
+                *share = self.score.exponent(*z, best);
+            }
+            for share in shares.iter_mut() {
+                *share = libm::exp(*share);
+            }
+            for (score, &share) in scores.iter_mut().zip(&*shares) {
+                *score = peak * share;
+            }
+            total.add_block(shares);
         }
+        total.total()
     }
 }
+
+/// Up to so many candidates are not worth blocks.
+const SMALL: usize = 8;
+
+/// Candidates in a block: a multiple of the lanes of a sum, and little enough for the nearest cache.
+const BLOCK: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! The candidate rates of one probe: where they lie, and whether the best of them is the outermost one.
 
-use crate::{AutoLrConfig, ScaleUpdate, TellError, Update};
+use crate::mean::Basis;
+use crate::{AutoLrConfig, TellError};
 
 /// Candidate rates around a centre, cut to the bounds, in buffers that are reused.
 #[derive(Debug, Clone)]
@@ -51,12 +52,15 @@ impl Candidates {
         &self.values
     }
 
-    /// The factor on the centre that the weights give: over the rates as they were tried, cut by the bounds or not.
-    pub(crate) fn mean(&self, rule: &ScaleUpdate, update: &Update) -> f64 {
-        if self.is_cut {
-            rule.mean(&self.factors, &self.logs, update)
-        } else {
-            rule.mean(rule.factors().slice(), rule.factors().log_slice(), update)
+    /// What the mean of the factors on the centre is taken over: the rates as they are tried, cut by the bounds or not.
+    pub(crate) fn basis<'a>(&'a self, config: &'a AutoLrConfig) -> Basis<'a> {
+        if !self.is_cut {
+            return config.rule().factors().basis();
+        }
+        Basis {
+            factors: &self.factors,
+            logs: &self.logs,
+            hull: (self.lowest() / self.centre, self.highest() / self.centre),
         }
     }
 
