@@ -68,7 +68,7 @@ impl Rate {
             (SchedulerSpec::AutoLr(config), None) => {
                 Self::Closed(Box::new(AutoLr::new(config.clone())))
             }
-            (SchedulerSpec::OpenLoop(schedule), _) => Self::Open(Box::new(*schedule)),
+            (SchedulerSpec::OpenLoop(schedule), _) => Self::Open(Box::new(schedule.clone())),
         })
     }
 
