@@ -87,10 +87,53 @@ pub enum StateError {
         /// Version this build reads and writes.
         expected: u32,
     },
+    /// The state was written under another configuration.
+    #[error("scheduler state of another configuration: {}", listed(differences))]
+    Config {
+        /// The fields that differ, at least one.
+        differences: Vec<FieldDifference>,
+    },
+    /// A saved number that this scheduler cannot have come to.
+    #[error("scheduler state {key} = {value}: {rule}")]
+    Value {
+        /// Name of the field.
+        key: &'static str,
+        /// The value found.
+        value: f64,
+        /// What the value has to be.
+        rule: &'static str,
+    },
     /// The saved rate cannot be a learning rate.
     #[error("scheduler state lr = {value}: a rate must be positive")]
     Rate {
         /// The value found.
         value: f64,
     },
+}
+
+/// A field of a configuration that is not the same in a saved state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldDifference {
+    /// Name of the field.
+    pub field: &'static str,
+    /// Its value in the saved state.
+    pub saved: String,
+    /// Its value in the configuration that the state was to continue with.
+    pub configured: String,
+}
+
+impl std::fmt::Display for FieldDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self {
+            field,
+            saved,
+            configured,
+        } = self;
+        write!(f, "{field} was {saved} and is {configured}")
+    }
+}
+
+fn listed(differences: &[FieldDifference]) -> String {
+    let parts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    parts.join(", ")
 }

@@ -40,7 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Rates that follow a plan instead are in [`schedule`]; recorded runs are gone through again with [`RecordedProbe`].
+//! Rates that follow a plan instead are in [`schedule`], one that follows a metric is [`ReduceOnPlateau`]; recorded runs are gone through again with [`RecordedProbe`].
 
 mod decision;
 mod error;
@@ -48,6 +48,7 @@ mod factors;
 pub mod float_serde;
 mod mean;
 mod normalize;
+mod plateau;
 mod probe;
 mod replay;
 pub mod schedule;
@@ -58,10 +59,13 @@ pub mod testkit;
 mod update;
 
 pub use decision::{Decision, Verdict};
-pub use error::{ConfigError, LengthError, StateError};
+pub use error::{ConfigError, FieldDifference, LengthError, StateError};
 pub use factors::Factors;
 pub use mean::weighted_geometric_mean;
 pub use normalize::Normalization;
+pub use plateau::{
+    PlateauMode, PlateauState, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode,
+};
 pub use probe::{InPlace, ProbeBackend, Trial};
 pub use replay::{RecordedProbe, ReplayError};
 pub use scheduler::{AutoLr, AutoLrConfig, ProbeError, SchedulerState};

@@ -145,7 +145,7 @@ impl Fixed {
 }
 
 impl Schedule for Fixed {
-    fn lr(&self, _epoch: u64) -> f64 {
+    fn lr(&self, _step: u64) -> f64 {
         self.lr
     }
 }
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_factor_ends_with_epoch_total_iters() -> Result<(), ConfigError> {
+    fn the_factor_ends_with_step_total_iters() -> Result<(), ConfigError> {
         let schedule = ConstantLr::with_defaults(0.005)?;
         let warm_up = 0.005 * (1.0 / 3.0);
         assert_eq!(

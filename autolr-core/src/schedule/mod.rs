@@ -30,8 +30,8 @@
 //! | `product` | [`Product`] | `ChainedScheduler` | |
 //!
 //! The last three are made of other schedules, at most [`ScheduleConfig::MAX_NESTING`] levels deep.
-//! A rate that follows the losses is that of
-//! [`AutoLr`](crate::AutoLr).
+//! A rate that follows a metric is that of [`ReduceOnPlateau`](crate::ReduceOnPlateau), one that
+//! follows the losses of probes that of [`AutoLr`](crate::AutoLr).
 
 mod config;
 mod constant;
