@@ -16,6 +16,36 @@ pub enum ConfigError {
         /// What the value has to be.
         rule: &'static str,
     },
+    /// An entry of a list outside its range.
+    #[error("{key}[{index}] = {value}: {rule}")]
+    Entry {
+        /// Name of the list.
+        key: &'static str,
+        /// Position in the list, from 0.
+        index: usize,
+        /// The value given.
+        value: u64,
+        /// What the value has to be.
+        rule: &'static str,
+    },
+    /// A list with too few or too many entries.
+    #[error("{key} of length {length}: {rule}")]
+    Length {
+        /// Name of the list.
+        key: &'static str,
+        /// How many entries it has.
+        length: usize,
+        /// How many there have to be.
+        rule: &'static str,
+    },
+    /// Schedules within schedules, too many levels deep.
+    #[error("schedules are nested {depth} levels deep: at most {limit} are possible")]
+    Nesting {
+        /// Levels, a schedule without others in it being one.
+        depth: usize,
+        /// The most there may be.
+        limit: usize,
+    },
     /// A factor that is not a positive finite number.
     #[error("factors[{index}] = {value}: a factor must be positive and finite")]
     Factor {

@@ -40,7 +40,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Rates that follow a plan instead are in [`schedule`]; recorded runs are gone through again with [`RecordedProbe`].
+//! Rates that follow a plan instead are in [`schedule`], one that follows a metric is [`ReduceOnPlateau`]; all of them
+//! share the trait [`LrScheduler`], so that a trainer takes any. Recorded runs are gone through again with
+//! [`RecordedProbe`]; back ends are checked with the conformance suite of the feature `testkit`.
 
 mod clock;
 mod config;
@@ -52,6 +54,7 @@ pub mod float_serde;
 mod lr_scheduler;
 mod mean;
 mod normalize;
+mod plateau;
 mod probe;
 mod replay;
 pub mod schedule;
@@ -72,6 +75,9 @@ pub use factors::Factors;
 pub use lr_scheduler::{LrScheduler, OpenLoop, OpenLoopConfig, OpenLoopState, SchedulerConfig};
 pub use mean::weighted_geometric_mean;
 pub use normalize::Normalization;
+pub use plateau::{
+    PlateauMode, PlateauState, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode,
+};
 pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, Trial};
 pub use replay::{RecordedProbe, ReplayError};
 pub use scheduler::{AutoLr, ProbeError, Told};

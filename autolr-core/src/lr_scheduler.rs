@@ -6,7 +6,8 @@ use crate::clock::{Tick, Unit};
 use crate::schedule::{Schedule, ScheduleConfig};
 use crate::state::{SchedulerState, version};
 use crate::{
-    AutoLr, AutoLrConfig, Decision, FieldDifference, ProbeBackend, ProbeError, StateError,
+    AutoLr, AutoLrConfig, Decision, FieldDifference, ProbeBackend, ProbeError, ReduceOnPlateau,
+    ReduceOnPlateauConfig, StateError,
 };
 
 /// A learning rate that moves when an epoch or a step is over: by a plan, by a metric, or by probing.
@@ -219,6 +220,28 @@ impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for OpenLoop {
     }
 }
 
+/// Counts epochs: its metric is measured at the end of one.
+impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for ReduceOnPlateau {
+    fn lrs(&self) -> &[f64] {
+        self.rates()
+    }
+
+    fn advance(
+        &mut self,
+        tick: Tick,
+        _backend: &mut dyn ProbeBackend<Error = E>,
+    ) -> Result<Option<Decision>, ProbeError<E>> {
+        if tick.unit == Unit::Epoch {
+            self.observe(tick.metric.ok_or(ProbeError::NoMetric)?);
+        }
+        Ok(None)
+    }
+
+    fn state(&self) -> SchedulerState {
+        SchedulerState::ReduceOnPlateau(Self::state(self))
+    }
+}
+
 /// Any scheduler, as a file names it by its `kind`: `autolr`, `open-loop`, `reduce-on-plateau`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -229,6 +252,8 @@ pub enum SchedulerConfig {
     AutoLr(AutoLrConfig),
     /// A plan.
     OpenLoop(OpenLoopConfig),
+    /// A metric.
+    ReduceOnPlateau(ReduceOnPlateauConfig),
 }
 
 /// An open-loop schedule and what it counts.
@@ -248,6 +273,7 @@ impl SchedulerConfig {
         match self {
             Self::AutoLr(config) => Box::new(AutoLr::new(config.clone())),
             Self::OpenLoop(config) => Box::new(OpenLoop::new(config.schedule.clone(), config.unit)),
+            Self::ReduceOnPlateau(config) => Box::new(ReduceOnPlateau::new(*config)),
         }
     }
 
@@ -265,6 +291,129 @@ impl SchedulerConfig {
                 let schedule = config.schedule.clone();
                 Box::new(OpenLoop::with_state(schedule, config.unit, state)?)
             }
+            Self::ReduceOnPlateau(config) => match state {
+                SchedulerState::ReduceOnPlateau(state) => {
+                    Box::new(ReduceOnPlateau::with_state(*config, state)?)
+                }
+                _ => return Err(state.not_of_kind("reduce-on-plateau")),
+            },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::StepLr;
+    use crate::testkit::Quadratic;
+    use std::convert::Infallible;
+
+    const CONFIGS: [&str; 4] = [
+        r#"{"kind": "autolr", "lr": 0.01, "factors": "factor_5", "every": 2}"#,
+        r#"{"kind": "open-loop", "schedule": {"kind": "cosine", "lr": 0.5, "t_max": 7}}"#,
+        r#"{"kind": "open-loop", "unit": "step", "schedule": {"kind": "step", "lr": 0.5, "step_size": 3}}"#,
+        r#"{"kind": "reduce-on-plateau", "lr": 0.5, "patience": 1, "threshold": 9, "threshold_mode": "abs"}"#,
+    ];
+
+    fn configs() -> [SchedulerConfig; 4] {
+        CONFIGS.map(|text| serde_json::from_str(text).unwrap())
+    }
+
+    /// One epoch of three steps.
+    fn epoch(scheduler: &mut dyn LrScheduler<Infallible>, model: &mut Quadratic) {
+        for _ in 0..3 {
+            model.step(scheduler.lr());
+            scheduler.advance(Tick::step(), model).unwrap();
+        }
+        let loss = model.loss();
+        scheduler.advance(Tick::epoch(loss), model).unwrap();
+    }
+
+    #[test]
+    fn a_trainer_takes_any_and_each_goes_on_from_its_state() {
+        for config in configs() {
+            let (mut whole, mut model) = (config.build(), Quadratic::new(3));
+            let (mut parts, mut again) = (config.build(), Quadratic::new(3));
+            for _ in 0..12 {
+                epoch(whole.as_mut(), &mut model);
+                epoch(parts.as_mut(), &mut again);
+                let text = serde_json::to_string(&parts.state()).unwrap();
+                parts = config
+                    .resume(&serde_json::from_str(&text).unwrap())
+                    .unwrap();
+                assert_eq!(whole.lr().to_bits(), parts.lr().to_bits(), "{config:?}");
+            }
+            assert_ne!(whole.lr(), config.build::<Infallible>().lr(), "{config:?}");
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(
+                serde_json::from_str::<SchedulerConfig>(&text).unwrap(),
+                config
+            );
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_kind_or_configuration_is_refused() {
+        let configs = configs();
+        for (i, config) in configs.iter().enumerate() {
+            for (k, other) in configs.iter().enumerate() {
+                let state = other.build::<Infallible>().state();
+                let resumed = config.resume::<Infallible>(&state);
+                assert_eq!(resumed.is_ok(), i == k, "{config:?} from {state:?}");
+            }
+        }
+        let state = configs[0].build::<Infallible>().state();
+        let error = configs[3].resume::<Infallible>(&state).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "scheduler state of kind `autolr`: the configuration is of kind `reduce-on-plateau`"
+        );
+        let state = configs[1].build::<Infallible>().state();
+        let error = configs[2]
+            .resume::<Infallible>(&state)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("schedule was ") && error.contains("unit was epoch and is step"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_state_of_another_version_says_so() {
+        for config in configs() {
+            let mut json = serde_json::to_value(config.build::<Infallible>().state()).unwrap();
+            json["version"] = 99.into();
+            let error = serde_json::from_value::<SchedulerState>(json)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with("scheduler state version 99: this build reads version "),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plateau_needs_its_metric() {
+        let config: SchedulerConfig = serde_json::from_str(CONFIGS[3]).unwrap();
+        let mut scheduler = config.build::<Infallible>();
+        let tick = Tick {
+            unit: Unit::Epoch,
+            metric: None,
+        };
+        let error = scheduler.advance(tick, &mut Quadratic::new(1)).unwrap_err();
+        assert!(matches!(error, ProbeError::NoMetric));
+    }
+
+    #[test]
+    fn an_open_loop_has_the_rates_of_its_schedule() {
+        let schedule = StepLr::new(0.5, 2, 0.1).unwrap();
+        let mut scheduler = OpenLoop::new(schedule, Unit::Epoch);
+        for t in 0..7 {
+            assert_eq!(scheduler.lr(), schedule.lr(t));
+            scheduler.tick();
+        }
     }
 }

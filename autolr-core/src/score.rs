@@ -76,23 +76,25 @@ impl ExponentialScore {
             worst = worst.max(z);
         }
         let of = |i: usize| normalized[i];
-        let total = self.score_each((best, worst), of, scores, weights);
+        let peak = self.shared_peak((best, worst));
+        let total = self.score_each(best, peak, of, scores, weights);
         if total > 0.0 {
             weights.iter_mut().for_each(|weight| *weight /= total);
         }
     }
 
-    /// Writes the scores and the shares `exp(−s·(zᵢ − best))` of the values z that lie from `best` to `worst`, and
+    /// Writes the scores and the shares `exp(−s·(zᵢ − best))` of the values z, of which `best` is the smallest, and
     /// returns the sum of the shares. A value that is NaN has no vote: score and share 0.
     #[inline]
     pub(crate) fn score_each(
         self,
-        (best, worst): (f64, f64),
+        best: f64,
+        shared_peak: Option<f64>,
         z: impl FnMut(usize) -> f64,
         scores: &mut [f64],
         shares: &mut [f64],
     ) -> f64 {
-        match self.shared_peak((best, worst)) {
+        match shared_peak {
             Some(peak) => each(z, scores, shares, |z| {
                 let share = libm::exp(self.exponent(z, best));
                 (peak * share, share)

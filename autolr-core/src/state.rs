@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::decision::Probed;
 use crate::lr_scheduler::OpenLoopState;
+use crate::plateau::PlateauState;
 use crate::{AutoLrConfig, ProbeCost, StateError, float_serde};
 
 /// The state of a scheduler of any kind, to be saved with a training run's checkpoint.
@@ -20,6 +21,8 @@ pub enum SchedulerState {
     AutoLr(AutoLrState),
     /// Of an [`OpenLoop`](crate::OpenLoop).
     OpenLoop(OpenLoopState),
+    /// Of a [`ReduceOnPlateau`](crate::ReduceOnPlateau).
+    ReduceOnPlateau(PlateauState),
 }
 
 impl SchedulerState {
@@ -28,6 +31,7 @@ impl SchedulerState {
         match self {
             Self::AutoLr(_) => "autolr",
             Self::OpenLoop(_) => "open-loop",
+            Self::ReduceOnPlateau(_) => "reduce-on-plateau",
         }
     }
 

@@ -181,9 +181,10 @@ impl ScaleUpdate {
         };
         let map = self.normalization.map(losses, normalized);
         let range = map.range();
-        let total = match self.score.shared_peak(range) {
-            Some(peak) if map.all_finite() && n > SMALL => {
-                self.blocks(&map, peak, losses, (normalized, scores, weights))
+        let shared_peak = self.score.shared_peak(range);
+        let total = match shared_peak {
+            Some(peak) if map.all_finite() => {
+                self.blocks(&map, (range.0, peak), losses, (normalized, scores, weights))
             }
             _ => {
                 let z = |i: usize| {
@@ -196,7 +197,8 @@ impl ScaleUpdate {
                     normalized[i] = z;
                     z
                 };
-                self.score.score_each(range, z, scores, weights)
+                self.score
+                    .score_each(range.0, shared_peak, z, scores, weights)
             }
         };
         *factor = weigh(basis, weights, total);
@@ -207,11 +209,10 @@ impl ScaleUpdate {
     fn blocks(
         &self,
         map: &Affine,
-        peak: f64,
+        (best, peak): (f64, f64),
         losses: &[f64],
         (normalized, scores, shares): (&mut [f64], &mut [f64], &mut [f64]),
     ) -> f64 {
-        let best = map.range().0;
         let mut total = Lanes::default();
         let blocks = losses
             .chunks(BLOCK)
@@ -234,9 +235,6 @@ impl ScaleUpdate {
         total.total()
     }
 }
-
-/// Up to so many candidates are not worth blocks.
-const SMALL: usize = 8;
 
 /// Candidates in a block: a multiple of the lanes of a sum, and little enough for the nearest cache.
 const BLOCK: usize = 256;

@@ -1,11 +1,12 @@
-//! A constant rate, plain or smaller for the first epochs.
+//! A constant rate, plain or smaller for the first steps.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Schedule, at_least_one, checked_lr, unit_interval};
+use super::Schedule;
+use super::range::{at_least_one, checked_lr, unit_interval};
 use crate::error::ConfigError;
 
-/// PyTorch's `ConstantLR`: `lr · factor` for the first `total_iters` epochs, `lr` from then on.
+/// PyTorch's `ConstantLR`: `lr · factor` for the first `total_iters` steps, `lr` from then on.
 ///
 /// With PyTorch's defaults (`factor` 1/3, `total_iters` 5) it is the paper's schedule "constant"
 /// (section 3.1).
@@ -35,7 +36,7 @@ impl ConstantLr {
     /// PyTorch's default of `total_iters`.
     pub const DEFAULT_TOTAL_ITERS: u64 = 5;
 
-    /// A schedule of base rate `lr`, times `factor` (dimensionless) for `total_iters` epochs.
+    /// A schedule of base rate `lr`, times `factor` (dimensionless) for `total_iters` steps.
     ///
     /// # Errors
     /// [`ConfigError::Value`] unless `lr` is positive and finite, `factor` lies in [0, 1] and
@@ -56,25 +57,25 @@ impl ConstantLr {
         Self::new(lr, Self::DEFAULT_FACTOR, Self::DEFAULT_TOTAL_ITERS)
     }
 
-    /// The rate from epoch `total_iters` on.
+    /// The rate from step `total_iters` on.
     pub fn base_lr(&self) -> f64 {
         self.lr
     }
 
-    /// The factor on the rate of the first epochs.
+    /// The factor on the rate of the first steps.
     pub fn factor(&self) -> f64 {
         self.factor
     }
 
-    /// How many epochs have the factor.
+    /// How many steps have the factor.
     pub fn total_iters(&self) -> u64 {
         self.total_iters
     }
 }
 
 impl Schedule for ConstantLr {
-    fn lr(&self, epoch: u64) -> f64 {
-        if epoch < self.total_iters {
+    fn lr(&self, step: u64) -> f64 {
+        if step < self.total_iters {
             self.lr * self.factor
         } else {
             self.lr
@@ -108,7 +109,7 @@ impl TryFrom<RawConstantLr> for ConstantLr {
     }
 }
 
-/// The same rate at every epoch: training without a scheduler.
+/// The same rate at every step: training without a scheduler.
 ///
 /// Not to be confused with PyTorch's `ConstantLR` (here [`ConstantLr`]), which starts with a
 /// smaller rate.
@@ -144,7 +145,7 @@ impl Fixed {
 }
 
 impl Schedule for Fixed {
-    fn lr(&self, _epoch: u64) -> f64 {
+    fn lr(&self, _step: u64) -> f64 {
         self.lr
     }
 }
@@ -168,16 +169,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_factor_ends_with_epoch_total_iters() -> Result<(), ConfigError> {
+    fn the_factor_ends_with_step_total_iters() -> Result<(), ConfigError> {
         let schedule = ConstantLr::with_defaults(0.005)?;
         let warm_up = 0.005 * (1.0 / 3.0);
         assert_eq!(
-            [0, 4, 5, u64::MAX].map(|epoch| schedule.lr(epoch)),
+            [0, 4, 5, u64::MAX].map(|step| schedule.lr(step)),
             [warm_up, warm_up, 0.005, 0.005]
         );
         let schedule = ConstantLr::new(0.005, 0.0, u64::MAX)?;
         assert_eq!(
-            [0, u64::MAX - 1, u64::MAX].map(|epoch| schedule.lr(epoch)),
+            [0, u64::MAX - 1, u64::MAX].map(|step| schedule.lr(step)),
             [0.0, 0.0, 0.005]
         );
         Ok(())

@@ -1,13 +1,13 @@
 //! A cosine, without restarts.
 
-use std::f64::consts::PI;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Schedule, at_least_one, checked_lr, interpolate};
+use super::Schedule;
+use super::curve::{half_cosine, interpolate};
+use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
 
-/// PyTorch's `CosineAnnealingLR`: half a cosine from `lr` at epoch 0 down to `eta_min` at epoch
+/// PyTorch's `CosineAnnealingLR`: half a cosine from `lr` at step 0 down to `eta_min` at step
 /// `t_max`.
 ///
 /// `lr(t) = eta_min + (lr − eta_min) · (1 + cos(π t / t_max)) / 2`
@@ -42,7 +42,7 @@ impl CosineAnnealingLr {
     /// PyTorch's default of `eta_min`.
     pub const DEFAULT_ETA_MIN: f64 = 0.0;
 
-    /// A schedule of base rate `lr` that reaches its lowest rate `eta_min` at epoch `t_max`.
+    /// A schedule of base rate `lr` that reaches its lowest rate `eta_min` at step `t_max`.
     ///
     /// # Errors
     /// [`ConfigError::Value`] unless `lr` is positive and finite, `t_max` is at least 1, and
@@ -51,30 +51,16 @@ impl CosineAnnealingLr {
     pub fn new(lr: f64, t_max: u64, eta_min: f64) -> Result<Self, ConfigError> {
         let lr = checked_lr(lr)?;
         let t_max = at_least_one("t_max", t_max)?;
-        // A comparison with NaN is false: NaN is refused too.
-        if !(eta_min >= 0.0 && eta_min.is_finite()) {
-            return Err(ConfigError::Value {
-                key: "eta_min",
-                value: eta_min,
-                rule: "must be finite and not negative",
-            });
-        }
-        if eta_min > lr {
-            return Err(ConfigError::Value {
-                key: "eta_min",
-                value: eta_min,
-                rule: "must not exceed lr",
-            });
-        }
+        let eta_min = lowest_rate("eta_min", eta_min, lr)?;
         Ok(Self { lr, t_max, eta_min })
     }
 
-    /// The highest rate, that of epoch 0.
+    /// The highest rate, that of step 0.
     pub fn base_lr(&self) -> f64 {
         self.lr
     }
 
-    /// The epoch of the lowest rate.
+    /// The step of the lowest rate.
     pub fn t_max(&self) -> u64 {
         self.t_max
     }
@@ -86,14 +72,14 @@ impl CosineAnnealingLr {
 }
 
 impl Schedule for CosineAnnealingLr {
-    fn lr(&self, epoch: u64) -> f64 {
-        // The remainder keeps the argument of the cosine small, hence exact, at any epoch.
+    fn lr(&self, step: u64) -> f64 {
+        // The remainder keeps the argument of the cosine small, hence exact, at any step.
         let turn = match self.t_max.checked_mul(2) {
-            Some(period) => epoch % period,
-            None => epoch,
+            Some(period) => step % period,
+            None => step,
         };
-        let cosine = libm::cos(PI * (turn as f64 / self.t_max as f64));
-        interpolate(self.eta_min, self.lr, (1.0 + cosine) / 2.0)
+        let share = half_cosine(turn as f64 / self.t_max as f64);
+        interpolate(self.eta_min, self.lr, share)
     }
 }
 
@@ -148,12 +134,8 @@ mod tests {
     fn the_far_future_repeats_the_first_period_exactly() -> Result<(), ConfigError> {
         let schedule = CosineAnnealingLr::new(0.005, 70, 0.0)?;
         let start = u64::MAX / 140 * 140 - 140;
-        for epoch in 0..140 {
-            assert_eq!(
-                schedule.lr(start + epoch),
-                schedule.lr(epoch),
-                "epoch {epoch}"
-            );
+        for step in 0..140 {
+            assert_eq!(schedule.lr(start + step), schedule.lr(step), "step {step}");
         }
         Ok(())
     }

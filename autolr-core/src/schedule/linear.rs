@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Schedule, at_least_one, checked_lr, interpolate, unit_interval};
+use super::Schedule;
+use super::curve::{interpolate, share};
+use super::range::{at_least_one, checked, checked_lr, unit_interval};
 use crate::error::ConfigError;
 
 /// PyTorch's `LinearLR`: a factor that runs straight from `start_factor` to `end_factor` over
-/// `total_iters` epochs.
+/// `total_iters` steps.
 ///
 /// `lr(t) = lr · (start_factor + (end_factor − start_factor) · min(t, total_iters) / total_iters)`
 ///
@@ -39,8 +41,8 @@ impl LinearLr {
     /// PyTorch's default of `total_iters`.
     pub const DEFAULT_TOTAL_ITERS: u64 = 5;
 
-    /// A schedule of base rate `lr`, whose factor (dimensionless) runs from `start_factor` at epoch
-    /// 0 to `end_factor` at epoch `total_iters` and stays there.
+    /// A schedule of base rate `lr`, whose factor (dimensionless) runs from `start_factor` at step
+    /// 0 to `end_factor` at step `total_iters` and stays there.
     ///
     /// # Errors
     /// [`ConfigError::Value`] unless `lr` is positive and finite, `start_factor` lies in (0, 1],
@@ -52,14 +54,12 @@ impl LinearLr {
         total_iters: u64,
     ) -> Result<Self, ConfigError> {
         let lr = checked_lr(lr)?;
-        // A comparison with NaN is false: NaN is refused too.
-        if !(start_factor > 0.0 && start_factor <= 1.0) {
-            return Err(ConfigError::Value {
-                key: "start_factor",
-                value: start_factor,
-                rule: "must lie in (0, 1]",
-            });
-        }
+        let start_factor = checked(
+            "start_factor",
+            start_factor,
+            start_factor > 0.0 && start_factor <= 1.0,
+            "must lie in (0, 1]",
+        )?;
         Ok(Self {
             lr,
             start_factor,
@@ -86,37 +86,31 @@ impl LinearLr {
         self.lr
     }
 
-    /// The factor at epoch 0.
+    /// The factor at step 0.
     pub fn start_factor(&self) -> f64 {
         self.start_factor
     }
 
-    /// The factor from epoch `total_iters` on.
+    /// The factor from step `total_iters` on.
     pub fn end_factor(&self) -> f64 {
         self.end_factor
     }
 
-    /// How many epochs the line takes.
+    /// How many steps the line takes.
     pub fn total_iters(&self) -> u64 {
         self.total_iters
     }
 }
 
 impl Schedule for LinearLr {
-    fn lr(&self, epoch: u64) -> f64 {
+    fn lr(&self, step: u64) -> f64 {
         self.lr
             * interpolate(
                 self.start_factor,
                 self.end_factor,
-                share(epoch, self.total_iters),
+                share(step, self.total_iters),
             )
     }
-}
-
-/// How much of `total` epochs lies behind at `epoch`: in [0, 1], and exactly 1 from epoch `total`
-/// on.
-fn share(epoch: u64, total: u64) -> f64 {
-    epoch.min(total) as f64 / total as f64
 }
 
 #[derive(Deserialize)]
@@ -151,7 +145,7 @@ impl TryFrom<RawLinearLr> for LinearLr {
     }
 }
 
-/// A straight line from `lr` at epoch 0 to zero at epoch `total_iters`: `lr(t) = lr · max(0, 1 − t
+/// A straight line from `lr` at step 0 to zero at step `total_iters`: `lr(t) = lr · max(0, 1 − t
 /// / total_iters)`.
 ///
 /// It is PyTorch's `PolynomialLR` with `power` 1, and what the words "linear decay" of the paper's
@@ -173,7 +167,7 @@ pub struct LinearDecay {
 }
 
 impl LinearDecay {
-    /// The line from `lr` at epoch 0 to zero at epoch `total_iters`, zero from then on.
+    /// The line from `lr` at step 0 to zero at step `total_iters`, zero from then on.
     ///
     /// # Errors
     /// [`ConfigError::Value`] unless `lr` is positive and finite and `total_iters` is at least 1.
@@ -184,20 +178,20 @@ impl LinearDecay {
         })
     }
 
-    /// The rate at epoch 0.
+    /// The rate at step 0.
     pub fn base_lr(&self) -> f64 {
         self.lr
     }
 
-    /// The first epoch whose rate is zero.
+    /// The first step whose rate is zero.
     pub fn total_iters(&self) -> u64 {
         self.total_iters
     }
 }
 
 impl Schedule for LinearDecay {
-    fn lr(&self, epoch: u64) -> f64 {
-        self.lr * (1.0 - share(epoch, self.total_iters))
+    fn lr(&self, step: u64) -> f64 {
+        self.lr * (1.0 - share(step, self.total_iters))
     }
 }
 
@@ -225,20 +219,20 @@ mod tests {
         let schedule = LinearLr::new(0.005, 0.25, 0.75, 3)?;
         assert_eq!(schedule.lr(0), 0.005 * 0.25);
         assert_eq!(
-            [3, 4, u64::MAX].map(|epoch| schedule.lr(epoch)),
+            [3, 4, u64::MAX].map(|step| schedule.lr(step)),
             [0.005 * 0.75; 3]
         );
         let schedule = LinearDecay::new(0.005, 3)?;
         assert_eq!(schedule.lr(0), 0.005);
-        assert_eq!([3, 4, u64::MAX].map(|epoch| schedule.lr(epoch)), [0.0; 3]);
+        assert_eq!([3, 4, u64::MAX].map(|step| schedule.lr(step)), [0.0; 3]);
         Ok(())
     }
 
     #[test]
     fn a_line_between_equal_factors_is_flat() -> Result<(), ConfigError> {
         let schedule = LinearLr::new(0.005, 0.3, 0.3, 7)?;
-        for epoch in 0..10 {
-            assert_eq!(schedule.lr(epoch), 0.005 * 0.3, "epoch {epoch}");
+        for step in 0..10 {
+            assert_eq!(schedule.lr(step), 0.005 * 0.3, "step {step}");
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
-//! A constant factor every few epochs.
+//! A constant factor every few steps.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Schedule, at_least_one, checked_lr, positive};
+use super::Schedule;
+use super::curve::geometric;
+use super::range::{at_least_one, checked_lr, positive};
 use crate::error::ConfigError;
 
-/// PyTorch's `StepLR`: the rate is multiplied by `gamma` every `step_size` epochs.
+/// PyTorch's `StepLR`: the rate is multiplied by `gamma` every `step_size` steps.
 ///
 /// `lr(t) = lr · gamma^⌊t / step_size⌋`
 ///
@@ -34,7 +36,7 @@ impl StepLr {
     /// PyTorch's default of `gamma`.
     pub const DEFAULT_GAMMA: f64 = 0.1;
 
-    /// A schedule of base rate `lr`, times `gamma` (dimensionless) after every `step_size` epochs.
+    /// A schedule of base rate `lr`, times `gamma` (dimensionless) after every `step_size` steps.
     ///
     /// # Errors
     /// [`ConfigError::Value`] unless `lr` and `gamma` are positive and finite and `step_size` is at
@@ -48,12 +50,12 @@ impl StepLr {
         })
     }
 
-    /// The rate of the first `step_size` epochs.
+    /// The rate of the first `step_size` steps.
     pub fn base_lr(&self) -> f64 {
         self.lr
     }
 
-    /// How many epochs have the same rate.
+    /// How many steps have the same rate.
     pub fn step_size(&self) -> u64 {
         self.step_size
     }
@@ -65,9 +67,8 @@ impl StepLr {
 }
 
 impl Schedule for StepLr {
-    fn lr(&self, epoch: u64) -> f64 {
-        let steps = epoch / self.step_size;
-        (self.lr * libm::pow(self.gamma, steps as f64)).min(f64::MAX)
+    fn lr(&self, step: u64) -> f64 {
+        geometric(self.lr, self.gamma, step / self.step_size)
     }
 }
 
@@ -97,15 +98,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_comes_with_the_first_epoch_of_the_next_period() -> Result<(), ConfigError> {
+    fn a_decay_comes_with_the_first_step_of_the_next_period() -> Result<(), ConfigError> {
         let schedule = StepLr::new(1.0, 30, 0.5)?;
         assert_eq!(
-            [0, 29, 30, 59, 60].map(|epoch| schedule.lr(epoch)),
+            [0, 29, 30, 59, 60].map(|step| schedule.lr(step)),
             [1.0, 1.0, 0.5, 0.5, 0.25]
         );
         let schedule = StepLr::new(1.0, u64::MAX, 0.5)?;
         assert_eq!(
-            [0, u64::MAX - 1, u64::MAX].map(|epoch| schedule.lr(epoch)),
+            [0, u64::MAX - 1, u64::MAX].map(|step| schedule.lr(step)),
             [1.0, 1.0, 0.5]
         );
         Ok(())
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn gamma_is_positive_and_finite_and_a_step_takes_an_epoch() {
+    fn gamma_is_positive_and_finite_and_a_period_takes_a_step() {
         for gamma in [f64::MIN_POSITIVE, 0.1, 1.0, 2.0] {
             assert!(StepLr::new(0.1, 1, gamma).is_ok(), "{gamma}");
         }

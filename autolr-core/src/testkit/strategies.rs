@@ -21,10 +21,14 @@ use proptest::collection::vec;
 use proptest::num::f64 as float;
 use proptest::prelude::*;
 
-use crate::schedule::ScheduleConfig;
+use crate::schedule::{
+    AnnealStrategy, ConstantLr, CosineAnnealingLr, CosineWarmRestarts, ExponentialLr, Fixed,
+    LinearDecay, LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, Product, ScheduleConfig,
+    Sequential, StepLr, WarmUp,
+};
 use crate::{
-    AllNonFinite, AutoLrConfig, Cadence, ExponentialScore, Factors, GroupProbing, NonFinite,
-    Normalization, ScaleUpdate, Unit,
+    AllNonFinite, AutoLrConfig, Cadence, ConfigError, ExponentialScore, Factors, GroupProbing,
+    NonFinite, Normalization, ScaleUpdate, Unit,
 };
 
 /// A single loss of any kind: ordinary, zero, subnormal, of any magnitude and sign, infinite, NaN.
@@ -221,24 +225,65 @@ pub fn config() -> BoxedStrategy<AutoLrConfig> {
         .boxed()
 }
 
-/// Any open-loop schedule, with extreme lengths and rates among them.
+/// Any open-loop schedule, compositions included, with extreme lengths and rates among them.
 pub fn schedule() -> BoxedStrategy<ScheduleConfig> {
-    use crate::schedule::{ConstantLr, CosineAnnealingLr, Fixed, LinearDecay, LinearLr, StepLr};
     let lr = prop_oneof![8 => 1e-8..10.0, 1 => Just(f64::MIN_POSITIVE), 1 => Just(f64::MAX)];
     let length = prop_oneof![8 => 1..1_000_u64, 1 => 1..=u64::MAX, 1 => Just(u64::MAX)];
     let share = prop_oneof![8 => 0.0..=1.0, 1 => Just(0.0), 1 => Just(1.0)];
     let gamma = prop_oneof![8 => 1e-3..2.0, 1 => Just(f64::MIN_POSITIVE), 1 => Just(f64::MAX)];
-    (lr, length, share.clone(), share, gamma, 0..6)
-        .prop_filter_map("no valid schedule", |(lr, n, a, b, gamma, kind)| {
-            match kind {
-                0 => ConstantLr::new(lr, a, n).map(Into::into),
-                1 => LinearLr::new(lr, 1.0 - a / 2.0, b, n).map(Into::into),
-                2 => CosineAnnealingLr::new(lr, n, lr * a).map(Into::into),
-                3 => StepLr::new(lr, n, gamma).map(Into::into),
-                4 => Fixed::new(lr).map(Into::into),
-                _ => LinearDecay::new(lr, n).map(Into::into),
-            }
-            .ok()
-        })
-        .boxed()
+    let power = prop_oneof![8 => 0.0..4.0, 1 => Just(0.0), 1 => Just(f64::MAX)];
+    let division = prop_oneof![8 => 1.0..1e5, 1 => Just(1.0), 1 => Just(f64::MAX)];
+    let switches = (any::<bool>(), any::<bool>());
+    let milestones = vec(prop_oneof![length.clone(), Just(0)], 0..6);
+
+    let shares = (share.clone(), share.clone());
+    let lengths = (length.clone(), prop_oneof![1..10_u64, length.clone()]);
+    let numbers = (gamma, power, division);
+    let flat = (lr, lengths, shares, numbers, switches, milestones, 0..11)
+        .prop_map(
+            |(lr, (n, m), (a, b), (gamma, power, division), (x, y), list, kind)| {
+                let one_cycle = |strategy| {
+                    OneCycleLr::new(lr, n)?
+                        .with_pct_start(a)?
+                        .with_div_factors(division, 1.0_f64.max(division * b))
+                        .map(|schedule| {
+                            schedule.with_anneal_strategy(strategy).with_three_phases(y)
+                        })
+                };
+                match kind {
+                    0 => ConstantLr::new(lr, a, n).map(Into::into),
+                    1 => LinearLr::new(lr, 1.0 - a / 2.0, b, n).map(Into::into),
+                    2 => CosineAnnealingLr::new(lr, n, lr * a).map(Into::into),
+                    3 => StepLr::new(lr, n, gamma).map(Into::into),
+                    4 => Fixed::new(lr).map(Into::into),
+                    5 => LinearDecay::new(lr, n).map(Into::into),
+                    6 => MultiStepLr::new(lr, list, gamma).map(Into::into),
+                    7 => ExponentialLr::new(lr, gamma).map(Into::into),
+                    8 => PolynomialLr::new(lr, n, power).map(Into::into),
+                    9 if x => one_cycle(AnnealStrategy::Cos).map(Into::into),
+                    9 => one_cycle(AnnealStrategy::Linear).map(Into::into),
+                    _ => CosineWarmRestarts::new(lr, n, m, lr * a).map(Into::into),
+                }
+            },
+        )
+        .prop_filter_map(
+            "no valid schedule",
+            |built: Result<ScheduleConfig, ConfigError>| built.ok(),
+        );
+    flat.prop_recursive(4, 24, 4, move |inner| {
+        let warm_up = (length.clone(), share.clone(), inner.clone())
+            .prop_map(|(steps, start, inner)| WarmUp::new(steps, start, inner).map(Into::into));
+        let sequential = vec((inner.clone(), length.clone()), 1..5).prop_map(|parts| {
+            let (schedules, mut milestones): (_, Vec<u64>) = parts.into_iter().unzip();
+            milestones.pop();
+            milestones.sort_unstable();
+            Sequential::new(schedules, milestones).map(Into::into)
+        });
+        let product = vec(inner, 1..5).prop_map(|parts| Product::new(parts).map(Into::into));
+        prop_oneof![warm_up, sequential, product].prop_filter_map(
+            "no valid composition",
+            |built: Result<ScheduleConfig, ConfigError>| built.ok(),
+        )
+    })
+    .boxed()
 }

@@ -1,0 +1,145 @@
+//! Several schedules at the same time, multiplied.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::composable;
+use super::{Schedule, ScheduleConfig};
+use crate::error::ConfigError;
+
+/// The product of several schedules: the first gives the rate, the others, with `lr` 1, are factors
+/// on it.
+///
+/// `lr(t) = s_0(t) · s_1(t) · s_2(t) · …`
+///
+/// It is PyTorch's `ChainedScheduler` of schedules that multiply the rate at each step (all of
+/// PyTorch's with a closed form, a cosine if its `eta_min` is 0). A product below the smallest
+/// number is 0, and one above the largest is [`f64::MAX`]; what the factors come to on the way does
+/// not matter.
+///
+/// ```
+/// use autolr_core::schedule::{ExponentialLr, LinearLr, Product, Schedule};
+///
+/// let warm_up = LinearLr::new(1.0, 0.5, 1.0, 2)?;
+/// let schedule = Product::new(vec![ExponentialLr::new(0.8, 0.5)?.into(), warm_up.into()])?;
+/// assert_eq!(schedule.lr(0), 0.8 * 0.5);
+/// assert_eq!(schedule.lr(1), 0.4 * 0.75);
+/// assert_eq!(schedule.lr(2), 0.2);
+/// # Ok::<(), autolr_core::ConfigError>(())
+/// ```
+///
+/// # References
+/// `torch.optim.lr_scheduler.ChainedScheduler` of PyTorch 2.11.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawProduct")]
+pub struct Product {
+    schedules: Vec<ScheduleConfig>,
+}
+
+impl Product {
+    /// The product of `schedules`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Length`] without a schedule; [`ConfigError::Nesting`] if one is nested too
+    /// deep already.
+    pub fn new(schedules: Vec<ScheduleConfig>) -> Result<Self, ConfigError> {
+        composable(&schedules)?;
+        Ok(Self { schedules })
+    }
+
+    /// The schedules: first that of the rate, then the factors.
+    pub fn schedules(&self) -> &[ScheduleConfig] {
+        &self.schedules
+    }
+}
+
+impl Schedule for Product {
+    fn lr(&self, step: u64) -> f64 {
+        // Fraction and power of two apart: what is multiplied cannot leave the range on the way.
+        // Powers of two are exact, so within the range the bits are those of the plain product.
+        let mut fraction = 1.0;
+        let mut exponent = 0_i64;
+        for schedule in &self.schedules {
+            let (part, power) = libm::frexp(schedule.lr(step));
+            let (part, carry) = libm::frexp(fraction * part);
+            fraction = part;
+            exponent += i64::from(power) + i64::from(carry);
+        }
+        // Beyond ±2200 it is 0 or infinite whatever the fraction.
+        libm::ldexp(fraction, exponent.clamp(-2200, 2200) as i32).min(f64::MAX)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProduct {
+    schedules: Vec<ScheduleConfig>,
+}
+
+impl TryFrom<RawProduct> for Product {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawProduct) -> Result<Self, ConfigError> {
+        Self::new(raw.schedules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::{ExponentialLr, Fixed, LinearDecay};
+
+    fn fixed(values: &[f64]) -> Product {
+        let schedules = values
+            .iter()
+            .map(|&lr| Fixed::new(lr).expect("valid").into());
+        Product::new(schedules.collect()).expect("valid")
+    }
+
+    #[test]
+    fn within_the_range_it_is_the_plain_product_to_the_bit() {
+        for values in [
+            &[0.1][..],
+            &[0.1, 1.0 / 3.0],
+            &[0.7, 0.3, 1.9, 1e-7],
+            &[1e100, 1e-100, 3e200],
+            &[f64::MIN_POSITIVE, 0.5],
+            &[f64::MAX, 1.0],
+        ] {
+            let plain: f64 = values.iter().product();
+            assert_eq!(fixed(values).lr(0), plain, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_way_does_not_leave_the_range() {
+        // Powers of two are exact.
+        let (high, low) = (2_f64.powi(1000), 2_f64.powi(-1000));
+        for (values, expected) in [
+            (&[0.1, high, high, low, low][..], 0.1),
+            (&[0.1, low, low, high, high], 0.1),
+            (&[high, high], f64::MAX),
+            (&[low, low], 0.0),
+            (&[high; 5000], f64::MAX),
+            (&[low; 5000], 0.0),
+        ] {
+            assert_eq!(fixed(values).lr(7), expected, "{}", values.len());
+        }
+    }
+
+    #[test]
+    fn zero_wins() -> Result<(), ConfigError> {
+        let growth = ExponentialLr::new(1.0, 10.0)?;
+        let schedule = Product::new(vec![growth.into(), LinearDecay::new(1.0, 3)?.into()])?;
+        assert_eq!(
+            [0, 3, u64::MAX].map(|step| schedule.lr(step)),
+            [1.0, 0.0, 0.0]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn at_least_one_schedule_is_needed() {
+        let error = Product::new(vec![]).unwrap_err().to_string();
+        assert_eq!(error, "schedules of length 0: at least one is needed");
+    }
+}

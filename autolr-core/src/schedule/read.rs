@@ -1,0 +1,341 @@
+//! Reading a schedule: its keys are held back until its kind is known, no deeper than schedules go.
+//!
+//! serde's own internally tagged enums hold them back without a bound: a format that has no limit
+//! itself overflows the stack. They also forget in which part of a nested schedule an error was.
+
+use std::{fmt, iter, vec};
+
+use serde::de::{
+    self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::ScheduleConfig;
+
+/// How many tables and lists may lie within each other: a schedule in the list of another takes
+/// two, and the innermost may hold a list of numbers.
+const MAX_CONTAINERS: usize = 2 * ScheduleConfig::MAX_NESTING;
+
+/// The keys of a schedule, in the order in which they were read.
+pub(super) struct Table(Vec<(String, Node)>);
+
+/// What a key holds, whatever it is for.
+enum Node {
+    Nothing,
+    Switch(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Number(f64),
+    Text(String),
+    List(Vec<Node>),
+    Table(Table),
+}
+
+impl Table {
+    /// Reads a table, and no further than schedules may be nested.
+    pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TableVisitor(Bound(MAX_CONTAINERS)))
+    }
+
+    /// Takes the text of a key out.
+    pub(super) fn take_text(&mut self, key: &'static str) -> Result<String, ReadError> {
+        let index = self.0.iter().position(|(name, _)| name == key);
+        let index = index.ok_or_else(|| <ReadError as de::Error>::missing_field(key))?;
+        let (_, node) = self.0.remove(index);
+        de::Deserialize::deserialize(node).map_err(|error: ReadError| error.under(key))
+    }
+}
+
+/// How many tables and lists may lie within each other from here on.
+#[derive(Clone, Copy)]
+struct Bound(usize);
+
+impl Bound {
+    fn one_less<E: de::Error>(self) -> Result<Self, E> {
+        match self.0.checked_sub(1) {
+            Some(left) => Ok(Self(left)),
+            None => Err(E::custom(format_args!(
+                "schedules are nested more than {} levels deep",
+                ScheduleConfig::MAX_NESTING
+            ))),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Bound {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Bound {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a number, a text, a list or a table")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Nothing)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Switch(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Unsigned(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Signed(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        let inner = self.one_less()?;
+        let mut nodes = Vec::new();
+        while let Some(node) = list.next_element_seed(inner)? {
+            nodes.push(node);
+        }
+        Ok(Node::List(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Node, A::Error> {
+        TableVisitor(self).visit_map(map).map(Node::Table)
+    }
+}
+
+struct TableVisitor(Bound);
+
+impl<'de> Visitor<'de> for TableVisitor {
+    type Value = Table;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a schedule: a table with the key `kind`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table, A::Error> {
+        let inner = self.0.one_less()?;
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key()? {
+            entries.push((key, map.next_value_seed(inner)?));
+        }
+        Ok(Table(entries))
+    }
+}
+
+/// What is wrong, and with which key of a schedule. What is wrong with a schedule within it begins
+/// with that one's own key.
+#[derive(Debug)]
+pub(super) struct ReadError {
+    /// Such as `schedules[1]`; empty for what concerns all keys.
+    path: String,
+    message: String,
+}
+
+impl ReadError {
+    /// The same with a key, or an index, before the path.
+    fn under(mut self, key: &str) -> Self {
+        self.path.insert_str(0, key);
+        self
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl de::Error for ReadError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            path: String::new(),
+            message: message.to_string(),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Table {
+    type Error = ReadError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_map(Entries {
+            rest: self.0.into_iter(),
+            value: None,
+        })
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        ignored_any
+    }
+}
+
+impl<'de> Deserializer<'de> for Node {
+    type Error = ReadError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self {
+            Self::Nothing => visitor.visit_unit(),
+            Self::Switch(value) => visitor.visit_bool(value),
+            Self::Unsigned(value) => visitor.visit_u64(value),
+            Self::Signed(value) => visitor.visit_i64(value),
+            Self::Number(value) => visitor.visit_f64(value),
+            Self::Text(value) => visitor.visit_string(value),
+            Self::List(nodes) => visitor.visit_seq(Items(nodes.into_iter().enumerate())),
+            Self::Table(table) => table.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        match self {
+            Self::Text(name) => visitor.visit_enum(name.into_deserializer()),
+            other => other.deserialize_any(visitor),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The entries of a table that are still to be read, and the value of the key that was.
+struct Entries {
+    rest: vec::IntoIter<(String, Node)>,
+    value: Option<(String, Node)>,
+}
+
+impl<'de> MapAccess<'de> for Entries {
+    type Error = ReadError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, ReadError> {
+        self.value = self.rest.next();
+        match &self.value {
+            Some((key, _)) => seed.deserialize(key.as_str().into_deserializer()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+        match self.value.take() {
+            Some((key, node)) => seed.deserialize(node).map_err(|error| error.under(&key)),
+            None => Err(de::Error::custom("a value was asked for without its key")),
+        }
+    }
+}
+
+struct Items(iter::Enumerate<vec::IntoIter<Node>>);
+
+impl<'de> SeqAccess<'de> for Items {
+    type Error = ReadError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, ReadError> {
+        match self.0.next() {
+            Some((index, node)) => seed
+                .deserialize(node)
+                .map(Some)
+                .map_err(|error| error.under(&format!("[{index}]"))),
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::value::Error;
+
+    /// A format without a limit: tables, or lists, within each other without end.
+    #[derive(Clone, Copy)]
+    struct Endless {
+        lists: bool,
+    }
+
+    impl<'de> Deserializer<'de> for Endless {
+        type Error = Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            if self.lists {
+                visitor.visit_seq(self)
+            } else {
+                visitor.visit_map(self)
+            }
+        }
+
+        fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            visitor.visit_map(self)
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+            option unit unit_struct newtype_struct seq tuple tuple_struct struct enum identifier
+            ignored_any
+        }
+    }
+
+    impl<'de> MapAccess<'de> for Endless {
+        type Error = Error;
+
+        fn next_key_seed<K: DeserializeSeed<'de>>(
+            &mut self,
+            seed: K,
+        ) -> Result<Option<K::Value>, Error> {
+            seed.deserialize("schedule".into_deserializer()).map(Some)
+        }
+
+        fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+            seed.deserialize(*self)
+        }
+    }
+
+    impl<'de> SeqAccess<'de> for Endless {
+        type Error = Error;
+
+        fn next_element_seed<T: DeserializeSeed<'de>>(
+            &mut self,
+            seed: T,
+        ) -> Result<Option<T::Value>, Error> {
+            seed.deserialize(*self).map(Some)
+        }
+    }
+
+    #[test]
+    fn an_endless_input_is_refused() {
+        for lists in [false, true] {
+            let schedule = <ScheduleConfig as de::Deserialize>::deserialize(Endless { lists });
+            assert_eq!(
+                schedule.unwrap_err().to_string(),
+                "schedules are nested more than 32 levels deep"
+            );
+        }
+    }
+}
