@@ -1,0 +1,20 @@
+//! `cargo xtask mutants`: changes `autolr-core` in small ways, and looks whether a test notices.
+
+use std::ffi::OsString;
+
+use super::CRATE;
+use crate::command::{Tool, run};
+use crate::project::Project;
+
+const CARGO_MUTANTS: Tool = Tool {
+    name: "cargo-mutants",
+    version: "27.1.0",
+};
+
+/// `args` go to `cargo mutants`; the rest stands in `.cargo/mutants.toml`.
+pub(crate) fn run_all(project: &Project, args: &[OsString]) -> anyhow::Result<()> {
+    CARGO_MUTANTS.require()?;
+    let mut cargo = project.cargo();
+    cargo.args(["mutants", "--package", CRATE]).args(args);
+    run(&mut cargo)
+}
