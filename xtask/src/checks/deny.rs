@@ -10,10 +10,15 @@ const CARGO_DENY: Tool = Tool {
 
 pub(crate) fn check(project: &Project) -> anyhow::Result<()> {
     CARGO_DENY.require()?;
-    let mut cargo = project.cargo();
-    cargo.args(["deny", "--all-features", "--locked", "check"]);
-    cargo.args(["licenses", "bans", "sources"]);
-    run(&mut cargo)?;
+    let mut all = project.cargo();
+    all.args(["deny", "--all-features", "--locked", "check"]);
+    run(all.args(["--allow=duplicate", "licenses", "bans", "sources"]))?;
+    // Whoever depends on the core shall not have to build anything twice.
+    let mut core = project.cargo();
+    core.args(["deny", "--all-features", "--locked", "--exclude-dev"]);
+    core.arg("--manifest-path");
+    core.arg(project.core().join("Cargo.toml"));
+    run(core.args(["check", "--deny=duplicate", "bans"]))?;
     eprintln!(
         "xtask: known vulnerabilities are not looked up here, since that fetches RustSec's database; \
          `cargo deny check advisories` does"
