@@ -3,20 +3,23 @@
 //! Bytes are read as JSON of each kind that autolr-core reads. What is refused is none of its business. What is taken
 //! has to be written and read again as the same, and to be usable: no panic, and rates that are rates.
 
+use std::convert::Infallible;
 use std::fmt::Debug;
 
 use autolr_core::schedule::{Schedule, ScheduleConfig};
 use autolr_core::{
-    AutoLr, AutoLrConfig, Decision, Factors, NonFinite, RecordedProbe, ScaleUpdate, SchedulerState,
+    AutoLr, AutoLrConfig, Decision, Factors, LrScheduler, NonFinite, ProbeBackend, RecordedProbe,
+    ScaleUpdate, SchedulerConfig, SchedulerState, Tick, Told,
 };
-use ndarray::Array1;
+use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The name of each kind, and whether it takes the bytes.
-pub(crate) fn read_and_use(bytes: &[u8]) -> [(&'static str, bool); 5] {
+pub(crate) fn read_and_use(bytes: &[u8]) -> [(&'static str, bool); 6] {
     [
         ("config", read(bytes, use_config)),
+        ("scheduler", read(bytes, use_scheduler)),
         ("schedule", read(bytes, use_schedule)),
         ("factors", read(bytes, use_factors)),
         ("state", read(bytes, use_state)),
@@ -48,21 +51,73 @@ fn use_config(config: AutoLrConfig) {
     tell(AutoLr::new(config));
 }
 
+fn use_scheduler(config: SchedulerConfig) {
+    let mut scheduler = config.build::<Infallible>();
+    for metric in [0.5, f64::NAN, 0.25] {
+        advance(scheduler.as_mut(), metric);
+        let state = same_again(&scheduler.state());
+        scheduler = config
+            .resume(&state)
+            .expect("a scheduler's own state fits it");
+    }
+}
+
+/// Over with an epoch, and then with a step: whichever the scheduler counts.
+fn advance(scheduler: &mut dyn LrScheduler<Infallible>, metric: f64) {
+    for tick in [Tick::epoch(metric), Tick::step()] {
+        // A watcher of a metric that counts steps, say, is refused the step without one, and that is no fault.
+        if let Ok(Some(decision)) = scheduler.advance(tick, &mut Falling) {
+            use_decision(same_again(&decision));
+        }
+        let lrs = scheduler.lrs();
+        assert!(
+            !lrs.is_empty() && lrs.iter().all(|lr| *lr >= 0.0 && lr.is_finite()),
+            "{lrs:?}"
+        );
+    }
+}
+
+/// A back end whose loss falls with the rate, and that takes one rate for all parameters.
+struct Falling;
+
+impl ProbeBackend for Falling {
+    type Error = Infallible;
+
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<'_, f64>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), Infallible> {
+        losses.assign(&lrs.mapv(|lr| -lr));
+        Ok(())
+    }
+}
+
 fn use_state(state: SchedulerState) {
-    for non_finite in [NonFinite::NoVote, NonFinite::Propagate] {
-        let factors = Factors::powers_of_two(3).expect("a valid set");
-        let rule = ScaleUpdate::new(factors).with_non_finite(non_finite);
-        let config = AutoLrConfig::new(0.1, rule).expect("a valid rate");
-        if let Ok(scheduler) = AutoLr::with_state(config, &state) {
-            tell(scheduler);
+    match &state {
+        SchedulerState::AutoLr(saved) => {
+            // Its own configuration; whether the rest fits that is for `with_state` to say.
+            if let Ok(scheduler) = AutoLr::with_state(saved.config().clone(), &state) {
+                tell(scheduler);
+            }
+        }
+        _ => {
+            let mut config = serde_json::to_value(&state).expect("what was read can be written");
+            if let Some(entries) = config.as_object_mut() {
+                entries.retain(|key, _| key != "version" && key != "tick");
+            }
+            let config = serde_json::from_value::<SchedulerConfig>(config);
+            let resumed = config.map(|config| config.resume::<Infallible>(&state));
+            if let Ok(Ok(mut scheduler)) = resumed {
+                advance(scheduler.as_mut(), 0.5);
+            }
         }
     }
 }
 
-/// Losses of every sort, a decision each.
+/// Losses of every sort, a probe each; a scheduler that was saved and one that was not go on alike.
 fn tell(mut scheduler: AutoLr) {
     let n = scheduler.config().rule().factors().len();
-    let propagates = scheduler.config().rule().non_finite() == NonFinite::Propagate;
     let falling = |i: usize| 1.0 / (1.0 + i as f64);
     let losses: [&dyn Fn(usize) -> f64; 6] = [
         &falling,
@@ -73,29 +128,30 @@ fn tell(mut scheduler: AutoLr) {
         &|_| f64::NAN,
     ];
     for loss in losses {
-        let is_rate = |lr: &f64| (*lr > 0.0 && lr.is_finite()) || (propagates && lr.is_nan());
-        let rates_before = scheduler.candidates();
-        // A scheduler that goes on from a NaN rate has no other candidates.
-        if !scheduler.lr().is_nan() {
-            assert!(rates_before.iter().all(is_rate), "{rates_before}");
-        }
+        let losses = Array1::from_shape_fn(n, loss);
+        // NaN only where it is configured, or was there.
+        let propagates = scheduler.config().rule().non_finite() == NonFinite::Propagate;
+        let may_be_nan = propagates || scheduler.candidates().iter().any(|lr| lr.is_nan());
+        let is_rate = |lr: &f64| (*lr > 0.0 && lr.is_finite()) || (may_be_nan && lr.is_nan());
+        assert!(scheduler.candidates().iter().all(is_rate), "{scheduler:?}");
+        assert!(
+            scheduler.candidates_by_group().iter().all(is_rate),
+            "{scheduler:?}"
+        );
+
         let state = same_again(&scheduler.state());
         let mut resumed = AutoLr::with_state(scheduler.config().clone(), &state)
             .expect("a scheduler's own state fits it");
-        let losses = Array1::from_shape_fn(n, loss);
-        let decision = scheduler.tell(losses.view()).expect("one loss a factor");
-        let other = resumed.tell(losses.view()).expect("one loss a factor");
-        assert_eq!(
-            format!("{decision:?}"),
-            format!("{other:?}"),
-            "resumed from {state:?}"
-        );
-        assert!(
-            rates_before[0].is_nan() || is_rate(&decision.new_lr),
-            "{decision:?}"
-        );
-        use_decision(same_again(&decision));
+        let told = scheduler.tell(losses.view());
+        let again = resumed.tell(losses.view());
+        assert_eq!(format!("{told:?}"), format!("{again:?}"), "from {state:?}");
+        assert!(scheduler.lrs().iter().all(is_rate), "{scheduler:?}");
+        if let Ok(Told::Decided(decision)) = told {
+            use_decision(same_again(&*decision));
+        }
     }
+    scheduler.skip();
+    same_again(&scheduler.state());
 }
 
 fn use_schedule(schedule: ScheduleConfig) {
@@ -126,5 +182,5 @@ fn use_factors(factors: Factors) {
 fn use_decision(decision: Decision) {
     let line = decision.to_string();
     assert!(!line.is_empty() && !line.contains('\n'), "{line:?}");
-    assert_eq!(RecordedProbe::new([&decision]).remaining(), 1);
+    assert!(RecordedProbe::new([&decision]).remaining() >= 1);
 }
