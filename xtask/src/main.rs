@@ -70,7 +70,7 @@ enum Task {
     Deny,
     /// autolr-core: compare the public API with the last release's
     Semver {
-        /// The revision to compare with [default: the last release, or where the version number was set]
+        /// The revision to compare with [default: the last release, or what its manifest names]
         #[arg(long, value_name = "REV")]
         baseline: Option<String>,
     },

@@ -1,6 +1,9 @@
 //! `cargo xtask semver`: whether the public API still is what the version number says.
 
-use anyhow::{Context, ensure};
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::Value;
 
 use super::CRATE;
 use crate::command::{Tool, output, run};
@@ -10,6 +13,9 @@ const CARGO_SEMVER_CHECKS: Tool = Tool {
     name: "cargo-semver-checks",
     version: "0.51.0",
 };
+
+/// Where the manifest names the revision to compare with, until there is a release.
+const KEY: &str = "package.metadata.semver.baseline";
 
 /// Compares with `baseline`, or with the [revision that counts](released).
 pub(crate) fn check(project: &Project, baseline: Option<String>) -> anyhow::Result<()> {
@@ -24,35 +30,32 @@ pub(crate) fn check(project: &Project, baseline: Option<String>) -> anyhow::Resu
     run(cargo.args(["--baseline-rev", &revision]))
 }
 
-/// The last release's tag; before the first release, the commit that set the present version number.
-///
-/// So an API that is no longer compatible takes a new version number before the first release too.
+/// The last release's tag; before the first release, the revision that the crate's manifest names.
 fn released(project: &Project) -> anyhow::Result<(String, &'static str)> {
-    let git = |args: &[&str]| {
-        let mut git = std::process::Command::new("git");
-        output(git.args(args).current_dir(project.root())).map(|text| text.trim().to_owned())
-    };
+    let mut git = Command::new("git");
+    git.args(["describe", "--tags", "--abbrev=0", "--match=v[0-9]*"]);
     // Fails where no tag fits, and that is no error.
-    if let Ok(tag) = git(&["describe", "--tags", "--abbrev=0", "--match=v[0-9]*"]) {
-        return Ok((tag, "the last release"));
+    if let Ok(tag) = output(git.current_dir(project.root())) {
+        return Ok((tag.trim().to_owned(), "the last release"));
     }
-    let commit = git(&[
-        "log",
-        "--max-count=1",
-        "--format=%H",
-        "-G^version = ",
-        "--",
-        "Cargo.toml",
-        "autolr-core/Cargo.toml",
-    ])
-    .context(
-        "the revision to compare with is looked up in the history; --baseline names another",
-    )?;
-    ensure!(
-        !commit.is_empty(),
-        "no commit sets the version number: name the revision to compare with by --baseline"
-    );
-    Ok((commit, "where the present version number was set"))
+    let mut metadata = project.cargo();
+    metadata.args(["metadata", "--no-deps", "--format-version=1"]);
+    metadata.current_dir(project.root());
+    let metadata: Value = serde_json::from_str(&output(&mut metadata)?)?;
+    let revision = named(&metadata).with_context(|| {
+        format!(
+            "nothing is released: the manifest of {CRATE} has to name the revision to compare with, as {KEY}, or \
+             --baseline does"
+        )
+    })?;
+    Ok((revision.to_owned(), "which the manifest names"))
+}
+
+/// What `cargo metadata` says under [`KEY`].
+fn named(metadata: &Value) -> Option<&str> {
+    let mut packages = metadata["packages"].as_array()?.iter();
+    let core = packages.find(|package| package["name"] == CRATE)?;
+    core["metadata"]["semver"]["baseline"].as_str()
 }
 
 #[cfg(test)]
@@ -60,46 +63,47 @@ mod tests {
     use super::*;
     use std::fs;
     use std::path::Path;
-    use std::process::Command;
 
-    fn git(folder: &Path, args: &[&str]) -> anyhow::Result<String> {
+    fn git(folder: &Path, args: &[&str]) -> anyhow::Result<()> {
         let mut git = Command::new("git");
         git.current_dir(folder);
         git.args(["-c", "user.name=a", "-c", "user.email=a@example.org"]);
-        Ok(output(git.args(args))?.trim().to_owned())
-    }
-
-    fn commit(folder: &Path, manifest: &str) -> anyhow::Result<String> {
-        fs::write(folder.join("Cargo.toml"), manifest)?;
-        git(folder, &["add", "."])?;
-        git(folder, &["commit", "--quiet", "--message=a"])?;
-        git(folder, &["rev-parse", "HEAD"])
+        output(git.args(args)).map(drop)
     }
 
     #[test]
-    fn the_last_tag_comes_before_the_commit_that_set_the_version() -> anyhow::Result<()> {
+    fn the_last_tag_comes_before_the_manifest() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let folder = dir.path();
+        let manifest =
+            "[package]\nname = \"autolr-core\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+        fs::write(folder.join("Cargo.toml"), manifest)?;
+        fs::create_dir(folder.join("src"))?;
+        fs::write(folder.join("src/lib.rs"), "")?;
         let project = Project::at(folder);
-        assert!(released(&project).is_err(), "no repository");
-        git(folder, &["init", "--quiet"])?;
-        let manifest = |version: &str, serde: &str| {
-            format!(
-                "[workspace.package]\nversion = \"{version}\"\n[dependencies]\nserde = {{ version = \"{serde}\" }}\n"
-            )
-        };
-        commit(folder, &manifest("0.1.0", "1.0"))?;
-        let second = commit(folder, &manifest("0.2.0", "1.0"))?;
-        commit(folder, &manifest("0.2.0", "1.1"))?;
-        assert_eq!(
-            released(&project)?,
-            (second, "where the present version number was set")
+        let error = released(&project).unwrap_err().to_string();
+        assert!(
+            error.contains("package.metadata.semver.baseline"),
+            "{error}"
         );
+
+        let named = format!("{manifest}[package.metadata.semver]\nbaseline = \"1234abc\"\n");
+        fs::write(folder.join("Cargo.toml"), named)?;
+        git(folder, &["init", "--quiet"])?;
+        git(folder, &["add", "."])?;
+        git(folder, &["commit", "--quiet", "--message=a"])?;
         git(folder, &["tag", "other"])?;
-        git(folder, &["tag", "v0.2.0", "HEAD~2"])?;
+        let expected = ("1234abc".to_owned(), "which the manifest names");
+        assert_eq!(released(&project)?, expected);
+
+        git(folder, &["tag", "v0.1.0"])?;
+        git(
+            folder,
+            &["commit", "--quiet", "--allow-empty", "--message=b"],
+        )?;
         assert_eq!(
             released(&project)?,
-            ("v0.2.0".to_owned(), "the last release")
+            ("v0.1.0".to_owned(), "the last release")
         );
         Ok(())
     }
