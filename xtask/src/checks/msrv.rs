@@ -18,10 +18,14 @@ use crate::project::Project;
 const RUSTC: &str = "AUTOLR_MSRV_RUSTC";
 
 /// Dependencies that declare no version, and why that is taken.
-const UNDECLARED: [(&str, &str); 1] = [(
-    "rawpointer 0.2.1",
-    "edition 2015, released in 2019, before Rust 1.85 by years",
-)];
+const UNDECLARED: [(&str, &str); 3] = [
+    ("rawpointer 0.2.1", "edition 2015, released in 2019"),
+    ("unarray 0.1.4", "edition 2021, released in 2022"),
+    (
+        "zerocopy-derive 0.8.63",
+        "zerocopy declares Rust 1.56, and names this one only to fix its version",
+    ),
+];
 
 pub(crate) fn check(project: &Project) -> anyhow::Result<()> {
     let mut metadata = project.cargo();
