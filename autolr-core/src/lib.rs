@@ -84,3 +84,7 @@ pub use scheduler::{AutoLr, ProbeError, Told};
 pub use score::ExponentialScore;
 pub use state::{AutoLrState, SchedulerState};
 pub use update::{NonFinite, ScaleUpdate, Update};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

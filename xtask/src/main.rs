@@ -1,5 +1,7 @@
-//! `cargo xtask`: sets this repository up, tests it, and runs its main job.
+//! `cargo xtask`: sets this repository up, tests it, checks it, and runs its main job.
 
+mod checks;
+mod command;
 mod data;
 mod libtorch;
 mod project;
@@ -21,11 +23,12 @@ Environment:
   AUTOLR_DATA           the folder with the data sets, instead of data/
   LIBTORCH_BYPASS_VERSION_CHECK
                         set: take a libtorch of another version
+  AUTOLR_MSRV_RUSTC     for msrv: a rustc of the oldest version that autolr-core promises
 
 With neither of the first two, libtorch is fetched once, from the Python package index, into
 .libtorch/. After the set-up, cargo needs no environment variable.";
 
-/// Sets this repository up, tests it, and runs its main job
+/// Sets this repository up, tests it, checks it, and runs its main job
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask", after_help = ENVIRONMENT)]
 struct Cli {
@@ -53,6 +56,53 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// autolr-core: build the documentation, every warning an error
+    Doc,
+    /// autolr-core: check what would be published, and publish as far as the upload
+    Package {
+        /// Passed on to cargo; `--allow-dirty`, say
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// autolr-core: build with the oldest Rust that it promises
+    Msrv,
+    /// All crates: check the dependencies' licences, doubles and origins
+    Deny,
+    /// autolr-core: compare the public API with the last release's
+    Semver {
+        /// The revision to compare with [default: the last release, or what its manifest names]
+        #[arg(long, value_name = "REV")]
+        baseline: Option<String>,
+    },
+    /// autolr-core: change the code in small ways, and look whether a test notices
+    Mutants {
+        /// Passed on to `cargo mutants`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// autolr-core: feed the deserialisers with what a fuzzer makes up
+    Fuzz {
+        /// How long
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// autolr-core: the long run of all properties, then the fuzzer
+    Soak {
+        /// At least so many cases, of all properties together
+        #[arg(long, default_value_t = 1_000_000)]
+        cases: u64,
+        /// How long to fuzz; 0 for not at all
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        fuzz: u64,
+    },
+    /// autolr-core: measure its speed
+    Bench {
+        /// Passed on to `cargo bench`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Train the example back ends: by hand, candle, burn
+    Examples,
 }
 
 fn main() -> ExitCode {
@@ -67,9 +117,9 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> anyhow::Result<()> {
     let project = Project::find()?;
-    libtorch::set_up(&project)?;
     match task {
         Task::Setup { no_data } => {
+            libtorch::set_up(&project)?;
             if !no_data {
                 // Without libtorch, fetching takes a smaller build.
                 data::set_up(&project, &["--no-default-features"]);
@@ -77,15 +127,29 @@ fn run(task: Task) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Reproduce { args } => {
+            libtorch::set_up(&project)?;
             if data::set_up(&project, &["--release"]) == Fetched::Incomplete {
                 eprintln!("xtask: the synthetic set stands in for the data that is missing");
             }
             project.reproduce(args)
         }
         Task::Test { args } => {
+            libtorch::set_up(&project)?;
             data::set_up(&project, &[]);
             project.test(args)
         }
+        Task::Doc => checks::doc::check(&project),
+        Task::Package { args } => checks::package::check(&project, &args),
+        Task::Msrv => checks::msrv::check(&project),
+        Task::Deny => checks::deny::check(&project),
+        Task::Semver { baseline } => checks::semver::check(&project, baseline),
+        Task::Mutants { args } => checks::mutants::run_all(&project, &args),
+        Task::Fuzz { seconds } => checks::fuzz::check(&project, seconds),
+        Task::Soak { cases, fuzz } => {
+            checks::soak::run_all(&project, checks::soak::Extent { cases, fuzz })
+        }
+        Task::Bench { args } => project.bench(args),
+        Task::Examples => checks::examples::check(&project),
     }
 }
 
@@ -113,6 +177,10 @@ mod tests {
             panic!("test takes arguments that begin with a hyphen");
         };
         assert_eq!(args, ["-p", "xtask", "--", "--nocapture"]);
+        let Ok(Task::Mutants { args }) = parse(&["xtask", "mutants", "-f", "mean.rs"]) else {
+            panic!("mutants takes arguments that begin with a hyphen");
+        };
+        assert_eq!(args, ["-f", "mean.rs"]);
         assert!(parse(&["xtask", "setup", "table1"]).is_err());
         assert!(parse(&["xtask"]).is_err());
     }

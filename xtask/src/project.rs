@@ -42,6 +42,19 @@ impl Project {
         &self.root
     }
 
+    /// A repository for a test.
+    #[cfg(test)]
+    pub(crate) fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    /// The folder of `autolr-core`.
+    pub(crate) fn core(&self) -> PathBuf {
+        self.root.join("autolr-core")
+    }
+
     /// The project's own folder for libtorch.
     pub(crate) fn libtorch(&self) -> PathBuf {
         self.root.join(".libtorch")
@@ -99,6 +112,13 @@ impl Project {
             cargo.arg("--workspace");
         }
         cargo.args(args);
+        turn_into(cargo)
+    }
+
+    /// Turns into `cargo bench` of `autolr-core`; returns only if that failed.
+    pub(crate) fn bench(&self, args: Vec<OsString>) -> anyhow::Result<()> {
+        let mut cargo = self.cargo();
+        cargo.args(["bench", "--package", "autolr-core"]).args(args);
         turn_into(cargo)
     }
 }

@@ -1,0 +1,15 @@
+//! The tasks around `autolr-core`, a file each; none of them needs libtorch.
+
+pub(crate) mod deny;
+pub(crate) mod doc;
+pub(crate) mod examples;
+pub(crate) mod fuzz;
+pub(crate) mod msrv;
+pub(crate) mod mutants;
+pub(crate) mod package;
+pub(crate) mod properties;
+pub(crate) mod semver;
+pub(crate) mod soak;
+
+/// The crate that they are about.
+pub(crate) const CRATE: &str = "autolr-core";
