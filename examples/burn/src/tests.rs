@@ -1,0 +1,105 @@
+//! The back end conforms, and the training learns.
+
+use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use autolr_core::testkit::{Subject, conformance};
+use autolr_core::{InPlace, ProbeBackend};
+use burn::prelude::*;
+use burn::tensor::Distribution;
+use ndarray::{ArrayView1, ArrayViewMut1};
+
+use crate::backend::Probe;
+use crate::training::Training;
+
+/// burn's generator is one for the process, and tests run side by side: each holds it for itself.
+fn generator() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The back end under test.
+struct Tested(Training);
+
+impl ProbeBackend for Tested {
+    type Error = Infallible;
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<f64>,
+        losses: ArrayViewMut1<f64>,
+    ) -> Result<(), Infallible> {
+        InPlace(Probe::new(&mut self.0)).probe(lrs, losses)
+    }
+}
+
+impl Subject for Tested {
+    /// Weights, running statistics and momenta as burn saves them, and the step, of which the batches are a function.
+    fn fingerprint(&mut self) -> Result<Vec<u8>, Infallible> {
+        let network = self.0.network.valid().into_record().into_bytes().unwrap();
+        let optimizer = self.0.optimizer.to_record().into_bytes().unwrap();
+        let rest = [self.0.lr.to_le_bytes(), self.0.step.to_le_bytes()].concat();
+        Ok([&network[..], &optimizer[..], &rest[..]].concat())
+    }
+
+    /// A step of another training that has come just as far.
+    fn loss_after_step(&mut self, lr: f64) -> Result<Option<f64>, Infallible> {
+        let mut twin = training(self.0.step);
+        twin.lr = lr;
+        twin.train_step();
+        Ok(Some(twin.scoring_loss()))
+    }
+}
+
+/// A training after some steps.
+fn training(steps: u64) -> Training {
+    let mut training = Training::new(500, 0.05, 1);
+    for _ in 0..steps {
+        training.train_step();
+    }
+    training
+}
+
+/// Tolerance 0: a trial and a step are the same arithmetic.
+#[test]
+fn the_back_end_conforms() {
+    let _alone = generator();
+    for steps in [0, 9] {
+        let findings = conformance(&mut Tested(training(steps)), 0.05, 0.0).unwrap();
+        assert_eq!(findings, Vec::<String>::new(), "after {steps} steps");
+    }
+}
+
+/// A training that probes takes the same steps, bit for bit, as one that does not, and draws nothing from burn's
+/// generator.
+#[test]
+fn a_probed_training_goes_on_as_if_nothing_had_happened() {
+    let _alone = generator();
+    let traces = [false, true].map(|probes| {
+        let mut tested = Tested(training(9));
+        let device = Device::flex();
+        device.seed(2);
+        if probes {
+            let mut losses = ndarray::Array1::zeros(3);
+            let lrs = ndarray::array![10.0, 1.0, 0.1];
+            tested.probe(lrs.view(), losses.view_mut()).unwrap();
+        }
+        let drawn = Tensor::<2>::random([4, 2], Distribution::Default, &device);
+        let before = tested.0.network.valid().forward(drawn.clone());
+        let loss = tested.0.train_step();
+        let after = tested.0.network.valid().forward(drawn.clone());
+        (loss, [drawn, before, after].map(Tensor::into_data))
+    });
+    assert_eq!(traces[0], traces[1]);
+}
+
+#[test]
+fn the_loss_falls() {
+    let _alone = generator();
+    let mut training = training(0);
+    let first = training.epoch();
+    let mut last = first;
+    for _ in 0..4 {
+        last = training.epoch();
+    }
+    assert!(last < 0.8 * first, "loss {first} in the first epoch, {last} in the fifth");
+}
