@@ -30,7 +30,10 @@ impl Trial for Probe<'_> {
     /// What a trial changes: the network and the optimiser with its momenta. It takes `Module::valid`, since a `clone`
     /// shares BatchNorm's running statistics with the original, and a forward pass moves them in both.
     fn snapshot(&mut self) -> Result<Self::Snapshot, Infallible> {
-        Ok((self.training.network.valid(), self.training.optimizer.clone()))
+        Ok((
+            self.training.network.valid(),
+            self.training.optimizer.clone(),
+        ))
     }
 
     /// The gradient of the step that training takes next, by a network whose running statistics are its own.
@@ -43,7 +46,10 @@ impl Trial for Probe<'_> {
 
     /// The optimiser's own step, momentum included, then the loss on many points, normalised by their own statistics.
     fn trial(&mut self, lr: f64) -> Result<f64, Infallible> {
-        let mut gradient = Copy { from: &self.gradient, to: GradientsParams::new() };
+        let mut gradient = Copy {
+            from: &self.gradient,
+            to: GradientsParams::new(),
+        };
         self.training.network.visit(&mut gradient);
         self.training.apply(lr, gradient.to);
         Ok(self.training.scoring_loss())

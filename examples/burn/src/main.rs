@@ -22,41 +22,39 @@ const EPOCHS: usize = 30;
 const SEED: u64 = 0;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let rates = [0.05, 0.0005]; // one that suits, and one that is 100 times too small
     let mut table = Vec::new();
-    for lr in rates {
+    // A rate that suits, and one that is 100 times too small.
+    for lr in [0.05, 0.0005] {
         println!("Closed loop from lr {lr}:");
-        let (closed, end) = closed_loop(lr)?;
-        table.push((lr, fixed(lr), closed, end));
+        let mut closed = Training::new(POINTS, lr, SEED);
+        closed_loop(&mut closed, EPOCHS)?;
+        let mut fixed = Training::new(POINTS, lr, SEED);
+        for _ in 0..EPOCHS {
+            fixed.epoch();
+        }
+        let end = closed.lr;
+        table.push((lr, fixed.test_accuracy(), closed.test_accuracy(), end));
     }
-    println!("\ntest accuracy after {EPOCHS} epochs:");
-    println!("initial lr   fixed   closed loop   (lr at the end)");
+    println!("Test accuracy after {EPOCHS} epochs:");
+    println!("initial lr   fixed lr   closed loop   (its last lr)");
     for (lr, fixed, closed, end) in table {
         let (fixed, closed) = (100.0 * fixed, 100.0 * closed);
-        println!("{lr:<10} {fixed:5.1} %       {closed:5.1} %   ({end:.2e})");
+        println!("{lr:<10}    {fixed:5.1} %       {closed:5.1} %   ({end:.2e})");
     }
     Ok(())
 }
 
-/// The test accuracy and the last rate of a training whose rate autolr-core sets after every epoch.
-fn closed_loop(lr: f64) -> Result<(f64, f64), Box<dyn Error>> {
+/// Trains from the training's present rate, which autolr-core moves after every epoch; returns the epochs' losses.
+fn closed_loop(training: &mut Training, epochs: usize) -> Result<Vec<f64>, Box<dyn Error>> {
     let rule = ScaleUpdate::new(Factors::powers_of_two(5)?);
-    let mut scheduler = AutoLr::new(AutoLrConfig::new(lr, rule)?);
-    let mut training = Training::new(POINTS, lr, SEED);
-    for epoch in 1..=EPOCHS {
+    let mut scheduler = AutoLr::new(AutoLrConfig::new(training.lr, rule)?);
+    let mut losses = Vec::new();
+    for epoch in 1..=epochs {
         let loss = training.epoch();
-        let decision = scheduler.step(&mut InPlace(Probe::new(&mut training)))?;
+        let decision = scheduler.step(&mut InPlace(Probe::new(training)))?;
         training.lr = scheduler.lr();
         println!("epoch {epoch:2}, loss {loss:.4}: {decision}");
+        losses.push(loss);
     }
-    Ok((training.test_accuracy(), scheduler.lr()))
-}
-
-/// The test accuracy of the same training at a fixed rate.
-fn fixed(lr: f64) -> f64 {
-    let mut training = Training::new(POINTS, lr, SEED);
-    for _ in 1..=EPOCHS {
-        training.epoch();
-    }
-    training.test_accuracy()
+    Ok(losses)
 }

@@ -90,7 +90,12 @@ impl Training {
         let device = Device::flex();
         let all: Vec<usize> = (0..self.test.len()).collect();
         let (points, arms) = self.test.select(&all, &device);
-        let guess = self.network.valid().forward(points).argmax(1).squeeze_dim::<1>(1);
+        let guess = self
+            .network
+            .valid()
+            .forward(points)
+            .argmax(1)
+            .squeeze_dim::<1>(1);
         guess.equal(arms).float().mean().into_scalar::<f64>()
     }
 }
