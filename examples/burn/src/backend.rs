@@ -27,7 +27,7 @@ impl Trial for Probe<'_> {
     type Snapshot = (Network, ModuleOptimizer);
     type Error = Infallible; // burn panics where other frameworks return an error
 
-    /// What a trial changes: the network and the optimiser with its momenta. It takes `Module::valid`, since a `clone`
+    /// What a trial changes: the network and the optimiser with its velocities. It takes `Module::valid`, since a `clone`
     /// shares BatchNorm's running statistics with the original, and a forward pass moves them in both.
     fn snapshot(&mut self) -> Result<Self::Snapshot, Infallible> {
         Ok((
@@ -55,7 +55,8 @@ impl Trial for Probe<'_> {
         Ok(self.training.scoring_loss())
     }
 
-    /// Puts the copies back. `Module::train` undoes `valid`, and makes running statistics that are shared with nobody.
+    /// Puts the copies back. `Module::train` undoes `valid`, and the running statistics that it makes are shared with
+    /// nothing, so that the copies serve again.
     fn restore(&mut self, (network, optimizer): &Self::Snapshot) -> Result<(), Infallible> {
         self.training.network = network.clone().train();
         self.training.optimizer = optimizer.clone();

@@ -34,7 +34,7 @@ impl ProbeBackend for Tested {
 }
 
 impl Subject for Tested {
-    /// Weights, running statistics and momenta as burn saves them, and the step, of which the batches are a function.
+    /// Weights, running statistics and velocities as burn saves them, and the step, of which the batches are a function.
     fn fingerprint(&mut self) -> Result<Vec<u8>, Infallible> {
         let network = self.0.network.valid().into_record().into_bytes().unwrap();
         let optimizer = self.0.optimizer.to_record().into_bytes().unwrap();
@@ -79,10 +79,10 @@ fn a_probed_training_goes_on_as_if_nothing_had_happened() {
         let mut tested = Tested(training(9));
         let device = Device::flex();
         device.seed(2);
-        if probes {
-            let mut losses = ndarray::Array1::zeros(3);
-            let lrs = ndarray::array![10.0, 1.0, 0.1];
-            tested.probe(lrs.view(), losses.view_mut()).unwrap();
+        let rates = [vec![10.0, 1.0, 0.01], vec![]];
+        for lrs in rates.into_iter().filter(|_| probes) {
+            let mut losses = vec![0.0; lrs.len()];
+            tested.probe((&lrs).into(), (&mut losses).into()).unwrap();
         }
         let drawn = Tensor::<2>::random([4, 2], Distribution::Default, &device);
         let before = tested.0.network.valid().forward(drawn.clone());

@@ -37,7 +37,8 @@ impl Trial for Probe<'_> {
         Ok(())
     }
 
-    /// The optimiser's own step (candle's `SGD` keeps no state), then the loss on many images, with nothing dropped.
+    /// The optimiser's own step, then the loss on many images, with nothing dropped. candle's `SGD` keeps no state.
+    /// `AdamW` keeps moments that can be neither read nor put back: there, subtract `lr` times the gradient instead.
     fn trial(&mut self, lr: f64) -> Result<f64> {
         let Some(gradient) = &self.gradient else {
             candle_core::bail!("a trial needs the gradient that `prepare` takes");
