@@ -7,9 +7,8 @@ use std::cmp::Ordering;
 use approx::assert_relative_eq;
 use autolr_core::ConfigError;
 use autolr_core::schedule::{
-    AnnealStrategy, ConstantLr, CosineAnnealingLr, CosineWarmRestarts, ExponentialLr, Fixed,
-    LinearDecay, LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, Product, Schedule,
-    ScheduleConfig, Sequential, StepLr, WarmUp,
+    AnnealStrategy, CosineAnnealingLr, CosineWarmRestarts, ExponentialLr, LinearDecay, MultiStepLr,
+    OneCycleLr, PolynomialLr, Product, Schedule, ScheduleConfig, StepLr, WarmUp,
 };
 use autolr_core::testkit::strategies;
 use proptest::prelude::*;
@@ -227,7 +226,7 @@ proptest! {
     /// The order of the factors of a product does not matter, and one alone is itself.
     #[test]
     fn a_product_does_not_see_the_order_of_its_factors(
-        parts in vec(strategies::schedule(), 1..5),
+        parts in proptest::collection::vec(strategies::schedule(), 1..5),
         step in any_step(),
     ) {
         let forwards = Product::new(parts.clone()).expect("valid").lr(step);
