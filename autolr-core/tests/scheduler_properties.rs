@@ -79,7 +79,9 @@ proptest! {
             let candidates = scheduler.candidates_by_group();
             for (group, multiplier) in config.groups().iter().enumerate() {
                 let within = |lr: f64| {
-                    let range = (min * multiplier).max(f64::MIN_POSITIVE)..=(max * multiplier).min(f64::MAX);
+                    // A product below the smallest rate that there is counts as that rate.
+                    let rate = |lr: f64| lr.clamp(f64::MIN_POSITIVE, f64::MAX);
+                    let range = rate(min * multiplier)..=rate(max * multiplier);
                     range.contains(&lr) || (propagates && lr.is_nan())
                 };
                 prop_assert!(within(scheduler.lrs()[group]), "{}", scheduler.lrs()[group]);

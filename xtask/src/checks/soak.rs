@@ -62,6 +62,7 @@ fn properties(project: &Project, cases: u64) -> anyhow::Result<()> {
     let line = format!("{count} properties × {each} cases = {total}");
     println!("{line}");
     let begin = Instant::now();
+    let mut failed = Vec::new();
     for program in &programs {
         if !program.of_their_own.is_empty() {
             let names = program.of_their_own.join(", ");
@@ -75,8 +76,10 @@ fn properties(project: &Project, cases: u64) -> anyhow::Result<()> {
         // A case that an assumption turns away does not count as one, and more cases turn more away.
         test.env("PROPTEST_MAX_GLOBAL_REJECTS", u32::MAX.to_string());
         test.env("PROPTEST_MAX_LOCAL_REJECTS", u32::MAX.to_string());
-        run(&mut test)?;
+        // One that fails does not keep the others from being tried.
+        failed.extend(run(&mut test).err().map(|_| program.selection.join(" ")));
     }
+    ensure!(failed.is_empty(), "{line}: failed: {}", failed.join(", "));
     println!(
         "{line}: all passed, in {:.0} s",
         begin.elapsed().as_secs_f64()
