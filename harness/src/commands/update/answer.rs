@@ -6,7 +6,7 @@ use autolr_core::{
     TellError,
 };
 use ndarray::Array1;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -84,12 +84,17 @@ pub(super) struct Trials {
     #[schemars(with = "Vec<Float>")]
     candidates: Array1<f64>,
     /// The parameter group that the decision is about; null if it is about all.
-    #[schemars(required)]
+    #[schemars(schema_with = "index_or_null")]
     group: Option<usize>,
     /// With several parameter groups: a row a trial, in it a rate a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<Vec<Float>>>")]
     candidates_by_group: Option<Vec<Vec<Float>>>,
+}
+
+/// `schemars(required)` would take the null away.
+fn index_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["integer", "null"], "minimum": 0 })
 }
 
 /// To a question without a state.
