@@ -6,6 +6,7 @@ use crate::ConfigError;
 
 /// What a schedule counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Passes over the training set, as in the paper.

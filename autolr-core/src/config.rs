@@ -9,6 +9,7 @@ use crate::{ConfigError, ExponentialScore, Factors, NonFinite, Normalization, Sc
 
 /// What happens when none of the losses of a probe is finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AllNonFinite {
@@ -34,6 +35,7 @@ impl AllNonFinite {
 
 /// How the rates of several parameter groups are probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum GroupProbing {
@@ -87,6 +89,7 @@ impl GroupProbing {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "RawConfig", into = "RawConfig")]
 pub struct AutoLrConfig {
     start: Start,
@@ -339,33 +342,61 @@ fn positive(key: &'static str, value: f64, rule: &'static str) -> Result<(), Con
 
 /// The keys of a file. What has its default value is not written.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        rename = "AutoLrConfig",
+        description = "The settings of the closed loop: `factors`, and either `lr` or `base`"
+    )
+)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
+    /// Initial rate; or `base` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     lr: Option<f64>,
+    /// What a probe scales the rate by.
     factors: Factors,
+    /// How the losses of a probe are made comparable.
     #[serde(default)]
     normalization: Normalization,
+    /// How much a low loss counts.
     #[serde(default = "default_sharpness")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     sharpness: f64,
+    /// What a loss does that is not finite.
     #[serde(default)]
     non_finite: NonFinite,
+    /// A decision every so many units.
     #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     every: u64,
+    /// What is counted.
     #[serde(default, skip_serializing_if = "is_default")]
     unit: Unit,
+    /// Lower bound of the rate and of the candidates, before `groups`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     min_lr: Option<f64>,
+    /// Upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     max_lr: Option<f64>,
+    /// What a probe without a finite loss does.
     #[serde(default, skip_serializing_if = "is_default")]
     all_non_finite: AllNonFinite,
+    /// How often to probe again, around the best candidate, while that is the outermost one.
     #[serde(default, skip_serializing_if = "is_default")]
     edge_probes: u32,
+    /// A multiplier for each parameter group's rate.
     #[serde(default = "one_group", skip_serializing_if = "is_one_group")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     groups: Vec<f64>,
+    /// How the rates of several parameter groups are probed.
     #[serde(default, skip_serializing_if = "is_default")]
     group_probing: GroupProbing,
+    /// A schedule that the closed loop scales.
     // Last: TOML wants tables behind plain values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<ScheduleConfig>,

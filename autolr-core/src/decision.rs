@@ -14,6 +14,13 @@ use crate::{ProbeCost, float_serde};
 ///
 /// With several parameter groups, rates are those of `group`, or of the first where all are scaled together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        description = "One decision, with everything that led to it: one entry a candidate. With several parameter groups, rates are those of `group`, or of the first where all are scaled together"
+    )
+)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// Number of the decision, from 0.
@@ -26,27 +33,35 @@ pub struct Decision {
     pub group: Option<usize>,
     /// The rate of that tick without the decision.
     #[serde(with = "float_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "float_serde::Float"))]
     pub lr: f64,
     /// The rates tried in the last probe.
     #[serde(with = "float_serde::array")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub candidates: Array1<f64>,
     /// Their losses.
     #[serde(with = "float_serde::array")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub losses: Array1<f64>,
     /// Their normalised losses; NaN without a vote.
     #[serde(with = "float_serde::array")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub normalized: Array1<f64>,
     /// Their scores.
     #[serde(with = "float_serde::array")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub scores: Array1<f64>,
     /// Their weights.
     #[serde(with = "float_serde::array")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub weights: Array1<f64>,
     /// By how much the rate is scaled: `new_lr / lr`, before a bound cuts it.
     #[serde(with = "float_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "float_serde::Float"))]
     pub factor: f64,
     /// The rate of that tick.
     #[serde(with = "float_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "float_serde::Float"))]
     pub new_lr: f64,
     /// The outcome in a word.
     pub verdict: Verdict,
@@ -60,18 +75,22 @@ pub struct Decision {
 
 /// A probe that was followed by another in the same decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Probed {
     /// The rates tried, shape `[n]`.
     #[serde(with = "float_serde::array")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub candidates: Array1<f64>,
     /// Their losses, shape `[n]`.
     #[serde(with = "float_serde::array")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub losses: Array1<f64>,
 }
 
 /// The outcome of a decision in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Verdict {

@@ -59,6 +59,8 @@ mod probe;
 mod replay;
 pub mod schedule;
 mod scheduler;
+#[cfg(feature = "schema")]
+mod schema;
 mod score;
 mod state;
 mod sum;

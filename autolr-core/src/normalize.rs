@@ -44,6 +44,13 @@ use crate::sum::{Survey, sum_by, survey};
 /// Paper: Algorithm 1, line 7, which leaves the formula open; the released code has the z-score with the sample
 /// standard deviation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "How the losses of one probe are made comparable before they are scored"
+    )
+)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Normalization {

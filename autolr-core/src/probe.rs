@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a probe costs, in passes of one batch through the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProbeCost {
     /// Forward passes.

@@ -46,10 +46,18 @@ impl SchedulerState {
 
 /// The state of an [`AutoLr`](crate::AutoLr): its configuration, where it stands, and an unfinished decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        description = "The state of the closed loop: its configuration, where it stands, and an unfinished decision"
+    )
+)]
 #[serde(deny_unknown_fields)]
 pub struct AutoLrState {
     // First, so that a state of another version is told by its version, not by its other fields.
     #[serde(deserialize_with = "version::<_, { AutoLrState::VERSION }>")]
+    #[cfg_attr(feature = "schema", schemars(extend("const" = AutoLrState::VERSION)))]
     pub(crate) version: u32,
     pub(crate) config: AutoLrConfig,
     /// Ticks so far.
@@ -58,18 +66,21 @@ pub struct AutoLrState {
     pub(crate) decisions: u64,
     /// What the base is multiplied by; one, or one a group.
     #[serde(with = "float_serde::vec")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub(crate) scales: Vec<f64>,
-    /// The decision that is not taken yet.
+    /// The decision that is not taken yet, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) window: Option<Window>,
 }
 
 /// Where a decision that probes several times stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Window {
     /// The rate that the next probe is centred on, before a group's multiplier.
     #[serde(with = "float_serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "float_serde::Float"))]
     pub(crate) centre: f64,
     /// The probes so far, at least one.
     pub(crate) probes: Vec<Probed>,

@@ -11,6 +11,7 @@ use crate::{ExponentialScore, Factors, LengthError, Normalization};
 
 /// What a loss that is NaN or infinite does to an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NonFinite {
