@@ -1,6 +1,6 @@
 //! The probe of a libtorch model.
 
-use autolr_core::ProbeBackend;
+use autolr_core::{ProbeBackend, ProbeCost};
 use ndarray::{ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -134,5 +134,24 @@ impl<N: Network> ProbeBackend for ModelProbe<'_, N> {
         let weights = theta.f_copy_(&origin).map_err(Error::from);
         let random = ffi::set_rng_state(device, &random);
         outcome.and(weights).and(random)
+    }
+
+    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+        let (candidates, own) = (candidates as u64, self.gradient.is_some());
+        let (scored, gradients) = match &self.scoring {
+            ScoringBatches::Shared(batches) => {
+                (candidates * batches.len() as u64, batches.len() as u64)
+            }
+            ScoringBatches::PerCandidate(_) => (candidates, candidates),
+        };
+        let backwards = match self.loss {
+            TrialLoss::BeforeStep => 0,
+            TrialLoss::AfterStep if own => 1,
+            TrialLoss::AfterStep => gradients,
+        };
+        Some(ProbeCost {
+            forwards: scored + backwards,
+            backwards,
+        })
     }
 }
