@@ -126,6 +126,42 @@ fn specifications(dir: &Path) -> String {
             "kind = \"step\"\nlr = 0.05\nstep_size = 0",
             &["scheduler", "step_size = 0"],
         ),
+        // Schedules within schedules.
+        wrong(
+            KIND,
+            "kind = \"warm-up\"\nsteps = 3",
+            &["scheduler", "`schedule`"],
+        ),
+        wrong(
+            KIND,
+            "kind = \"warm-up\"\nsteps = 3\nschedule = { kind = \"fixed\", lr = 0 }",
+            &["scheduler.schedule", "lr = 0"],
+        ),
+        wrong(
+            KIND,
+            "kind = \"warm-up\"\nsteps = 3\nschedule = { kind = \"autolr\", lr = 1 }",
+            &["scheduler.schedule.kind", "`autolr`"],
+        ),
+        wrong(
+            KIND,
+            "kind = \"product\"\nschedules = [{ kind = \"step\", lr = 1, gama = 2 }]",
+            &["scheduler.schedules[0]", "`gama`", "`gamma`"],
+        ),
+        wrong(
+            KIND,
+            "kind = \"product\"\nschedules = { kind = \"fixed\", lr = 1 }",
+            &["scheduler.schedules", "list"],
+        ),
+        wrong(
+            KIND,
+            "kind = \"sequential\"\nmilestones = [3]\nschedules = [{ kind = \"fixed\", lr = 1 }]",
+            &["scheduler", "milestones", "length 1"],
+        ),
+        wrong(
+            KIND,
+            "kind = \"multi-step\"\nlr = 1\nmilestones = [3.5]",
+            &["scheduler.milestones = [3.5]"],
+        ),
         // Factors.
         wrong(FACTORS, "factors = [1, nan]", &["factors[1] = NaN"]),
         wrong(FACTORS, "factors = [0, 1]", &["factors[0] = 0"]),

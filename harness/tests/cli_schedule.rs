@@ -70,6 +70,31 @@ fn a_table_with_a_figure() {
     insta::assert_snapshot!("step", printed(&["step"]));
     insta::assert_snapshot!("fixed", printed(&["fixed", "--epochs", "1"]));
     insta::assert_snapshot!("linear_decay", printed(&["linear-decay", "--epochs", "8"]));
+    let milestones = "milestones=6,3,6";
+    insta::assert_snapshot!(
+        "multi_step",
+        printed(&["multi-step", "gamma=0.5", milestones, "--epochs", "9"])
+    );
+    insta::assert_snapshot!("exponential", printed(&["exponential", "--epochs", "6"]));
+    insta::assert_snapshot!(
+        "polynomial",
+        printed(&["polynomial", "power=2", "--epochs", "7"])
+    );
+    let cycle = ["one-cycle", "three_phase=true", "anneal_strategy=linear"];
+    insta::assert_snapshot!(
+        "one_cycle",
+        printed(&[&cycle[..], &["max_lr=0.1", "--epochs", "20"]].concat())
+    );
+    insta::assert_snapshot!(
+        "cosine_warm_restarts",
+        printed(&[
+            "cosine-warm-restarts",
+            "t_0=5",
+            "t_mult=2",
+            "--epochs",
+            "16"
+        ])
+    );
 }
 
 #[test]
@@ -77,7 +102,11 @@ fn errors() {
     let errors: String = [
         &["cosin"][..],
         &["CosineAnnealingLR"],
-        &["exponential"],
+        &["stairs"],
+        &["autolr"],
+        &["warm-up", "steps=5"],
+        &["sequential"],
+        &["product"],
         &["step", "gama=0.5"],
         &["cosine", "T_max=50"],
         &["cosine", "gamma=0.5"],
@@ -98,6 +127,22 @@ fn errors() {
         &["step", "step_size=2.5"],
         &["step", "gamma=0"],
         &["linear-decay", "total_iters=-3"],
+        &["multi-step", "milestones=30;60"],
+        &["multi-step", "milestones="],
+        &["multi-step", "milestones=-1"],
+        &["exponential", "gamma=-1"],
+        &["exponential", "power=2"],
+        &["polynomial", "power=-1"],
+        &["one-cycle", "lr=0.1"],
+        &["one-cycle", "max_lr=0"],
+        &["one-cycle", "pct_start=1.5"],
+        &["one-cycle", "anneal_strategy=sin"],
+        &["one-cycle", "three_phase=yes"],
+        &["one-cycle", "div_factor=0.5"],
+        &["one-cycle", "final_div_factor=0.01"],
+        &["cosine-warm-restarts", "t_mult=0"],
+        &["cosine-warm-restarts", "t_mult=1.5"],
+        &["fixed", "schedule=cosine"],
         &["cosine", "--epochs", "0"],
     ]
     .iter()
@@ -134,6 +179,26 @@ fn json_has_every_rate_in_full() -> Result<(), Box<dyn std::error::Error>> {
             json!({ "kind": "fixed", "lr": 1e-3 }),
         ),
         (
+            &["multi-step"],
+            json!({ "kind": "multi-step", "lr": 0.005, "milestones": [50, 75] }),
+        ),
+        (
+            &["exponential", "lr=0.1"],
+            json!({ "kind": "exponential", "lr": 0.1, "gamma": 0.95 }),
+        ),
+        (
+            &["polynomial", "total_iters=70"],
+            json!({ "kind": "polynomial", "lr": 0.005, "total_iters": 70 }),
+        ),
+        (
+            &["one-cycle", "pct_start=0.25"],
+            json!({ "kind": "one-cycle", "max_lr": 0.005, "total_steps": 100, "pct_start": 0.25 }),
+        ),
+        (
+            &["cosine-warm-restarts", "eta_min=0.001"],
+            json!({ "kind": "cosine-warm-restarts", "lr": 0.005, "t_0": 10, "eta_min": 0.001 }),
+        ),
+        (
             &["linear-decay"],
             json!({ "kind": "linear-decay", "lr": 0.005, "total_iters": 100 }),
         ),
@@ -160,6 +225,14 @@ fn the_number_of_epochs_is_the_default_of_a_schedules_length()
         assert_relative_eq!(half, 0.1, max_relative = 1e-14);
     }
     Ok(())
+}
+
+#[test]
+fn every_scheduler_is_listed_in_the_help() {
+    let help = printed(&["--help"]);
+    for kind in ScheduleConfig::KINDS {
+        assert!(help.contains(&format!("\n  {kind}  ")), "{kind}");
+    }
 }
 
 #[test]

@@ -1,25 +1,23 @@
 //! `autolr schedule`: the rates of an open-loop schedule, before anything is trained with it.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
-use std::str::FromStr;
+use std::iter::repeat;
 
-use autolr_core::ConfigError;
-use autolr_core::schedule::{
-    ConstantLr, CosineAnnealingLr, Fixed, LinearDecay, LinearLr, Schedule, ScheduleConfig, StepLr,
-};
+use autolr_core::schedule::{Schedule, ScheduleConfig};
 use clap::Args;
 use serde::Serialize;
+use toml::{Table, Value};
 
 use crate::did_you_mean::unknown;
 use crate::exit::{BadInput, ExitStatus};
+use crate::experiment::keys::one_line;
+use crate::experiment::schedulers::{Absent, Kind, OPEN_LOOP};
 use crate::text_figure::{significant, text_figure};
 
 /// The paper's rate (section 3.1).
-const DEFAULT_LR: f64 = 0.005;
-/// PyTorch has no default; this one fits the paper's curves.
-const DEFAULT_STEP_SIZE: u64 = 30;
+const DEFAULT_LR: &str = "0.005";
 
 /// Significant digits in the table; the JSON has them all.
 const TABLE_DIGITS: usize = 6;
@@ -28,29 +26,14 @@ const FIGURE: (usize, usize) = (72, 10);
 /// How many epochs the figure shows at most, evenly spaced: more than it has dots across.
 const FIGURE_EPOCHS: u64 = 500;
 
-const SCHEDULERS: &str = "\
-Schedulers, with their keys and defaults:
-  constant      lr, factor=1/3, total_iters=5            PyTorch's ConstantLR
-  linear        lr, start_factor=1/3, end_factor=1,      PyTorch's LinearLR
-                total_iters=5
-  cosine        lr, t_max=EPOCHS, eta_min=0              PyTorch's CosineAnnealingLR
-  step          lr, step_size=30, gamma=0.1              PyTorch's StepLR
-  fixed         lr                                       the same rate throughout
-  linear-decay  lr, total_iters=EPOCHS                   a straight line to zero
-
-lr defaults to 0.005, the paper's rate. The other defaults are PyTorch's; where it
-has none, t_max and the total_iters of linear-decay are the number of epochs, and
-step_size is 30.
-
-Examples:
-  autolr schedule cosine
-  autolr schedule step lr=0.1 gamma=0.5 --epochs 200 --json";
+/// Width that the keys of a scheduler have in the help.
+const KEYS_WIDTH: usize = 36;
 
 /// Print the learning rates of an open-loop schedule
 #[derive(Debug, Args)]
-#[command(after_help = SCHEDULERS)]
+#[command(after_help = list_of_schedulers())]
 pub struct ScheduleArgs {
-    /// Which scheduler: constant, linear, cosine, step, fixed or linear-decay
+    /// Which scheduler, of those below
     #[arg(value_name = "NAME")]
     name: String,
     /// Its parameters, such as lr=0.1
@@ -83,18 +66,65 @@ pub fn schedule(args: &ScheduleArgs, out: &mut dyn Write) -> anyhow::Result<Exit
     Ok(ExitStatus::Success)
 }
 
-/// The schedulers, each with its keys.
-const KEYS: [(&str, &[&str]); 6] = [
-    ("constant", &["lr", "factor", "total_iters"]),
-    (
-        "linear",
-        &["lr", "start_factor", "end_factor", "total_iters"],
-    ),
-    ("cosine", &["lr", "t_max", "eta_min"]),
-    ("step", &["lr", "step_size", "gamma"]),
-    ("fixed", &["lr"]),
-    ("linear-decay", &["lr", "total_iters"]),
-];
+/// The part of the help that the list of schedulers gives.
+fn list_of_schedulers() -> String {
+    let mut text = "Schedulers, with their keys and defaults:\n".to_owned();
+    for kind in flat() {
+        list(kind, &mut text);
+    }
+    text.push_str(
+        "
+lr and max_lr default to 0.005, the paper's rate; EPOCHS is the number of epochs. The
+other defaults are PyTorch's; where it has none (step_size, milestones, t_0, the gamma
+of exponential) they are this program's. milestones is a list with commas.
+
+Made of other schedulers, for specification files only (docs/SPECIFICATION.md):
+",
+    );
+    for kind in OPEN_LOOP.iter().filter(|kind| kind.is_composed()) {
+        list(kind, &mut text);
+    }
+    text.push_str(
+        "
+Examples:
+  autolr schedule cosine
+  autolr schedule step lr=0.1 gamma=0.5 --epochs 200 --json",
+    );
+    text
+}
+
+/// A scheduler's name, keys and explanation, the keys over several lines if they have to be.
+fn list(kind: &Kind, text: &mut String) {
+    let name_width = OPEN_LOOP.iter().map(|kind| kind.name.len()).max();
+    let name_width = name_width.unwrap_or_default();
+    let mut lines = vec![String::new()];
+    for (index, key) in kind.keys.iter().enumerate() {
+        let default = match key.absent {
+            Absent::Core(default) | Absent::Shown(default) => format!("={default}"),
+            Absent::Epochs => "=EPOCHS".to_owned(),
+            Absent::Rate | Absent::Refused => String::new(),
+        };
+        let comma = if index + 1 < kind.keys.len() { "," } else { "" };
+        let word = format!("{}{default}{comma}", key.name);
+        let line = lines.last_mut();
+        match line.filter(|line| line.len() + 1 + word.len() <= KEYS_WIDTH) {
+            Some(line) if line.is_empty() => line.push_str(&word),
+            Some(line) => line.extend([" ", &word]),
+            None => lines.push(word),
+        }
+    }
+    let firsts = [kind.name].into_iter().chain(repeat(""));
+    let lasts = [kind.what].into_iter().chain(repeat(""));
+    for ((line, first), last) in lines.iter().zip(firsts).zip(lasts) {
+        let row = format!("  {first:name_width$}  {line:KEYS_WIDTH$}  {last}");
+        text.extend([row.trim_end(), "\n"]);
+    }
+}
+
+/// The schedulers that a line of words can describe.
+fn flat() -> impl Iterator<Item = &'static Kind> {
+    OPEN_LOOP.iter().filter(|kind| !kind.is_composed())
+}
 
 /// The schedule that the words on the command line describe, and the same in words, with its
 /// defaults.
@@ -103,111 +133,87 @@ fn parse(
     parameters: &[String],
     epochs: u64,
 ) -> Result<(ScheduleConfig, String), String> {
-    let Some((_, keys)) = KEYS.iter().find(|(known, _)| *known == name) else {
-        return Err(unknown("scheduler", name, &KEYS.map(|(known, _)| known)));
+    let Some(kind) = OPEN_LOOP.iter().find(|kind| kind.name == name) else {
+        let names: Vec<&str> = flat().map(|kind| kind.name).collect();
+        return Err(unknown("scheduler", name, &names));
     };
-    let mut given = Given::read(name, keys, parameters)?;
-    let built = build(name, &mut given, epochs)?;
-    built
-        .map(|schedule| (schedule, given.title))
-        .map_err(|error| error.to_string())
-}
-
-fn build(
-    name: &str,
-    given: &mut Given<'_>,
-    epochs: u64,
-) -> Result<Result<ScheduleConfig, ConfigError>, String> {
-    let lr = given.number("lr", DEFAULT_LR)?;
-    Ok(match name {
-        "constant" => ConstantLr::new(
-            lr,
-            given.number("factor", ConstantLr::DEFAULT_FACTOR)?,
-            given.count("total_iters", ConstantLr::DEFAULT_TOTAL_ITERS)?,
-        )
-        .map(Into::into),
-        "linear" => LinearLr::new(
-            lr,
-            given.number("start_factor", LinearLr::DEFAULT_START_FACTOR)?,
-            given.number("end_factor", LinearLr::DEFAULT_END_FACTOR)?,
-            given.count("total_iters", LinearLr::DEFAULT_TOTAL_ITERS)?,
-        )
-        .map(Into::into),
-        "cosine" => CosineAnnealingLr::new(
-            lr,
-            given.count("t_max", epochs)?,
-            given.number("eta_min", CosineAnnealingLr::DEFAULT_ETA_MIN)?,
-        )
-        .map(Into::into),
-        "step" => StepLr::new(
-            lr,
-            given.count("step_size", DEFAULT_STEP_SIZE)?,
-            given.number("gamma", StepLr::DEFAULT_GAMMA)?,
-        )
-        .map(Into::into),
-        "linear-decay" => LinearDecay::new(lr, given.count("total_iters", epochs)?).map(Into::into),
-        _ => Fixed::new(lr).map(Into::into),
-    })
-}
-
-/// The parameters given, by key, and a title that grows with each that is asked for.
-struct Given<'a> {
-    values: BTreeMap<&'a str, &'a str>,
-    title: String,
-}
-
-impl<'a> Given<'a> {
-    fn read(name: &str, keys: &[&str], parameters: &'a [String]) -> Result<Self, String> {
-        let mut values = BTreeMap::new();
-        for parameter in parameters {
-            let Some((key, value)) = parameter.split_once('=') else {
-                return Err(format!(
-                    "`{parameter}`: a parameter is written key=value, such as lr=0.1"
-                ));
-            };
-            if !keys.contains(&key) {
-                return Err(if KEYS.iter().any(|(_, others)| others.contains(&key)) {
-                    format!(
-                        "{key} = {value}: `{name}` has no such key ({})",
-                        keys.join(", ")
-                    )
-                } else {
-                    unknown("key", key, keys)
-                });
+    if kind.is_composed() {
+        return Err(format!(
+            "`{name}` is made of other schedulers: it is for specification files only (docs/SPECIFICATION.md)"
+        ));
+    }
+    let given = read(kind, parameters)?;
+    let mut table = Table::new();
+    table.insert("kind".into(), name.into());
+    for key in kind.keys {
+        let word = match (given.get(key.name), key.absent) {
+            (Some(word), _) => word,
+            (None, Absent::Rate) => DEFAULT_LR,
+            (None, Absent::Shown(default)) => default,
+            (None, Absent::Epochs) => {
+                // TOML's whole numbers end at 2⁶³ − 1.
+                let length = i64::try_from(epochs).unwrap_or(i64::MAX);
+                table.insert(key.name.into(), length.into());
+                continue;
             }
-            if let Some(first) = values.insert(key, value) {
-                return Err(format!("{key} is given twice: {first} and {value}"));
-            }
-        }
-        Ok(Self {
-            values,
-            title: format!("{name}:"),
-        })
-    }
-
-    fn number(&mut self, key: &str, default: f64) -> Result<f64, String> {
-        self.parsed(key, default, "must be a number")
-    }
-
-    fn count(&mut self, key: &str, default: u64) -> Result<u64, String> {
-        self.parsed(key, default, "must be a whole number of epochs, at least 1")
-    }
-
-    fn parsed<T: FromStr + Display>(
-        &mut self,
-        key: &str,
-        default: T,
-        rule: &str,
-    ) -> Result<T, String> {
-        let value = match self.values.get(key) {
-            Some(text) => text
-                .parse()
-                .map_err(|_| format!("{key} = {text}: {rule}"))?,
-            None => default,
+            (None, Absent::Core(_) | Absent::Refused) => continue,
         };
-        let comma = if self.title.ends_with(':') { "" } else { "," };
-        self.title.push_str(&format!("{comma} {key} {value}"));
-        Ok(value)
+        let value = key.holds.parse(word);
+        let value = value.map_err(|rule| format!("{} = {word}: {rule}", key.name))?;
+        table.insert(key.name.into(), value);
+    }
+    let schedule: ScheduleConfig = table.try_into().map_err(|error| one_line(&error))?;
+    let title = title(kind, &schedule).map_err(|error| error.to_string())?;
+    Ok((schedule, title))
+}
+
+/// The words of the parameters, by key.
+fn read<'a>(kind: &Kind, parameters: &'a [String]) -> Result<BTreeMap<&'a str, &'a str>, String> {
+    let keys: Vec<&str> = kind.keys.iter().map(|key| key.name).collect();
+    let mut given = BTreeMap::new();
+    for parameter in parameters {
+        let Some((key, value)) = parameter.split_once('=') else {
+            return Err(format!(
+                "`{parameter}`: a parameter is written key=value, such as lr=0.1"
+            ));
+        };
+        if !keys.contains(&key) {
+            return Err(if flat().any(|other| other.key(key).is_some()) {
+                format!(
+                    "{key} = {value}: `{}` has no such key ({})",
+                    kind.name,
+                    keys.join(", ")
+                )
+            } else {
+                unknown("key", key, &keys)
+            });
+        }
+        if let Some(first) = given.insert(key, value) {
+            return Err(format!("{key} is given twice: {first} and {value}"));
+        }
+    }
+    Ok(given)
+}
+
+/// The schedule in words, with all its keys.
+fn title(kind: &Kind, schedule: &ScheduleConfig) -> anyhow::Result<String> {
+    let values = Table::try_from(schedule)?;
+    let mut title = format!("{}:", kind.name);
+    for (index, key) in kind.keys.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let value = values.get(key.name).map(words).unwrap_or_default();
+        write!(title, "{comma} {} {value}", key.name)?;
+    }
+    Ok(title)
+}
+
+/// A value without TOML's quotes and brackets.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Float(number) => number.to_string(),
+        Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
     }
 }
 

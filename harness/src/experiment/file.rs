@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::RunSpec;
+use super::{RunSpec, schedulers};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
 
@@ -138,9 +138,9 @@ impl ExperimentFile {
 
     /// The specification of a series, with `scale` laid over it.
     ///
-    /// Where the scale changes the number of epochs, the lengths of open-loop schedules (`t_max`, `step_size`,
-    /// `total_iters`) change in proportion, rounded, at least 1 (`total_iters`: 2). `cosine` without `t_max` takes the number of
-    /// epochs, so does `linear-decay` without `total_iters`.
+    /// Where the scale changes the number of epochs, the lengths of open-loop schedules (`t_max`, `milestones`,
+    /// `total_iters` and so on) change in proportion, rounded, at least 1 (`total_iters`: 2). `cosine` without `t_max`
+    /// takes the number of epochs; so do `linear-decay` without `total_iters` and `one-cycle` without `total_steps`.
     ///
     /// # Errors
     /// [`BadInput`] that names the key and the value.
@@ -154,29 +154,10 @@ impl ExperimentFile {
         if let (Some(before), Some(after), Some(Value::Table(scheduler))) =
             (before, after, table.get_mut("scheduler"))
         {
-            fit_schedule(scheduler, before, after);
+            schedulers::fit(scheduler, before, after);
         }
         RunSpec::from_table(table)
     }
-}
-
-fn fit_schedule(scheduler: &mut Table, before: i64, after: i64) {
-    // With a warm-up of one epoch, `constant` and `linear` would be the same schedule.
-    for (key, least) in [("t_max", 1), ("step_size", 1), ("total_iters", 2)] {
-        if let Some(Value::Integer(length)) = scheduler.get_mut(key)
-            && before > 0
-            && before != after
-        {
-            let scaled = (*length as f64 * after as f64 / before as f64).round() as i64;
-            *length = scaled.max(least);
-        }
-    }
-    let fills = match scheduler.get("kind").and_then(Value::as_str) {
-        Some("cosine") => "t_max",
-        Some("linear-decay") => "total_iters",
-        _ => return,
-    };
-    scheduler.entry(fills).or_insert(Value::Integer(after));
 }
 
 fn series(value: Value) -> Result<SeriesSpec, BadInput> {

@@ -5,22 +5,12 @@
 
 use toml::{Table, Value};
 
+use super::holds::Holds::{self, Name, Number, Seed, Switch, Whole};
+use super::schedulers;
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
 
-/// What a key holds. Ranges are checked later.
-#[derive(Debug, Clone, Copy)]
-enum Holds {
-    Number,
-    Whole,
-    Seed,
-    Switch,
-    Name,
-    Factors,
-}
-
-use Holds::{Factors, Name, Number, Seed, Switch, Whole};
-
+/// The keys of `[scheduler]` depend on its kind, and are checked with it.
 const TABLES: [(&str, &[(&str, Holds)]); 6] = [
     (
         "data",
@@ -55,25 +45,7 @@ const TABLES: [(&str, &[(&str, Holds)]); 6] = [
             ("eps", Number),
         ],
     ),
-    (
-        SCHEDULER,
-        &[
-            ("kind", Name),
-            ("lr", Number),
-            ("factors", Factors),
-            ("normalization", Name),
-            ("sharpness", Number),
-            ("non_finite", Name),
-            ("factor", Number),
-            ("total_iters", Whole),
-            ("start_factor", Number),
-            ("end_factor", Number),
-            ("t_max", Whole),
-            ("eta_min", Number),
-            ("step_size", Whole),
-            ("gamma", Number),
-        ],
-    ),
+    (SCHEDULER, &[]),
     (
         "probe",
         &[
@@ -99,34 +71,7 @@ const TABLES: [(&str, &[(&str, Holds)]); 6] = [
 /// The others have defaults.
 const NEEDED: [&str; 4] = ["data", "network", SCHEDULER, "training"];
 
-/// Which keys this table may have depends on its kind, and is checked with it.
 const SCHEDULER: &str = "scheduler";
-
-impl Holds {
-    /// The rule that `value` breaks, if it does.
-    fn broken_by(self, value: &Value) -> Option<&'static str> {
-        let number = |value: &Value| value.is_float() || value.is_integer();
-        let (good, rule) = match self {
-            Number => (number(value), "must be a number"),
-            Whole => (
-                // Sizes of networks are 32 bits wide, which is enough for all the others.
-                value.as_integer().is_some_and(|n| u32::try_from(n).is_ok()),
-                "must be a whole number from 0 to 4294967295",
-            ),
-            Seed => (
-                value.as_integer().is_some_and(|n| n >= 0),
-                "must be a whole number from 0 to 9223372036854775807",
-            ),
-            Switch => (value.is_bool(), "must be true or false"),
-            Name => (value.is_str(), "must be a name in quotes"),
-            Factors => (
-                value.is_str() || value.as_array().is_some_and(|list| list.iter().all(number)),
-                "must be a list of numbers, or a name such as \"factor_5\"",
-            ),
-        };
-        (!good).then_some(rule)
-    }
-}
 
 /// Checks that there is no unknown table or key, that no table is missing, and that each key holds what it is for.
 ///
@@ -143,8 +88,17 @@ pub(super) fn check(table: &Table) -> Result<(), BadInput> {
             )));
         };
         for (key, value) in inner {
-            match keys.iter().find(|(known, _)| known == key) {
-                Some((_, holds)) => {
+            let holds = if name == SCHEDULER {
+                let mut of_some_kind = schedulers::keys();
+                of_some_kind
+                    .find(|known| known.name == key)
+                    .map(|key| key.holds)
+            } else {
+                let known = keys.iter().find(|(known, _)| known == key);
+                known.map(|(_, holds)| *holds)
+            };
+            match holds {
+                Some(holds) => {
                     if let Some(rule) = holds.broken_by(value) {
                         return Err(BadInput(format!("{name}.{key} = {value}: {rule}")));
                     }
@@ -163,19 +117,20 @@ pub(super) fn check(table: &Table) -> Result<(), BadInput> {
     }
 }
 
-/// Whether some kind of scheduler has this key.
-pub(super) fn is_of_some_scheduler(key: &str) -> bool {
-    let tables = TABLES.iter().filter(|(name, _)| *name == SCHEDULER);
-    tables.flat_map(|(_, keys)| *keys).any(|(of, _)| *of == key)
-}
-
 /// The message for a name at the top that is no table's.
 fn no_table(name: &str, value: &Value) -> String {
+    let mut of_schedulers = schedulers::keys();
     let home = TABLES
         .iter()
-        .find(|(_, keys)| keys.iter().any(|(key, _)| *key == name));
+        .find(|(_, keys)| keys.iter().any(|(key, _)| *key == name))
+        .map(|(table, _)| *table)
+        .or_else(|| {
+            of_schedulers
+                .any(|key| key.name == name)
+                .then_some(SCHEDULER)
+        });
     match home {
-        Some((table, _)) if !value.is_table() => {
+        Some(table) if !value.is_table() => {
             format!("{name} = {value} stands outside of the tables: it belongs under [{table}]")
         }
         _ => unknown("table", name, &TABLES.map(|(name, _)| name)),
@@ -183,7 +138,7 @@ fn no_table(name: &str, value: &Value) -> String {
 }
 
 /// TOML's message without its drawing, and with the key it speaks of in full: `scheduler.lr = 0: …`.
-pub(super) fn one_line(error: &toml::de::Error) -> String {
+pub(crate) fn one_line(error: &toml::de::Error) -> String {
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
@@ -194,7 +149,7 @@ pub(super) fn one_line(error: &toml::de::Error) -> String {
 }
 
 /// `scheduler` and `lr = 0: …` as `scheduler.lr = 0: …`, `scheduler` and `missing field …` with a colon between.
-fn joined(place: &str, message: &str) -> String {
+pub(super) fn joined(place: &str, message: &str) -> String {
     let is_key = |word: &str| {
         !word.is_empty()
             && word

@@ -1,9 +1,11 @@
 //! What is to be run: specifications, experiment files, scales, and the paper's registry.
 
 mod file;
-mod keys;
+mod holds;
+pub(crate) mod keys;
 mod optimizer;
 mod registry;
+pub(crate) mod schedulers;
 mod spec;
 
 pub use file::{ExperimentFile, SeriesSpec};

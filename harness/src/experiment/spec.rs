@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::OptimizerSpec;
-use super::keys::{check, is_of_some_scheduler, one_line};
+use super::keys::{check, one_line};
+use super::schedulers;
 use crate::data::{DataSetName, SplitKind};
-use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
 
 /// A training run: `[data]`, `[network]`, `[optimizer]`, `[scheduler]`, `[probe]`, `[training]` of a TOML file.
@@ -109,17 +109,6 @@ pub enum SchedulerSpec {
     OpenLoop(ScheduleConfig),
 }
 
-/// Names of the schedulers, as in `scheduler.kind`.
-const SCHEDULERS: [&str; 7] = [
-    "autolr",
-    "constant",
-    "linear",
-    "cosine",
-    "step",
-    "fixed",
-    "linear-decay",
-];
-
 impl SchedulerSpec {
     /// The rate of the first epoch.
     pub fn initial_lr(&self) -> f64 {
@@ -128,52 +117,13 @@ impl SchedulerSpec {
             Self::OpenLoop(schedule) => schedule.lr(0),
         }
     }
-
-    fn keys(kind: &str) -> &'static [&'static str] {
-        match kind {
-            "autolr" => &[
-                "kind",
-                "lr",
-                "factors",
-                "normalization",
-                "sharpness",
-                "non_finite",
-            ],
-            "constant" => &["kind", "lr", "factor", "total_iters"],
-            "linear" => &["kind", "lr", "start_factor", "end_factor", "total_iters"],
-            "cosine" => &["kind", "lr", "t_max", "eta_min"],
-            "step" => &["kind", "lr", "step_size", "gamma"],
-            "linear-decay" => &["kind", "lr", "total_iters"],
-            _ => &["kind", "lr"],
-        }
-    }
 }
 
 impl TryFrom<toml::Table> for SchedulerSpec {
     type Error = String;
 
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let kind = match table.get("kind") {
-            Some(toml::Value::String(kind)) => kind.clone(),
-            Some(other) => return Err(format!("kind = {other}: must be a name in quotes")),
-            None => return Err(format!("kind: missing ({})", SCHEDULERS.join(", "))),
-        };
-        if !SCHEDULERS.contains(&kind.as_str()) {
-            return Err(format!(
-                "kind: {}",
-                unknown("scheduler", &kind, &SCHEDULERS)
-            ));
-        }
-        let keys = Self::keys(&kind);
-        let foreign = |(key, _): &(&String, _)| !keys.contains(&key.as_str());
-        if let Some((key, value)) = table.iter().find(foreign) {
-            return Err(if is_of_some_scheduler(key) {
-                let list = keys.join(", ");
-                format!("{key} = {value}: kind = \"{kind}\" has no such key ({list})")
-            } else {
-                unknown("key", key, keys)
-            });
-        }
+        let kind = schedulers::check(&table)?.name;
         let error = |error: toml::de::Error| one_line(&error);
         if kind == "autolr" {
             table.remove("kind");
@@ -190,7 +140,7 @@ impl From<SchedulerSpec> for toml::Table {
             SchedulerSpec::AutoLr(config) => Self::try_from(config),
             SchedulerSpec::OpenLoop(schedule) => Self::try_from(schedule),
         };
-        // Numbers, names and lists of numbers: nothing that TOML could refuse.
+        // Numbers, names, lists and tables: nothing that TOML could refuse.
         let mut table = table.unwrap_or_default();
         if matches!(spec, SchedulerSpec::AutoLr(_)) {
             table.insert("kind".into(), "autolr".into());

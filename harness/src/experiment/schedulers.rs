@@ -1,0 +1,542 @@
+//! The schedulers and their keys: the one list of them, for specification files and for `autolr schedule`.
+
+use autolr_core::schedule::ScheduleConfig;
+use toml::{Table, Value};
+
+use super::holds::Holds::{
+    self, Factors, Length, Milestones, Name, Number, Schedule, Schedules, Switch, Whole,
+};
+use super::keys::joined;
+use crate::did_you_mean::unknown;
+
+/// A kind of scheduler, as in `scheduler.kind`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// Without `kind`, in the order in which a person reads them.
+    pub(crate) keys: &'static [Key],
+    /// What it is, in a few words.
+    pub(crate) what: &'static str,
+}
+
+/// A key of a scheduler.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) holds: Holds,
+    pub(crate) absent: Absent,
+}
+
+/// What it means that a key is not given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Absent {
+    /// An error.
+    Refused,
+    /// An error in a file, the paper's rate on the command line.
+    Rate,
+    /// An error in a file, this on the command line.
+    Shown(&'static str),
+    /// The number of epochs.
+    Epochs,
+    /// autolr-core's default.
+    Core(&'static str),
+}
+
+use Absent::{Core, Epochs, Rate, Refused, Shown};
+
+const fn key(name: &'static str, holds: Holds, absent: Absent) -> Key {
+    Key {
+        name,
+        holds,
+        absent,
+    }
+}
+
+const fn kind(name: &'static str, keys: &'static [Key], what: &'static str) -> Kind {
+    Kind { name, keys, what }
+}
+
+const LR: Key = key("lr", Number, Rate);
+const GAMMA: Key = key("gamma", Number, Core("0.1"));
+const ETA_MIN: Key = key("eta_min", Number, Core("0"));
+const SCHEDULES: Key = key("schedules", Schedules, Refused);
+
+/// The closed loop.
+const AUTOLR: Kind = kind(
+    "autolr",
+    &[
+        LR,
+        key("factors", Factors, Refused),
+        key("normalization", Name, Core("z-score")),
+        key("sharpness", Number, Core("1")),
+        key("non_finite", Name, Core("no-vote")),
+    ],
+    "the paper's scheduler",
+);
+
+/// The open-loop schedules, in autolr-core's order.
+pub(crate) const OPEN_LOOP: [Kind; 14] = [
+    kind(
+        "constant",
+        &[
+            LR,
+            key("factor", Number, Core("1/3")),
+            key("total_iters", Length, Core("5")),
+        ],
+        "PyTorch's ConstantLR",
+    ),
+    kind(
+        "linear",
+        &[
+            LR,
+            key("start_factor", Number, Core("1/3")),
+            key("end_factor", Number, Core("1")),
+            key("total_iters", Length, Core("5")),
+        ],
+        "PyTorch's LinearLR",
+    ),
+    kind(
+        "cosine",
+        &[LR, key("t_max", Length, Epochs), ETA_MIN],
+        "PyTorch's CosineAnnealingLR",
+    ),
+    kind(
+        "step",
+        // It fits the paper's curves.
+        &[LR, key("step_size", Length, Shown("30")), GAMMA],
+        "PyTorch's StepLR",
+    ),
+    kind("fixed", &[LR], "the same rate throughout"),
+    kind(
+        "linear-decay",
+        &[LR, key("total_iters", Length, Epochs)],
+        "a straight line to zero",
+    ),
+    kind(
+        "multi-step",
+        // Half and three quarters of a hundred epochs.
+        &[LR, key("milestones", Milestones, Shown("50,75")), GAMMA],
+        "PyTorch's MultiStepLR",
+    ),
+    kind(
+        "exponential",
+        &[LR, key("gamma", Number, Shown("0.95"))],
+        "PyTorch's ExponentialLR",
+    ),
+    kind(
+        "polynomial",
+        &[
+            LR,
+            key("total_iters", Length, Core("5")),
+            key("power", Number, Core("1")),
+        ],
+        "PyTorch's PolynomialLR",
+    ),
+    kind(
+        "one-cycle",
+        &[
+            key("max_lr", Number, Rate),
+            key("total_steps", Length, Epochs),
+            key("pct_start", Number, Core("0.3")),
+            key("anneal_strategy", Name, Core("cos")),
+            key("three_phase", Switch, Core("false")),
+            key("div_factor", Number, Core("25")),
+            key("final_div_factor", Number, Core("1e4")),
+        ],
+        "PyTorch's OneCycleLR",
+    ),
+    kind(
+        "cosine-warm-restarts",
+        &[
+            LR,
+            key("t_0", Length, Shown("10")),
+            key("t_mult", Whole, Core("1")),
+            ETA_MIN,
+        ],
+        "PyTorch's CosineAnnealingWarmRestarts",
+    ),
+    kind(
+        "warm-up",
+        &[
+            key("steps", Length, Refused),
+            key("start_factor", Number, Core("1/3")),
+            key("schedule", Schedule, Refused),
+        ],
+        "a rise, then another schedule",
+    ),
+    kind(
+        "sequential",
+        &[SCHEDULES, key("milestones", Milestones, Refused)],
+        "one schedule after another",
+    ),
+    kind("product", &[SCHEDULES], "several schedules multiplied"),
+];
+
+impl Kind {
+    /// Whether it is made of other schedules.
+    pub(crate) fn is_composed(&self) -> bool {
+        let composed = |key: &Key| matches!(key.holds, Schedule | Schedules);
+        self.keys.iter().any(composed)
+    }
+
+    pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+fn all() -> impl Iterator<Item = &'static Kind> {
+    [&AUTOLR].into_iter().chain(&OPEN_LOOP)
+}
+
+/// All keys that some scheduler has; one that several have stands there several times.
+pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
+    all().flat_map(|kind| kind.keys)
+}
+
+/// Checks that a `[scheduler]` has a known kind, and no key that this kind has not; the schedules within it too.
+///
+/// # Errors
+/// The key and what is wrong with it.
+pub(super) fn check(table: &Table) -> Result<&'static Kind, String> {
+    let kinds: Vec<&Kind> = all().collect();
+    let kind = check_kind(table, &kinds)?;
+    check_within(kind, table, 1)?;
+    Ok(kind)
+}
+
+fn check_kind(table: &Table, kinds: &[&'static Kind]) -> Result<&'static Kind, String> {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+    let name = match table.get("kind") {
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(format!("kind = {other}: must be a name in quotes")),
+        None => return Err(format!("kind: missing ({})", names.join(", "))),
+    };
+    let Some(kind) = kinds.iter().find(|kind| kind.name == name) else {
+        return Err(format!("kind: {}", unknown("scheduler", name, &names)));
+    };
+    for (key, value) in table {
+        if key == "kind" || kind.key(key).is_some() {
+            continue;
+        }
+        let known: Vec<&str> = [&"kind"]
+            .into_iter()
+            .chain(kind.keys.iter().map(|key| &key.name))
+            .copied()
+            .collect();
+        return Err(if keys().any(|other| other.name == key) {
+            let list = known.join(", ");
+            format!("{key} = {value}: kind = \"{name}\" has no such key ({list})")
+        } else {
+            unknown("key", key, &known)
+        });
+    }
+    Ok(kind)
+}
+
+/// Checks the schedules within one of `kind`, `level` levels deep.
+fn check_within(kind: &Kind, table: &Table, level: usize) -> Result<(), String> {
+    // Deeper ones are refused as a whole.
+    if level >= ScheduleConfig::MAX_NESTING {
+        return Ok(());
+    }
+    let kinds: Vec<&Kind> = OPEN_LOOP.iter().collect();
+    for (path, inner) in within(kind, table) {
+        let check = || -> Result<(), String> {
+            let kind = check_kind(inner, &kinds)?;
+            for (key, value) in inner {
+                if let Some(rule) = kind.key(key).and_then(|key| key.holds.broken_by(value)) {
+                    return Err(format!("{key} = {value}: {rule}"));
+                }
+            }
+            check_within(kind, inner, level + 1)
+        };
+        check().map_err(|message| joined(&path, &message))?;
+    }
+    Ok(())
+}
+
+/// The schedules that one of `kind` is made of, each with where it stands.
+fn within<'a>(kind: &Kind, table: &'a Table) -> Vec<(String, &'a Table)> {
+    let mut found = Vec::new();
+    for key in kind.keys {
+        match (key.holds, table.get(key.name)) {
+            (Schedule, Some(Value::Table(inner))) => found.push((key.name.to_owned(), inner)),
+            (Schedules, Some(Value::Array(list))) => {
+                let tables = list.iter().enumerate().filter_map(|(index, value)| {
+                    Some((format!("{}[{index}]", key.name), value.as_table()?))
+                });
+                found.extend(tables);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Fits a `[scheduler]` to another number of epochs: lengths change in proportion, rounded, at least 1 (`total_iters`:
+/// 2), those of the schedules within it too. A length whose default is the number of epochs, and that is absent, is
+/// filled in at the outermost.
+pub(super) fn fit(scheduler: &mut Table, before: i64, after: i64) {
+    if before > 0 && before != after {
+        stretch(scheduler, after as f64 / before as f64, 1);
+    }
+    let kind = kind_of(scheduler);
+    for key in kind.into_iter().flat_map(|kind| kind.keys) {
+        if matches!(key.absent, Epochs) {
+            scheduler.entry(key.name).or_insert(Value::Integer(after));
+        }
+    }
+}
+
+fn kind_of(table: &Table) -> Option<&'static Kind> {
+    let name = table.get("kind")?.as_str()?;
+    all().find(|kind| kind.name == name)
+}
+
+fn stretch(scheduler: &mut Table, times: f64, level: usize) {
+    let Some(kind) = kind_of(scheduler) else {
+        return;
+    };
+    for key in kind.keys {
+        // With a warm-up of one epoch, `constant` and `linear` would be the same schedule.
+        let least = if key.name == "total_iters" { 2 } else { 1 };
+        let stretched = |length: i64| ((length as f64 * times).round() as i64).max(least);
+        match (key.holds, scheduler.get_mut(key.name)) {
+            (Length, Some(Value::Integer(length))) => *length = stretched(*length),
+            (Milestones, Some(Value::Array(list))) => {
+                for value in list {
+                    match value {
+                        // From the start on: no length.
+                        Value::Integer(0) => {}
+                        Value::Integer(length) => *length = stretched(*length),
+                        _ => {}
+                    }
+                }
+            }
+            (Schedule, Some(Value::Table(inner))) if level < ScheduleConfig::MAX_NESTING => {
+                stretch(inner, times, level + 1);
+            }
+            (Schedules, Some(Value::Array(list))) if level < ScheduleConfig::MAX_NESTING => {
+                for inner in list.iter_mut().filter_map(Value::as_table_mut) {
+                    stretch(inner, times, level + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Table {
+        text.parse().expect("valid TOML")
+    }
+
+    /// A schedule of each kind with the keys alone that it needs.
+    fn least(kind: &Kind) -> Table {
+        let mut table = Table::new();
+        table.insert("kind".into(), kind.name.into());
+        for key in kind
+            .keys
+            .iter()
+            .filter(|key| !matches!(key.absent, Core(_)))
+        {
+            let value = match key.holds {
+                Number => Value::Float(0.5),
+                Length | Whole => Value::Integer(7),
+                Milestones => Value::Array(vec![Value::Integer(3)]),
+                Schedule => Value::Table(least(&OPEN_LOOP[4])),
+                Schedules => {
+                    let count = 1 + usize::from(kind.key("milestones").is_some());
+                    Value::Array(vec![Value::Table(least(&OPEN_LOOP[4])); count])
+                }
+                other => panic!("{}: what holds {other:?}?", key.name),
+            };
+            table.insert(key.name.into(), value);
+        }
+        table
+    }
+
+    #[test]
+    fn the_list_is_that_of_the_core() {
+        let names = OPEN_LOOP.map(|kind| kind.name);
+        assert_eq!(names, ScheduleConfig::KINDS);
+        for kind in OPEN_LOOP {
+            let given = least(&kind);
+            assert!(check(&given).is_ok(), "{}", kind.name);
+            let schedule: ScheduleConfig = given.clone().try_into().expect("valid");
+            // What the core writes has every key there is, and no other.
+            let written = Table::try_from(&schedule).expect("TOML");
+            let mut listed: Vec<&str> = kind.keys.iter().map(|key| key.name).collect();
+            listed.push("kind");
+            listed.sort_unstable();
+            let keys: Vec<&str> = written.keys().map(String::as_str).collect();
+            assert_eq!(keys, listed, "{}", kind.name);
+            for key in kind.keys {
+                let value = &written[key.name];
+                assert_eq!(
+                    key.holds.broken_by(value),
+                    None,
+                    "{} {}",
+                    kind.name,
+                    key.name
+                );
+                match key.absent {
+                    Core(text) => {
+                        let number = |text: &str| text.parse::<f64>().ok();
+                        let quotient = text.split_once('/');
+                        let expected = match quotient.or(Some((text, "1"))) {
+                            Some((over, under)) if number(over).is_some() => number(over)
+                                .zip(number(under))
+                                .map(|(a, b)| (a / b).to_string()),
+                            _ => Some(text.to_owned()),
+                        };
+                        let value = match value {
+                            Value::String(text) => text.clone(),
+                            Value::Float(number) => number.to_string(),
+                            other => other.to_string(),
+                        };
+                        assert_eq!(Some(value), expected, "{} {}", kind.name, key.name);
+                    }
+                    _ => {
+                        // Without it there is no schedule.
+                        let mut without = given.clone();
+                        without.remove(key.name);
+                        let read: Result<ScheduleConfig, _> = without.try_into();
+                        assert!(read.is_err(), "{} {}", kind.name, key.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_closed_loop_has_the_keys_of_the_core() {
+        let mut given = table("lr = 0.1\nfactors = [1]");
+        let config: autolr_core::AutoLrConfig = given.clone().try_into().expect("valid");
+        let written = Table::try_from(&config).expect("TOML");
+        let mut listed: Vec<&str> = AUTOLR.keys.iter().map(|key| key.name).collect();
+        listed.sort_unstable();
+        let keys: Vec<&str> = written.keys().map(String::as_str).collect();
+        assert_eq!(keys, listed);
+        given.insert("kind".into(), "autolr".into());
+        assert_eq!(check(&given).map(|kind| kind.name), Ok("autolr"));
+    }
+
+    #[test]
+    fn lengths_change_with_the_number_of_epochs() {
+        let mut scheduler = table(
+            r#"kind = "sequential"
+            milestones = [5, 50, 51]
+            [[schedules]]
+            kind = "warm-up"
+            steps = 10
+            schedule = { kind = "linear", lr = 0.1, total_iters = 5 }
+            [[schedules]]
+            kind = "multi-step"
+            lr = 0.1
+            milestones = [0, 1, 30]
+            [[schedules]]
+            kind = "cosine-warm-restarts"
+            lr = 0.1
+            t_0 = 20
+            t_mult = 2
+            [[schedules]]
+            kind = "product"
+            schedules = [{ kind = "one-cycle", max_lr = 0.1, total_steps = 70 }]"#,
+        );
+        fit(&mut scheduler, 100, 10);
+        let expected = table(
+            r#"kind = "sequential"
+            milestones = [1, 5, 5]
+            [[schedules]]
+            kind = "warm-up"
+            steps = 1
+            schedule = { kind = "linear", lr = 0.1, total_iters = 2 }
+            [[schedules]]
+            kind = "multi-step"
+            lr = 0.1
+            milestones = [0, 1, 3]
+            [[schedules]]
+            kind = "cosine-warm-restarts"
+            lr = 0.1
+            t_0 = 2
+            t_mult = 2
+            [[schedules]]
+            kind = "product"
+            schedules = [{ kind = "one-cycle", max_lr = 0.1, total_steps = 7 }]"#,
+        );
+        assert_eq!(scheduler, expected);
+        // Milestones that fall together are still a schedule.
+        assert!(scheduler.try_into::<ScheduleConfig>().is_ok());
+    }
+
+    #[test]
+    fn an_absent_length_is_the_number_of_epochs_at_the_outermost_alone() {
+        for (text, expected) in [
+            ("kind = \"cosine\"", "kind = \"cosine\"\nt_max = 30"),
+            (
+                "kind = \"one-cycle\"",
+                "kind = \"one-cycle\"\ntotal_steps = 30",
+            ),
+            (
+                "kind = \"linear-decay\"",
+                "kind = \"linear-decay\"\ntotal_iters = 30",
+            ),
+            ("kind = \"polynomial\"", "kind = \"polynomial\""),
+            (
+                "kind = \"cosine\"\nt_max = 20",
+                "kind = \"cosine\"\nt_max = 20",
+            ),
+            (
+                "kind = \"product\"\nschedules = [{ kind = \"cosine\" }]",
+                "kind = \"product\"\nschedules = [{ kind = \"cosine\" }]",
+            ),
+            ("kind = \"cosin\"", "kind = \"cosin\""),
+            ("lr = 1", "lr = 1"),
+        ] {
+            let mut scheduler = table(text);
+            fit(&mut scheduler, 30, 30);
+            assert_eq!(scheduler, table(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_schedule_within_another_is_named() {
+        for (text, expected) in [
+            (
+                "kind = \"warm-up\"\nschedule = { kind = \"cosin\" }",
+                "schedule.kind: unknown scheduler `cosin`: did you mean `cosine`? (constant, ",
+            ),
+            (
+                "kind = \"warm-up\"\nschedule = { kind = \"autolr\" }",
+                "schedule.kind: unknown scheduler `autolr` (constant, ",
+            ),
+            (
+                "kind = \"product\"\nschedules = [{ kind = \"fixed\" }, { lr = 1 }]",
+                "schedules[1].kind: missing (constant, ",
+            ),
+            (
+                "kind = \"product\"\nschedules = [{ kind = \"fixed\", gamma = 0.5 }]",
+                "schedules[0].gamma = 0.5: kind = \"fixed\" has no such key (kind, lr)",
+            ),
+            (
+                "kind = \"product\"\nschedules = [{ kind = \"step\", gama = 0.5 }]",
+                "schedules[0]: unknown key `gama`: did you mean `gamma`?",
+            ),
+            (
+                "kind = \"product\"\nschedules = [{ kind = \"fixed\", lr = \"fast\" }]",
+                "schedules[0].lr = \"fast\": must be a number",
+            ),
+            (
+                "kind = \"product\"\nschedules = [{ kind = \"warm-up\", schedule = { kind = 1 } }]",
+                "schedules[0].schedule.kind = 1: must be a name in quotes",
+            ),
+        ] {
+            let error = check(&table(text)).map(|kind| kind.name).unwrap_err();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+    }
+}
