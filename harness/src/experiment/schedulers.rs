@@ -61,7 +61,7 @@ const GAMMA: Key = key("gamma", Number, Core("0.1"));
 const ETA_MIN: Key = key("eta_min", Number, Core("0"));
 const SCHEDULES: Key = key("schedules", Schedules, Refused);
 
-/// The closed loop.
+/// The closed loop. Not here: `unit`, `groups` and `group_probing`, since a run decides after epochs and has one group.
 const AUTOLR: Kind = kind(
     "autolr",
     &[
@@ -70,6 +70,12 @@ const AUTOLR: Kind = kind(
         key("normalization", Name, Core("z-score")),
         key("sharpness", Number, Core("1")),
         key("non_finite", Name, Core("no-vote")),
+        key("every", Whole, Core("1")),
+        key("min_lr", Number, Core("none")),
+        key("max_lr", Number, Core("none")),
+        key("all_non_finite", Name, Core("hold")),
+        key("edge_probes", Whole, Core("0")),
+        key("base", Schedule, Core("none")),
     ],
     "the paper's scheduler",
 );
@@ -414,13 +420,33 @@ mod tests {
 
     #[test]
     fn the_closed_loop_has_the_keys_of_the_core() {
-        let mut given = table("lr = 0.1\nfactors = [1]");
-        let config: autolr_core::AutoLrConfig = given.clone().try_into().expect("valid");
-        let written = Table::try_from(&config).expect("TOML");
-        let mut listed: Vec<&str> = AUTOLR.keys.iter().map(|key| key.name).collect();
-        listed.sort_unstable();
-        let keys: Vec<&str> = written.keys().map(String::as_str).collect();
+        // Every key with another value than its default: those alone are written.
+        let all = r#"factors = [1]
+            normalization = "sum"
+            sharpness = 2.0
+            non_finite = "propagate"
+            every = 2
+            unit = "step"
+            min_lr = 0.01
+            max_lr = 1.0
+            all_non_finite = "lower"
+            edge_probes = 3
+            groups = [0.5]
+            group_probing = "in-turn""#;
+        let mut keys = std::collections::BTreeSet::new();
+        for start in ["lr = 0.1", "base = { kind = \"fixed\", lr = 0.1 }"] {
+            let given = table(&format!("{start}\n{all}"));
+            let config: autolr_core::AutoLrConfig = given.clone().try_into().expect("valid");
+            let written = Table::try_from(&config).expect("TOML");
+            keys.extend(written.keys().cloned());
+            assert_eq!(written.len(), given.len());
+        }
+        for left_out in ["unit", "groups", "group_probing"] {
+            assert!(keys.remove(left_out));
+        }
+        let listed = AUTOLR.keys.iter().map(|key| key.name.to_owned()).collect();
         assert_eq!(keys, listed);
+        let mut given = table("lr = 0.1\nfactors = [1]");
         given.insert("kind".into(), "autolr".into());
         assert_eq!(check(&given).map(|kind| kind.name), Ok("autolr"));
     }
