@@ -373,4 +373,31 @@ mod tests {
         }
         Ok(())
     }
+
+    #[test]
+    fn a_scheduler_says_what_it_was_given_and_has_seen() -> Result<(), ConfigError> {
+        let config = ReduceOnPlateauConfig::new(0.1)?
+            .with_mode(PlateauMode::Max)
+            .with_factor(0.2)?
+            .with_patience(3)
+            .with_threshold(0.4, ThresholdMode::Abs)?
+            .with_cooldown(5)
+            .with_min_lr(0.06)?
+            .with_eps(0.07)?;
+        assert_eq!((config.lr(), config.mode()), (0.1, PlateauMode::Max));
+        assert_eq!((config.factor(), config.patience()), (0.2, 3));
+        assert_eq!(config.threshold(), 0.4);
+        assert_eq!(config.threshold_mode(), ThresholdMode::Abs);
+        assert_eq!(
+            (config.cooldown(), config.min_lr(), config.eps()),
+            (5, 0.06, 0.07)
+        );
+        let mut scheduler = ReduceOnPlateau::new(config);
+        assert_eq!(scheduler.best(), f64::NEG_INFINITY);
+        scheduler.observe(2.0);
+        scheduler.observe(1.0);
+        assert_eq!((scheduler.best(), scheduler.lr()), (2.0, 0.1));
+        assert_eq!(scheduler.config(), &config);
+        Ok(())
+    }
 }

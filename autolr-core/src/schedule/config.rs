@@ -153,6 +153,7 @@ impl<'de> Deserialize<'de> for ScheduleConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::AnnealStrategy;
 
     fn one_of_each() -> Result<Vec<ScheduleConfig>, ConfigError> {
         let flat: Vec<ScheduleConfig> = vec![
@@ -342,6 +343,72 @@ mod tests {
                 assert!(message.contains("nested"), "{levels}: {message}");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_deepest_fits_a_small_stack() -> Result<(), Box<dyn std::error::Error>> {
+        let max = ScheduleConfig::MAX_NESTING;
+        let text = nested(max, r#"{"kind": "product", "schedules": ["#, "]}");
+        // A quarter of the 2 MiB that threads have.
+        let small = std::thread::Builder::new().stack_size(512 * 1024);
+        let done = small.spawn(move || {
+            let schedule: ScheduleConfig = serde_json::from_str(&text)?;
+            let copy = schedule.clone();
+            assert!(schedule == copy && format!("{copy:?}").len() > max);
+            assert_eq!(schedule.lr(0), 0.1);
+            serde_json::to_string(&schedule)
+        })?;
+        let written = done.join().map_err(|_| "the thread panicked")??;
+        assert_eq!(written.matches("product").count(), max - 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_schedule_says_what_it_was_given() -> Result<(), ConfigError> {
+        let it = ConstantLr::new(0.1, 0.2, 3)?;
+        assert_eq!((it.base_lr(), it.factor(), it.total_iters()), (0.1, 0.2, 3));
+        let it = LinearLr::new(0.1, 0.2, 0.3, 4)?;
+        assert_eq!((it.base_lr(), it.start_factor()), (0.1, 0.2));
+        assert_eq!((it.end_factor(), it.total_iters()), (0.3, 4));
+        let it = CosineAnnealingLr::new(0.1, 2, 0.03)?;
+        assert_eq!((it.base_lr(), it.t_max(), it.eta_min()), (0.1, 2, 0.03));
+        let it = StepLr::new(0.1, 2, 0.3)?;
+        assert_eq!((it.base_lr(), it.step_size(), it.gamma()), (0.1, 2, 0.3));
+        assert_eq!(Fixed::new(0.1)?.base_lr(), 0.1);
+        let it = LinearDecay::new(0.1, 2)?;
+        assert_eq!((it.base_lr(), it.total_iters()), (0.1, 2));
+        let it = MultiStepLr::new(0.1, vec![2, 3], 0.4)?;
+        assert_eq!((it.base_lr(), it.gamma()), (0.1, 0.4));
+        assert_eq!(it.milestones(), [2, 3]);
+        let it = ExponentialLr::new(0.1, 0.2)?;
+        assert_eq!((it.base_lr(), it.gamma()), (0.1, 0.2));
+        let it = PolynomialLr::new(0.1, 2, 0.3)?;
+        assert_eq!((it.base_lr(), it.total_iters(), it.power()), (0.1, 2, 0.3));
+        let it = OneCycleLr::new(0.8, 2)?
+            .with_pct_start(0.3)?
+            .with_div_factors(4.0, 2.0)?
+            .with_anneal_strategy(AnnealStrategy::Linear)
+            .with_three_phases(true);
+        assert_eq!(
+            (it.max_lr(), it.initial_lr(), it.final_lr()),
+            (0.8, 0.2, 0.1)
+        );
+        assert_eq!((it.total_steps(), it.pct_start()), (2, 0.3));
+        assert_eq!((it.div_factor(), it.final_div_factor()), (4.0, 2.0));
+        assert_eq!(it.anneal_strategy(), AnnealStrategy::Linear);
+        assert!(it.three_phase());
+        let it = CosineWarmRestarts::new(0.1, 2, 3, 0.04)?;
+        assert_eq!((it.base_lr(), it.eta_min()), (0.1, 0.04));
+        assert_eq!((it.t_0(), it.t_mult()), (2, 3));
+        let inner = ScheduleConfig::from(Fixed::new(0.1)?);
+        let it = WarmUp::new(2, 0.3, inner.clone())?;
+        assert_eq!((it.steps(), it.start_factor()), (2, 0.3));
+        assert_eq!(it.schedule(), &inner);
+        let both = vec![inner.clone(), it.into()];
+        let it = Sequential::new(both.clone(), vec![2])?;
+        assert_eq!((it.schedules(), it.milestones()), (&both[..], &[2][..]));
+        assert_eq!(Product::new(both.clone())?.schedules(), both);
         Ok(())
     }
 }

@@ -338,4 +338,14 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_no_schedule_has_is_refused() {
+        let bytes = de::value::BytesDeserializer::<Error>::new(b"lr");
+        let error = Bound(1).deserialize(bytes).map(|_| ()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid type: byte array, expected a number, a text, a list or a table"
+        );
+    }
 }

@@ -1,0 +1,233 @@
+//! The list of schedulers against autolr-core, and what is done with it.
+
+use super::*;
+
+fn table(text: &str) -> Table {
+    text.parse().expect("valid TOML")
+}
+
+/// A schedule of each kind with the keys alone that it needs.
+fn least(kind: &Kind) -> Table {
+    let mut table = Table::new();
+    table.insert("kind".into(), kind.name.into());
+    for key in kind
+        .keys
+        .iter()
+        .filter(|key| !matches!(key.absent, Core(_)))
+    {
+        let value = match key.holds {
+            Number => Value::Float(0.5),
+            Length | Whole => Value::Integer(7),
+            Milestones => Value::Array(vec![Value::Integer(3)]),
+            Schedule => Value::Table(least(&OPEN_LOOP[4])),
+            Schedules => {
+                let count = 1 + usize::from(kind.key("milestones").is_some());
+                Value::Array(vec![Value::Table(least(&OPEN_LOOP[4])); count])
+            }
+            other => panic!("{}: what holds {other:?}?", key.name),
+        };
+        table.insert(key.name.into(), value);
+    }
+    table
+}
+
+#[test]
+fn the_list_is_that_of_the_core() {
+    let names = OPEN_LOOP.map(|kind| kind.name);
+    assert_eq!(names, ScheduleConfig::KINDS);
+    for kind in OPEN_LOOP {
+        let given = least(&kind);
+        assert!(check(&given).is_ok(), "{}", kind.name);
+        let schedule: ScheduleConfig = given.clone().try_into().expect("valid");
+        // What the core writes has every key there is, and no other.
+        let written = Table::try_from(&schedule).expect("TOML");
+        let mut listed: Vec<&str> = kind.keys.iter().map(|key| key.name).collect();
+        listed.push("kind");
+        listed.sort_unstable();
+        let keys: Vec<&str> = written.keys().map(String::as_str).collect();
+        assert_eq!(keys, listed, "{}", kind.name);
+        for key in kind.keys {
+            let value = &written[key.name];
+            assert_eq!(
+                key.holds.broken_by(value),
+                None,
+                "{} {}",
+                kind.name,
+                key.name
+            );
+            match key.absent {
+                Core(text) => {
+                    let number = |text: &str| text.parse::<f64>().ok();
+                    let quotient = text.split_once('/');
+                    let expected = match quotient.or(Some((text, "1"))) {
+                        Some((over, under)) if number(over).is_some() => number(over)
+                            .zip(number(under))
+                            .map(|(a, b)| (a / b).to_string()),
+                        _ => Some(text.to_owned()),
+                    };
+                    let value = match value {
+                        Value::String(text) => text.clone(),
+                        Value::Float(number) => number.to_string(),
+                        other => other.to_string(),
+                    };
+                    assert_eq!(Some(value), expected, "{} {}", kind.name, key.name);
+                }
+                _ => {
+                    // Without it there is no schedule.
+                    let mut without = given.clone();
+                    without.remove(key.name);
+                    let read: Result<ScheduleConfig, _> = without.try_into();
+                    assert!(read.is_err(), "{} {}", kind.name, key.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_closed_loop_has_the_keys_of_the_core() {
+    // Every key with another value than its default: those alone are written.
+    let all = r#"factors = [1]
+        normalization = "sum"
+        sharpness = 2.0
+        non_finite = "propagate"
+        every = 2
+        unit = "step"
+        min_lr = 0.01
+        max_lr = 1.0
+        all_non_finite = "lower"
+        edge_probes = 3
+        groups = [0.5]
+        group_probing = "in-turn""#;
+    let mut keys = std::collections::BTreeSet::new();
+    for start in ["lr = 0.1", "base = { kind = \"fixed\", lr = 0.1 }"] {
+        let given = table(&format!("{start}\n{all}"));
+        let config: autolr_core::AutoLrConfig = given.clone().try_into().expect("valid");
+        let written = Table::try_from(&config).expect("TOML");
+        keys.extend(written.keys().cloned());
+        assert_eq!(written.len(), given.len());
+    }
+    for left_out in ["unit", "groups", "group_probing"] {
+        assert!(keys.remove(left_out));
+    }
+    let listed = AUTOLR.keys.iter().map(|key| key.name.to_owned()).collect();
+    assert_eq!(keys, listed);
+    let mut given = table("lr = 0.1\nfactors = [1]");
+    given.insert("kind".into(), "autolr".into());
+    assert_eq!(check(&given).map(|kind| kind.name), Ok("autolr"));
+}
+
+#[test]
+fn lengths_change_with_the_number_of_epochs() {
+    let mut scheduler = table(
+        r#"kind = "sequential"
+        milestones = [5, 50, 51]
+        [[schedules]]
+        kind = "warm-up"
+        steps = 10
+        schedule = { kind = "linear", lr = 0.1, total_iters = 5 }
+        [[schedules]]
+        kind = "multi-step"
+        lr = 0.1
+        milestones = [0, 1, 30]
+        [[schedules]]
+        kind = "cosine-warm-restarts"
+        lr = 0.1
+        t_0 = 20
+        t_mult = 2
+        [[schedules]]
+        kind = "product"
+        schedules = [{ kind = "one-cycle", max_lr = 0.1, total_steps = 70 }]"#,
+    );
+    fit(&mut scheduler, 100, 10);
+    let expected = table(
+        r#"kind = "sequential"
+        milestones = [1, 5, 5]
+        [[schedules]]
+        kind = "warm-up"
+        steps = 1
+        schedule = { kind = "linear", lr = 0.1, total_iters = 2 }
+        [[schedules]]
+        kind = "multi-step"
+        lr = 0.1
+        milestones = [0, 1, 3]
+        [[schedules]]
+        kind = "cosine-warm-restarts"
+        lr = 0.1
+        t_0 = 2
+        t_mult = 2
+        [[schedules]]
+        kind = "product"
+        schedules = [{ kind = "one-cycle", max_lr = 0.1, total_steps = 7 }]"#,
+    );
+    assert_eq!(scheduler, expected);
+    // Milestones that fall together are still a schedule.
+    assert!(scheduler.try_into::<ScheduleConfig>().is_ok());
+}
+
+#[test]
+fn an_absent_length_is_the_number_of_epochs_at_the_outermost_alone() {
+    for (text, expected) in [
+        ("kind = \"cosine\"", "kind = \"cosine\"\nt_max = 30"),
+        (
+            "kind = \"one-cycle\"",
+            "kind = \"one-cycle\"\ntotal_steps = 30",
+        ),
+        (
+            "kind = \"linear-decay\"",
+            "kind = \"linear-decay\"\ntotal_iters = 30",
+        ),
+        ("kind = \"polynomial\"", "kind = \"polynomial\""),
+        (
+            "kind = \"cosine\"\nt_max = 20",
+            "kind = \"cosine\"\nt_max = 20",
+        ),
+        (
+            "kind = \"product\"\nschedules = [{ kind = \"cosine\" }]",
+            "kind = \"product\"\nschedules = [{ kind = \"cosine\" }]",
+        ),
+        ("kind = \"cosin\"", "kind = \"cosin\""),
+        ("lr = 1", "lr = 1"),
+    ] {
+        let mut scheduler = table(text);
+        fit(&mut scheduler, 30, 30);
+        assert_eq!(scheduler, table(expected), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_schedule_within_another_is_named() {
+    for (text, expected) in [
+        (
+            "kind = \"warm-up\"\nschedule = { kind = \"cosin\" }",
+            "schedule.kind: unknown scheduler `cosin`: did you mean `cosine`? (constant, ",
+        ),
+        (
+            "kind = \"warm-up\"\nschedule = { kind = \"autolr\" }",
+            "schedule.kind: unknown scheduler `autolr` (constant, ",
+        ),
+        (
+            "kind = \"product\"\nschedules = [{ kind = \"fixed\" }, { lr = 1 }]",
+            "schedules[1].kind: missing (constant, ",
+        ),
+        (
+            "kind = \"product\"\nschedules = [{ kind = \"fixed\", gamma = 0.5 }]",
+            "schedules[0].gamma = 0.5: kind = \"fixed\" has no such key (kind, lr)",
+        ),
+        (
+            "kind = \"product\"\nschedules = [{ kind = \"step\", gama = 0.5 }]",
+            "schedules[0]: unknown key `gama`: did you mean `gamma`?",
+        ),
+        (
+            "kind = \"product\"\nschedules = [{ kind = \"fixed\", lr = \"fast\" }]",
+            "schedules[0].lr = \"fast\": must be a number",
+        ),
+        (
+            "kind = \"product\"\nschedules = [{ kind = \"warm-up\", schedule = { kind = 1 } }]",
+            "schedules[0].schedule.kind = 1: must be a name in quotes",
+        ),
+    ] {
+        let error = check(&table(text)).map(|kind| kind.name).unwrap_err();
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
+}
