@@ -3,11 +3,10 @@
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use autolr_core::testkit::{Subject, conformance};
+use autolr_core::testkit::{Fingerprint, Subject, conformance};
 use autolr_core::{InPlace, ProbeBackend};
 use burn::prelude::*;
 use burn::tensor::Distribution;
-use ndarray::{ArrayView1, ArrayViewMut1};
 
 use crate::backend::Probe;
 use crate::closed_loop;
@@ -19,32 +18,28 @@ fn generator() -> MutexGuard<'static, ()> {
     GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The back end under test.
-struct Tested(Training);
-
-impl ProbeBackend for Tested {
+impl Subject for Training {
     type Error = Infallible;
-    fn probe(
-        &mut self,
-        lrs: ArrayView1<f64>,
-        losses: ArrayViewMut1<f64>,
-    ) -> Result<(), Infallible> {
-        InPlace(Probe::new(&mut self.0)).probe(lrs, losses)
-    }
-}
+    type Backend<'a> = InPlace<Probe<'a>>;
 
-impl Subject for Tested {
-    /// Weights, running statistics and velocities as burn saves them, and the step, of which the batches are a function.
-    fn fingerprint(&mut self) -> Result<Vec<u8>, Infallible> {
-        let network = self.0.network.valid().into_record().into_bytes().unwrap();
-        let optimizer = self.0.optimizer.to_record().into_bytes().unwrap();
-        let rest = [self.0.lr.to_le_bytes(), self.0.step.to_le_bytes()].concat();
-        Ok([&network[..], &optimizer[..], &rest[..]].concat())
+    fn backend(&mut self) -> InPlace<Probe<'_>> {
+        InPlace(Probe::new(self))
+    }
+
+    /// The network and the optimiser as burn saves them, the rate, and the step, of which the batches are a function.
+    fn fingerprint(&mut self) -> Result<Fingerprint, Infallible> {
+        let network = self.network.valid().into_record().into_bytes().unwrap();
+        let optimizer = self.optimizer.to_record().into_bytes().unwrap();
+        Ok(Fingerprint::new()
+            .bytes("weights and running statistics", network.to_vec())
+            .bytes("velocities", optimizer.to_vec())
+            .f64s("rate", [self.lr])
+            .bytes("step", self.step.to_le_bytes()))
     }
 
     /// A step of another training that has come just as far.
     fn loss_after_step(&mut self, lr: f64) -> Result<Option<f64>, Infallible> {
-        let mut twin = training(self.0.step);
+        let mut twin = training(self.step);
         twin.lr = lr;
         twin.train_step();
         Ok(Some(twin.scoring_loss()))
@@ -65,8 +60,8 @@ fn training(steps: u64) -> Training {
 fn the_back_end_conforms() {
     let _alone = generator();
     for steps in [0, 9] {
-        let findings = conformance(&mut Tested(training(steps)), 0.05, 0.0).unwrap();
-        assert_eq!(findings, Vec::<String>::new(), "after {steps} steps");
+        let report = conformance(&mut training(steps), 0.05, 0.0).unwrap();
+        assert!(report.conforms(), "after {steps} steps, {report}");
     }
 }
 
@@ -76,18 +71,19 @@ fn the_back_end_conforms() {
 fn a_probed_training_goes_on_as_if_nothing_had_happened() {
     let _alone = generator();
     let traces = [false, true].map(|probes| {
-        let mut tested = Tested(training(9));
+        let mut tested = training(9);
         let device = Device::flex();
         device.seed(2);
         let rates = [vec![10.0, 1.0, 0.01], vec![]];
         for lrs in rates.into_iter().filter(|_| probes) {
             let mut losses = vec![0.0; lrs.len()];
-            tested.probe((&lrs).into(), (&mut losses).into()).unwrap();
+            let mut backend = tested.backend();
+            backend.probe((&lrs).into(), (&mut losses).into()).unwrap();
         }
         let drawn = Tensor::<2>::random([4, 2], Distribution::Default, &device);
-        let before = tested.0.network.valid().forward(drawn.clone());
-        let loss = tested.0.train_step();
-        let after = tested.0.network.valid().forward(drawn.clone());
+        let before = tested.network.valid().forward(drawn.clone());
+        let loss = tested.train_step();
+        let after = tested.network.valid().forward(drawn.clone());
         (loss, [drawn, before, after].map(Tensor::into_data))
     });
     assert_eq!(traces[0], traces[1]);
