@@ -46,6 +46,10 @@ fn factors(n: usize) -> Vec<f64> {
 
 /// An update by hand: the same result as [`ScaleUpdate::update_into`], z-score and sharpness 1, with losses
 /// that are not finite left out, in plain loops over arrays.
+#[allow(
+    clippy::needless_range_loop,
+    reason = "the plain loops that it is to be"
+)]
 #[inline(never)]
 fn by_hand(factors: &[f64], logs: &[f64], losses: &[f64], out: &mut Hand) {
     let (mut min, mut max, mut n) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);

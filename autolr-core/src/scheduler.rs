@@ -152,14 +152,14 @@ impl AutoLr {
 
     /// The state to be saved. At any moment, also between two probes of one decision.
     pub fn state(&self) -> SchedulerState {
-        SchedulerState::AutoLr(AutoLrState {
+        SchedulerState::AutoLr(Box::new(AutoLrState {
             version: AutoLrState::VERSION,
             config: self.config.clone(),
             tick: self.tick,
             decisions: self.decisions,
             scales: self.scales.clone(),
             window: self.window.clone(),
-        })
+        }))
     }
 
     /// The learning rate in force; with several parameter groups, that of the first.

@@ -18,7 +18,7 @@ use crate::{AutoLrConfig, ProbeCost, StateError, float_serde};
 pub enum SchedulerState {
     /// Of an [`AutoLr`](crate::AutoLr).
     #[serde(rename = "autolr")]
-    AutoLr(AutoLrState),
+    AutoLr(Box<AutoLrState>),
     /// Of an [`OpenLoop`](crate::OpenLoop).
     OpenLoop(OpenLoopState),
     /// Of a [`ReduceOnPlateau`](crate::ReduceOnPlateau).

@@ -92,7 +92,7 @@ pub fn losses(n: usize) -> BoxedStrategy<Vec<f64>> {
 /// A factor: mostly within 2^±20, now and then anywhere among the positive finite numbers.
 pub fn factor() -> BoxedStrategy<f64> {
     prop_oneof![
-        8 => (-20.0..20.0_f64).prop_map(|log| libm::exp2(log)),
+        8 => (-20.0..20.0_f64).prop_map(libm::exp2),
         2 => (-3_i32..=3).prop_map(|k| libm::exp2(f64::from(k))),
         1 => (float::POSITIVE | float::NORMAL).prop_map(f64::abs),
     ]
@@ -157,7 +157,7 @@ pub fn probe_with_index(
 /// that exist.
 pub fn rates(n: usize) -> BoxedStrategy<Vec<f64>> {
     let rate = prop_oneof![
-        8 => (-30.0..3.0_f64).prop_map(|log| libm::exp2(log)),
+        8 => (-30.0..3.0_f64).prop_map(libm::exp2),
         1 => Just(f64::MIN_POSITIVE),
         1 => Just(f64::MAX),
         1 => (float::POSITIVE | float::NORMAL).prop_map(f64::abs),

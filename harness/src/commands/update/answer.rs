@@ -183,10 +183,12 @@ fn resumed(
     config: Option<Object<AutoLrConfig>>,
 ) -> Result<AutoLr, String> {
     let config = config.map_or_else(|| state.config().clone(), |Object(config)| config);
-    AutoLr::with_state(config, &SchedulerState::AutoLr(state)).map_err(|error| match error {
-        StateError::Config { .. } => format!("config: {error}"),
-        error => format!("{key}: {error}"),
-    })
+    AutoLr::with_state(config, &SchedulerState::AutoLr(Box::new(state))).map_err(
+        |error| match error {
+            StateError::Config { .. } => format!("config: {error}"),
+            error => format!("{key}: {error}"),
+        },
+    )
 }
 
 fn tell(line: Tell) -> Result<Answer, String> {
