@@ -109,12 +109,28 @@ impl Subject for Setup {
     fn loss_after_step(&mut self, lr: f64) -> Result<Option<f64>> {
         let (model, state) = (self.model.export()?, self.optimizer.export()?);
         let steps = self.optimizer.steps();
+        // Whole buffers too: between the parameters lies padding, which a rate without limits makes NaN.
+        let buffers = |setup: &Self| -> Vec<Tensor> {
+            let flat = setup.model.parameters().flat().shallow_clone();
+            let state = setup
+                .optimizer
+                .state()
+                .into_iter()
+                .map(Tensor::shallow_clone);
+            std::iter::once(flat).chain(state).collect()
+        };
+        let origins: Vec<Tensor> = buffers(self).iter().map(Tensor::copy).collect();
         let batch = batch(99, 16);
         self.model.gradient(&batch, self.mode, None)?;
         self.optimizer.step(self.model.parameters(), lr)?;
         let loss = self.model.loss(&batch, self.mode)?;
         self.model.import(&model)?;
         self.optimizer.import(&state, steps)?;
+        tch::no_grad(|| {
+            for (mut buffer, origin) in buffers(self).into_iter().zip(&origins) {
+                buffer.copy_(origin);
+            }
+        });
         Ok(Some(loss))
     }
 
