@@ -112,11 +112,7 @@ impl Subject for Setup {
         // Whole buffers too: between the parameters lies padding, which a rate without limits makes NaN.
         let buffers = |setup: &Self| -> Vec<Tensor> {
             let flat = setup.model.parameters().flat().shallow_clone();
-            let state = setup
-                .optimizer
-                .state()
-                .into_iter()
-                .map(Tensor::shallow_clone);
+            let state = setup.optimizer.state().map(Tensor::shallow_clone);
             std::iter::once(flat).chain(state).collect()
         };
         let origins: Vec<Tensor> = buffers(self).iter().map(Tensor::copy).collect();
