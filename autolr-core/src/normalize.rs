@@ -135,8 +135,12 @@ impl Normalization {
 
     fn map_of_finite(self, losses: &[f64], Survey { min, max, .. }: Survey) -> Affine {
         // Differences that would overflow are halved.
-        let half = if (max - min).is_finite() { 1.0 } else { 0.5 };
-        let range = max * half - min * half;
+        let range = max - min;
+        let (half, least, range) = if range.is_finite() {
+            (1.0, min, range)
+        } else {
+            (0.5, min * 0.5, max * 0.5 - min * 0.5)
+        };
         let identity = Affine {
             extent: (min, max),
             all_finite: true,
@@ -159,13 +163,13 @@ impl Normalization {
             }
             Self::MinMax => Affine {
                 half,
-                min: min * half,
+                min: least,
                 divisor: or_infinity(range),
                 ..identity
             },
             Self::ZScore | Self::PopulationZScore => {
                 let scale = power_of_two_scale(range);
-                let min = min * half;
+                let min = least;
                 let n = losses.len();
                 let mean = sum_by(losses, |loss| (loss * half - min) * scale) / n.max(1) as f64;
                 let squares = sum_by(losses, |loss| {
@@ -234,10 +238,14 @@ impl Affine {
 
 /// A power of two that brings `largest`, the largest of some magnitudes, near one, so that their squares and sums
 /// neither overflow nor vanish. Multiplying by it is exact but for values too small to matter beside the largest.
+#[inline]
 fn power_of_two_scale(largest: f64) -> f64 {
-    let (_, exponent) = libm::frexp(largest);
-    // Clamped: 2^1074, for the smallest subnormal, is beyond f64.
-    libm::ldexp(1.0, (-exponent).clamp(-1022, 1023))
+    /// Bits of the fraction, below those of the exponent.
+    const FRACTION: u32 = f64::MANTISSA_DIGITS - 1;
+    // The exponent as it is stored: e stands for 2^(e − 1023).
+    let exponent = largest.abs().to_bits() >> FRACTION;
+    // Clamped to the normal numbers.
+    f64::from_bits(2045_u64.saturating_sub(exponent).max(1) << FRACTION)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Beyond, it rounds less than the plain sum does, and the processor need not wait for each addition.
 
 /// How many lanes there are.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// `Σ f(v)` over `values`.
 #[inline]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::contiguous::Contiguous;
 use crate::mean::{Basis, weigh};
 use crate::normalize::Affine;
-use crate::sum::Lanes;
+use crate::sum::{LANES, Lanes};
 use crate::{ExponentialScore, Factors, LengthError, Normalization};
 
 /// What a loss that is NaN or infinite does to an update.
@@ -182,8 +182,14 @@ impl ScaleUpdate {
         };
         let map = self.normalization.map(losses, normalized);
         let range = map.range();
+        // Before the first call of exp, after which the processor's registers are to be filled anew.
+        let few = map.all_finite() && n <= LANES;
+        if few {
+            self.exponents(&map, range.0, losses, (normalized, weights));
+        }
         let shared_peak = self.score.shared_peak(range);
         let total = match shared_peak {
+            Some(peak) if few => shares_of_few(peak, scores, weights),
             Some(peak) if map.all_finite() => {
                 self.blocks(&map, (range.0, peak), losses, (normalized, scores, weights))
             }
@@ -205,8 +211,24 @@ impl ScaleUpdate {
         *factor = weigh(basis, weights, total);
     }
 
+    /// Writes normalised losses, and what the shares are the exponentials of.
+    #[inline]
+    fn exponents(
+        &self,
+        map: &Affine,
+        best: f64,
+        losses: &[f64],
+        (normalized, exponents): (&mut [f64], &mut [f64]),
+    ) {
+        for ((&loss, z), exponent) in losses.iter().zip(normalized).zip(exponents) {
+            *z = map.apply(loss);
+            *exponent = self.score.exponent(*z, best);
+        }
+    }
+
     /// The same as [`ExponentialScore::score_each`] over `map`, to the bit, where all losses are finite: block by block,
     /// so that a million candidates go through memory once, and in loops simple enough to be vectorised.
+    #[inline(never)] // inlined, both it and what is done for few candidates come out slower
     fn blocks(
         &self,
         map: &Affine,
@@ -221,10 +243,7 @@ impl ScaleUpdate {
             .zip(scores.chunks_mut(BLOCK))
             .zip(shares.chunks_mut(BLOCK));
         for (((losses, normalized), scores), shares) in blocks {
-            for ((&loss, z), share) in losses.iter().zip(&mut *normalized).zip(&mut *shares) {
-                *z = map.apply(loss);
-                *share = self.score.exponent(*z, best);
-            }
+            self.exponents(map, best, losses, (normalized, shares));
             for share in shares.iter_mut() {
                 *share = libm::exp(*share);
             }
@@ -235,6 +254,19 @@ impl ScaleUpdate {
         }
         total.total()
     }
+}
+
+/// What [`ScaleUpdate::blocks`] does, for so few candidates that the sum in lanes is the plain one. Turns exponents into
+/// shares.
+#[inline]
+fn shares_of_few(peak: f64, scores: &mut [f64], shares: &mut [f64]) -> f64 {
+    let mut total = 0.0;
+    for (score, share) in scores.iter_mut().zip(shares) {
+        *share = libm::exp(*share);
+        *score = peak * *share;
+        total += *share;
+    }
+    total
 }
 
 /// Candidates in a block: a multiple of the lanes of a sum, and little enough for the nearest cache.

@@ -118,7 +118,9 @@ impl Project {
     /// Turns into `cargo bench` of `autolr-core`; returns only if that failed.
     pub(crate) fn bench(&self, args: Vec<OsString>) -> anyhow::Result<()> {
         let mut cargo = self.cargo();
-        cargo.args(["bench", "--package", "autolr-core"]).args(args);
+        cargo
+            .args(["bench", "--package", "autolr-core", "--benches"])
+            .args(args);
         turn_into(cargo)
     }
 }
