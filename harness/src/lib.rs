@@ -3,13 +3,13 @@
 pub mod commands;
 pub mod data;
 pub mod did_you_mean;
+pub mod disk;
 pub mod exit;
 pub mod experiment;
 pub mod record;
 pub mod report;
 pub mod text_figure;
 pub mod train;
-mod whole_file;
 pub mod workload;
 
 /// The programs of the guide to back ends are compiled and run: here rather than in the core, whose published package

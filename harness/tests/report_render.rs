@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use autolr_core::Decision;
+use harness::disk::Disk;
 use harness::record::{
-    DataProvenance, DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance, RunLog,
-    Summary, Tested,
+    Build, DataProvenance, DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance,
+    RunLog, Summary, Tested,
 };
 use harness::report::{
     ExperimentName, Manifest, ReportInput, Section, SectionEntry, Series, SeriesEntry, published,
@@ -37,6 +38,7 @@ fn provenance(synthetic: bool) -> Provenance {
             scoring: 40_000,
             test: 10_000,
         },
+        build: Build::default(),
     }
 }
 
@@ -107,6 +109,7 @@ fn series(name: &str, losses: &[f64], outcome: Option<Outcome>, accuracy: f64) -
         },
         spec: format!("name = \"{name}\"\ntraining.epochs = 10\n"),
         log: Some(RunLog {
+            continued: Vec::new(),
             provenance: provenance(false),
             epochs: epochs(losses),
             decisions: Vec::new(),
@@ -321,7 +324,7 @@ fn write_run(dir: &Path, series: &Series) {
     std::fs::create_dir_all(&run).unwrap();
     std::fs::write(run.join("spec.toml"), &series.spec).unwrap();
     let Some(log) = &series.log else { return };
-    let mut writer = LogWriter::resume(&run.join("events.jsonl"), 0).unwrap();
+    let mut writer = LogWriter::create(&Disk::default(), &run.join("events.jsonl")).unwrap();
     writer
         .append(&Event::RunStarted(log.provenance.clone()))
         .unwrap();

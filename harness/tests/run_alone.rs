@@ -8,10 +8,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness::data::Location;
+use harness::disk::Disk;
 use harness::exit::BadInput;
 use harness::record::RunLog;
-use harness::train::{Observer, RunOptions, RunStatus, run};
+use harness::train::{Generations, Observer, RunOptions, RunStatus, run};
 use harness::workload;
+use sha2::{Digest, Sha256};
 use support::{REFERENCE, spec};
 
 /// Stops after the first epoch, if asked to.
@@ -44,16 +46,61 @@ fn train(dir: &Path, threads: usize, stops: bool) -> anyhow::Result<RunStatus> {
 #[test]
 fn a_run_that_another_process_works_on_is_left_to_it() {
     let dir = tempfile::tempdir().unwrap();
-    let lock = File::create(dir.path().join("lock")).unwrap();
+    let mut lock = File::create(dir.path().join("lock")).unwrap();
     lock.lock().unwrap();
+    writeln!(lock, "pid 4711 on elsewhere").unwrap();
     let error = train(dir.path(), 1, false).unwrap_err().to_string();
     assert!(
-        error.contains("another process is at work on this run"),
+        error.contains("another process (pid 4711 on elsewhere) is at work on this run"),
         "{error}"
     );
     assert!(!dir.path().join("events.jsonl").exists());
     drop(lock);
     assert!(!train(dir.path(), 1, false).unwrap().was_finished);
+    let said = fs::read_to_string(dir.path().join("lock")).unwrap();
+    assert!(
+        said.starts_with(&format!("pid {} on ", std::process::id())),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_run_that_another_program_goes_on_with_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(train(dir.path(), 1, true).is_err());
+    // As if another revision had begun it: the log's first line, and the checkpoint that vouches for it.
+    let path = dir.path().join("events.jsonl");
+    let begun = RunLog::read(&path).unwrap().unwrap();
+    let here = begun.provenance.build.clone();
+    assert!(
+        here.lock.as_ref().is_some_and(|hash| hash.len() == 64),
+        "{here:?}"
+    );
+    assert!(
+        here.rustc
+            .as_ref()
+            .is_some_and(|rustc| rustc.starts_with("rustc 1.")),
+        "{here:?}"
+    );
+    let generations = Generations::of(dir.path());
+    let (mut checkpoint, _) = generations
+        .read(&begun.provenance.spec, |_, _| Ok(()))
+        .unwrap()
+        .unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    let lock = here.lock.as_ref().unwrap();
+    let first = first.replace(lock.as_str(), &"0".repeat(64));
+    let text = format!("{first}\n{rest}");
+    let vouched = checkpoint.progress.log.bytes as usize;
+    fs::write(&path, &text).unwrap();
+    checkpoint.progress.log.sha256 = hex::encode(Sha256::digest(&text[..vouched]));
+    generations.write(&Disk::default(), &checkpoint).unwrap();
+
+    train(dir.path(), 1, false).unwrap();
+    let log = RunLog::read(&path).unwrap().unwrap();
+    assert_eq!(log.continued, [here]);
+    assert_eq!(log.epochs.len() as u64, spec(REFERENCE).training.epochs);
 }
 
 #[test]

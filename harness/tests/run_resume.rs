@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 const LOG: &str = "events.jsonl";
 const CHECKPOINT: &str = "checkpoint.safetensors";
+const PREVIOUS: &str = "checkpoint.previous.safetensors";
 
 /// When a run is told to stop.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -275,10 +276,13 @@ fn what_the_log_holds_beyond_the_saved_state_is_written_again() {
     train_on(&spec, temp.path(), 2);
     assert!(whole == left_behind(temp.path()));
 
-    // The log is there, the state is not: from the beginning.
+    // The log is there, the state is not: from the one before it, and without that from the beginning.
     let temp = TempDir::new().unwrap();
     train_until(&spec, temp.path(), Stop::Epoch(1));
     fs::remove_file(temp.path().join(CHECKPOINT)).unwrap();
+    train_until(&spec, temp.path(), Stop::Epoch(1));
+    fs::remove_file(temp.path().join(CHECKPOINT)).unwrap();
+    fs::remove_file(temp.path().join(PREVIOUS)).unwrap();
     train_on(&spec, temp.path(), 0);
     assert!(whole == left_behind(temp.path()));
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::run::resolve;
 use super::{cores, data_location};
+use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{
     BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec, TrialLoss,
@@ -20,7 +21,6 @@ use crate::experiment::{
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::write_arrays;
-use crate::whole_file::write_whole;
 use crate::workload::{self, Cost, EpochProbe, StateArray, Workload};
 
 /// Probe candidate rates from a saved state: a learning-rate finder

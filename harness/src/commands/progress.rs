@@ -49,6 +49,10 @@ impl Observer for RunBar {
     fn epoch(&mut self, record: &EpochRecord) {
         self.0.set_message(glance(record));
     }
+
+    fn note(&mut self, text: &str) {
+        self.0.suspend(|| eprintln!("note: {text}"));
+    }
 }
 
 impl Drop for RunBar {

@@ -220,6 +220,10 @@ impl Observer for OnEpoch<'_> {
     fn epoch(&mut self, record: &EpochRecord) {
         (self.0)(record);
     }
+
+    fn note(&mut self, text: &str) {
+        eprintln!("note: {text}");
+    }
 }
 
 fn in_this_process(

@@ -115,6 +115,10 @@ impl Observer for EpochLines<'_> {
             interrupt_flag().store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
+
+    fn note(&mut self, text: &str) {
+        eprintln!("note: {text}");
+    }
 }
 
 /// Carries out a specification in its folder.

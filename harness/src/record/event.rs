@@ -5,6 +5,7 @@
 
 use autolr_core::{Decision, float_serde};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// One line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// Always first.
     RunStarted(Provenance),
+    /// The run goes on with another program or on another processor than before, so that the last bits may differ
+    /// from here on.
+    RunContinued(Build),
     /// An epoch of training and its validation.
     Epoch(EpochRecord),
     /// A decision of the closed loop, after the epoch's validation.
@@ -39,6 +43,73 @@ pub struct Provenance {
     pub parameters: usize,
     /// What was trained on.
     pub data: DataProvenance,
+    /// Which program on which processor.
+    #[serde(default, skip_serializing_if = "Build::is_unknown")]
+    pub build: Build,
+}
+
+/// Which program on which processor: what may change while a run lasts, and is then recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Revision of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Whether the source differed from that revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<bool>,
+    /// SHA-256 of `Cargo.lock`, which names every dependency, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+    /// Version of the Rust compiler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rustc: Option<String>,
+    /// The processor, and the GPU where one computes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
+}
+
+impl Build {
+    /// This program on this machine; `cuda` if it computes on a GPU.
+    pub fn here(cuda: bool) -> Self {
+        let known = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            commit: known(option_env!("AUTOLR_COMMIT")),
+            modified: option_env!("AUTOLR_MODIFIED").map(|text| text == "true"),
+            lock: Some(hex::encode(Sha256::digest(include_bytes!(
+                "../../../Cargo.lock"
+            )))),
+            rustc: known(option_env!("AUTOLR_RUSTC")),
+            processor: processor(cuda),
+        }
+    }
+
+    /// Whether nothing is known of it, as in logs from before it was recorded.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Name of the processor, and of the GPU where one computes; none where the system does not tell.
+fn processor(cuda: bool) -> Option<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").ok();
+    let cpu = info.as_deref().and_then(|info| {
+        let line = info.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    if !cuda {
+        return cpu;
+    }
+    let mut ask = std::process::Command::new("nvidia-smi");
+    ask.args(["--query-gpu=name", "--format=csv,noheader"]);
+    let told = ask.output().ok().filter(|output| output.status.success());
+    let gpu = told.and_then(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines().next().map(|name| name.trim().to_owned())
+    });
+    match (cpu, gpu) {
+        (Some(cpu), Some(gpu)) => Some(format!("{cpu}; {gpu}")),
+        (cpu, gpu) => gpu.or(cpu),
+    }
 }
 
 /// What was trained on.

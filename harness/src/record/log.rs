@@ -1,43 +1,117 @@
 //! Writing and reading the event log of a run.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::{DecisionRecord, EpochRecord, Event, Provenance, Summary};
+use super::{Build, DecisionRecord, EpochRecord, Event, Provenance, Summary};
+use crate::disk::Disk;
+use crate::exit::BadInput;
 
 /// Appends events to `events.jsonl`, a line each, flushed at once.
 #[derive(Debug)]
 pub struct LogWriter {
+    disk: Disk,
     file: File,
     path: PathBuf,
     bytes: u64,
+    hash: Sha256,
+}
+
+/// The part of a log that a checkpoint vouches for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogMark {
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
+}
+
+impl LogMark {
+    /// Of an empty log.
+    pub fn nothing() -> Self {
+        Self {
+            bytes: 0,
+            sha256: hex::encode(Sha256::digest([])),
+        }
+    }
+
+    /// Whether the log at `path` begins with that part; the hash of it, to be gone on with.
+    ///
+    /// # Errors
+    /// [`BadInput`] that says how the log differs.
+    fn check(&self, path: &Path) -> Result<Sha256> {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut content = Vec::new();
+            match File::open(path) {
+                Ok(file) => file.take(self.bytes).read_to_end(&mut content)?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(error),
+            };
+            Ok(content)
+        };
+        let content = read().with_context(|| format!("{}: cannot be read", path.display()))?;
+        if (content.len() as u64) < self.bytes {
+            return Err(BadInput(format!(
+                "{}: {} bytes, but the checkpoint was written after {}",
+                path.display(),
+                content.len(),
+                self.bytes
+            ))
+            .into());
+        }
+        let hash = Sha256::new_with_prefix(&content);
+        if hex::encode(hash.clone().finalize()) != self.sha256 {
+            return Err(BadInput(format!(
+                "{}: its first {} bytes are not those that the checkpoint was written after",
+                path.display(),
+                self.bytes
+            ))
+            .into());
+        }
+        Ok(hash)
+    }
+
+    /// Whether the log at `path` begins with that part.
+    ///
+    /// # Errors
+    /// [`BadInput`] that says how the log differs.
+    pub fn verify(&self, path: &Path) -> Result<()> {
+        self.check(path).map(|_| ())
+    }
 }
 
 impl LogWriter {
-    /// Opens the log and cuts it to its first `bytes`: what a checkpoint vouches for.
+    /// A new log, in place of any there.
     ///
     /// # Errors
-    /// If the file cannot be opened or is shorter than that.
-    pub fn resume(path: &Path, bytes: u64) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
+    /// If the file cannot be written.
+    pub fn create(disk: &Disk, path: &Path) -> Result<Self> {
+        Self::resume(disk, path, &LogMark::nothing())
+    }
+
+    /// Opens the log and cuts it to what a checkpoint vouches for.
+    ///
+    /// # Errors
+    /// [`BadInput`] if the log does not begin so; the disk's own.
+    pub fn resume(disk: &Disk, path: &Path, mark: &LogMark) -> Result<Self> {
+        let hash = mark.check(path)?;
+        let file = disk
+            .append_to(path)
             .with_context(|| format!("{}: cannot be opened", path.display()))?;
-        let found = file.metadata()?.len();
-        anyhow::ensure!(
-            found >= bytes,
-            "{}: {found} bytes, but the checkpoint was written after {bytes}; remove the run's folder to start again",
-            path.display()
-        );
-        file.set_len(bytes)?;
+        disk.truncate(&file, path, mark.bytes)
+            .with_context(|| format!("{}: cannot be cut to its length", path.display()))?;
         Ok(Self {
+            disk: disk.clone(),
             file,
             path: path.to_owned(),
-            bytes,
+            bytes: mark.bytes,
+            hash,
         })
     }
 
@@ -48,16 +122,20 @@ impl LogWriter {
     pub fn append(&mut self, event: &Event) -> Result<()> {
         let mut line = serde_json::to_string(event)?;
         line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
+        self.disk
+            .write(&mut self.file, &self.path, line.as_bytes())
             .with_context(|| format!("{}: cannot be written", self.path.display()))?;
         self.bytes += line.len() as u64;
+        self.hash.update(&line);
         Ok(())
     }
 
-    /// Length of the log so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// The log so far, for a checkpoint that vouches for it.
+    pub fn mark(&self) -> LogMark {
+        LogMark {
+            bytes: self.bytes,
+            sha256: hex::encode(self.hash.clone().finalize()),
+        }
     }
 
     /// Waits until the log is on the disk.
@@ -65,8 +143,8 @@ impl LogWriter {
     /// # Errors
     /// If the disk does.
     pub fn sync(&self) -> Result<()> {
-        self.file
-            .sync_data()
+        self.disk
+            .sync(&self.file, &self.path)
             .with_context(|| format!("{}: cannot be synced", self.path.display()))
     }
 }
@@ -76,6 +154,8 @@ impl LogWriter {
 pub struct RunLog {
     /// The first event.
     pub provenance: Provenance,
+    /// What it was gone on with, where that was another program or processor.
+    pub continued: Vec<Build>,
     /// The epochs, in order.
     pub epochs: Vec<EpochRecord>,
     /// The decisions, in order; none for open-loop schedules.
@@ -100,19 +180,20 @@ impl RunLog {
         };
         let mut reader = BufReader::new(file);
         let mut log: Option<Self> = None;
-        let mut line = String::new();
+        let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            reader.read_line(&mut line)?;
-            if !line.ends_with('\n') {
+            let place = || format!("{}, line {number}", path.display());
+            reader.read_until(b'\n', &mut line).with_context(place)?;
+            if !line.ends_with(b"\n") {
                 break;
             }
-            let place = || format!("{}, line {number}", path.display());
-            let event: Event = serde_json::from_str(&line).with_context(place)?;
+            let event: Event = serde_json::from_slice(&line).with_context(place)?;
             match (&mut log, event) {
                 (None, Event::RunStarted(provenance)) => {
                     log = Some(Self {
                         provenance,
+                        continued: Vec::new(),
                         epochs: Vec::new(),
                         decisions: Vec::new(),
                         summary: None,
@@ -131,6 +212,7 @@ impl RunLog {
                     );
                     log.epochs.push(epoch);
                 }
+                (Some(log), Event::RunContinued(build)) => log.continued.push(build),
                 (Some(log), Event::Decision(decision)) => log.decisions.push(decision),
                 (Some(log), Event::RunFinished(summary)) => log.summary = Some(summary),
                 (None, _) => {

@@ -4,6 +4,6 @@ mod event;
 mod log;
 
 pub use event::{
-    DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
+    Build, DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
 };
-pub use log::{LogWriter, RunLog, read_seconds};
+pub use log::{LogMark, LogWriter, RunLog, read_seconds};

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::whole_file::write_whole;
+use crate::disk::write_whole;
 
 use document::{Block, Document};
 pub use double_descent::{DOUBLE_DESCENT_RULE, DescentVerdict, Swings, double_descent};

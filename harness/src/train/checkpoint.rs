@@ -1,20 +1,22 @@
 //! Everything of a training run that a resumption needs, as one safetensors file.
 //!
 //! Weights, running statistics and optimiser state under their names, the weights of the best epoch under
-//! `best/…`, and the rest as JSON in the metadata. The file appears whole or not at all.
+//! `best/…`, and the rest as JSON in the metadata, with a SHA-256 of the whole file, so that damage is always noticed.
+//! A file appears whole or not at all, and the one before it is kept.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use autolr_core::SchedulerState;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::disk::{Disk, write_whole};
 use crate::exit::BadInput;
-use crate::record::Tested;
-use crate::whole_file::write_whole;
+use crate::record::{LogMark, Tested};
 use crate::workload::{Cost, StateArray, StateValues, Workload};
 
 const BEST: &str = "best/";
@@ -46,8 +48,8 @@ pub struct Progress {
     pub cost: Cost,
     /// Of those, by probes.
     pub probe_cost: Cost,
-    /// Length of the event log that this state vouches for.
-    pub log_bytes: u64,
+    /// The part of the event log that this state vouches for.
+    pub log: LogMark,
 }
 
 /// The epoch with the lowest finite validation loss.
@@ -90,15 +92,11 @@ fn values(dtype: Dtype, data: &[u8]) -> Result<StateValues> {
     })
 }
 
-/// Writes arrays as safetensors, whole or not at all.
-///
-/// # Errors
-/// If the disk does.
-pub(crate) fn write_arrays(
-    path: &Path,
+/// Arrays as a file of safetensors.
+fn serialize(
     arrays: &[(String, &StateArray)],
     metadata: HashMap<String, String>,
-) -> Result<()> {
+) -> Result<Vec<u8>> {
     let data: Vec<_> = arrays
         .iter()
         .map(|(_, array)| bytes(&array.values))
@@ -110,16 +108,120 @@ pub(crate) fn write_arrays(
             TensorView::new(*dtype, array.shape.clone(), data)?,
         ));
     }
-    let file = safetensors::serialize(views, Some(metadata))?;
-    write_whole(path, &file)
+    Ok(safetensors::serialize(views, Some(metadata))?)
+}
+
+/// Writes arrays as safetensors, whole or not at all.
+///
+/// # Errors
+/// If the disk does.
+pub(crate) fn write_arrays(
+    path: &Path,
+    arrays: &[(String, &StateArray)],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    write_whole(path, &serialize(arrays, metadata)?)
+}
+
+/// The metadata of a checkpoint.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metadata<P> {
+    /// SHA-256 of the file, in hex, taken with zeros in this place.
+    file_sha256: String,
+    progress: P,
+}
+
+/// How the hash's place begins in the file: JSON within JSON.
+const HASH_KEY: &[u8] = br#"file_sha256\":\""#;
+/// Hex digits of a hash.
+const HASH_LEN: usize = 64;
+
+/// Where a file has its hash.
+fn hash_place(file: &[u8]) -> Option<std::ops::Range<usize>> {
+    let key = file
+        .windows(HASH_KEY.len())
+        .position(|window| window == HASH_KEY)?;
+    let start = key + HASH_KEY.len();
+    (start + HASH_LEN <= file.len()).then_some(start..start + HASH_LEN)
+}
+
+/// The hash of a file, with zeros in the place of the hash.
+fn hash_of(file: &[u8], place: &std::ops::Range<usize>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&file[..place.start]);
+    hash.update([b'0'; HASH_LEN]);
+    hash.update(&file[place.end..]);
+    hex::encode(hash.finalize())
+}
+
+/// The checkpoints of a run's folder: the newest, and the one before it.
+#[derive(Debug, Clone)]
+pub struct Generations {
+    newest: PathBuf,
+    previous: PathBuf,
+}
+
+impl Generations {
+    /// Those of a folder.
+    pub fn of(dir: &Path) -> Self {
+        Self {
+            newest: dir.join("checkpoint.safetensors"),
+            previous: dir.join("checkpoint.previous.safetensors"),
+        }
+    }
+
+    /// Writes the newest; the one that was becomes the one before.
+    ///
+    /// # Errors
+    /// If the disk does; what was there is then there still, under one of the two names.
+    pub fn write(&self, disk: &Disk, checkpoint: &Checkpoint) -> Result<()> {
+        disk.write_whole(&self.newest, &checkpoint.to_bytes()?, Some(&self.previous))
+    }
+
+    /// Removes the older one.
+    pub(crate) fn forget_previous(&self) {
+        // A finished run does not need it; if it stays, that is no harm.
+        let _ = std::fs::remove_file(&self.previous);
+    }
+
+    /// The newest checkpoint that `accept` takes, with a sentence on each that it does not take; `None` if there is
+    /// none at all.
+    ///
+    /// # Errors
+    /// [`BadInput`] with all those sentences if there are checkpoints and none can be used.
+    pub fn read(
+        &self,
+        spec: &str,
+        mut accept: impl FnMut(&Checkpoint, &Path) -> Result<()>,
+    ) -> Result<Option<(Checkpoint, Vec<String>)>> {
+        let mut refused = Vec::new();
+        for path in [&self.newest, &self.previous] {
+            let found = Checkpoint::read(path, spec).and_then(|found| {
+                if let Some(checkpoint) = &found {
+                    accept(checkpoint, path)?;
+                }
+                Ok(found)
+            });
+            match found {
+                Ok(Some(checkpoint)) => return Ok(Some((checkpoint, refused))),
+                Ok(None) => {}
+                Err(error) => refused.push(format!("{error:#}")),
+            }
+        }
+        if refused.is_empty() {
+            return Ok(None);
+        }
+        Err(BadInput(refused.join("; ")).into())
+    }
 }
 
 impl Checkpoint {
-    /// Writes the file, whole or not at all.
+    /// The file.
     ///
     /// # Errors
-    /// If the disk does.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// None in practice; those of JSON and safetensors.
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let arrays: Vec<(String, &StateArray)> = self
             .state
             .iter()
@@ -130,12 +232,17 @@ impl Checkpoint {
                     .map(|array| (format!("{BEST}{}", array.name), array)),
             )
             .collect();
-        let progress = serde_json::to_string(&self.progress)?;
-        write_arrays(
-            path,
-            &arrays,
-            HashMap::from([("autolr".to_owned(), progress)]),
-        )
+        let metadata = serde_json::to_string(&Metadata {
+            file_sha256: "0".repeat(HASH_LEN),
+            progress: &self.progress,
+        })?;
+        let mut file = serialize(&arrays, HashMap::from([("autolr".to_owned(), metadata)]))?;
+        let Some(place) = hash_place(&file) else {
+            bail!("a checkpoint without a place for its hash");
+        };
+        let hash = hash_of(&file, &place);
+        file[place].copy_from_slice(hash.as_bytes());
+        Ok(file)
     }
 
     /// Goes back to this state, read from `path`.
@@ -163,16 +270,30 @@ impl Checkpoint {
                 );
             }
         };
+        Self::parse(&content, path, spec).map(Some)
+    }
+
+    /// A checkpoint from the `content` of a file; `path` is for what is said if it is none.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn parse(content: &[u8], path: &Path, spec: &str) -> Result<Self> {
         let wrong = |error: &dyn std::fmt::Display| {
             BadInput(format!("{}: not a checkpoint: {error}", path.display()))
         };
-        let (_, header) = SafeTensors::read_metadata(&content).map_err(|error| wrong(&error))?;
+        let damaged = || BadInput(format!("{}: damaged, by its hash", path.display()));
+        let place = hash_place(content).ok_or_else(|| wrong(&"there is no hash in it"))?;
+        if hash_of(content, &place).as_bytes() != &content[place] {
+            return Err(damaged().into());
+        }
+        let (_, header) = SafeTensors::read_metadata(content).map_err(|error| wrong(&error))?;
         let text = header
             .metadata()
             .as_ref()
             .and_then(|metadata| metadata.get("autolr"))
             .ok_or_else(|| wrong(&"it has no metadata of autolr"))?;
-        let progress: Progress = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        let Metadata { progress, .. }: Metadata<Progress> =
+            serde_json::from_str(text).map_err(|error| wrong(&error))?;
         if progress.spec != spec {
             return Err(BadInput(format!(
                 "{}: a checkpoint of another specification (digest {:.16}, this one has {:.16})",
@@ -182,7 +303,7 @@ impl Checkpoint {
             ))
             .into());
         }
-        let file = SafeTensors::deserialize(&content).map_err(|error| wrong(&error))?;
+        let file = SafeTensors::deserialize(content).map_err(|error| wrong(&error))?;
         let (mut state, mut best) = (Vec::new(), Vec::new());
         for (name, view) in file.iter() {
             let (list, name) = match name.strip_prefix(BEST) {
@@ -195,10 +316,10 @@ impl Checkpoint {
                 values: values(view.dtype(), view.data()).map_err(|error| wrong(&error))?,
             });
         }
-        Ok(Some(Self {
+        Ok(Self {
             progress,
             state,
             best,
-        }))
+        })
     }
 }

@@ -4,5 +4,5 @@ mod checkpoint;
 mod run;
 
 pub(crate) use checkpoint::write_arrays;
-pub use checkpoint::{Best, Checkpoint, Progress};
-pub use run::{Observer, RunOptions, RunStatus, at_chance, run};
+pub use checkpoint::{Best, Checkpoint, Generations, Progress};
+pub use run::{Observer, RunOptions, RunStatus, at_chance, run, run_on};

@@ -8,13 +8,14 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use autolr_core::{AutoLr, LrScheduler, OpenLoop, SchedulerState, StateError, Tick, Unit};
 
-use super::checkpoint::{Best, Checkpoint, Progress};
+use super::checkpoint::{Best, Checkpoint, Generations, Progress};
+use crate::disk::{Disk, remove_half_written};
 use crate::exit::{BadInput, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
 use crate::record::{
-    DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance, RunLog, Summary, Tested,
+    Build, DecisionRecord, EpochRecord, Event, LogMark, LogWriter, Outcome, Provenance, RunLog,
+    Summary, Tested,
 };
-use crate::whole_file::write_whole;
 use crate::workload::{Cost, EpochProbe, StateArray, Workload, WorkloadError};
 
 /// Version of the event log's format.
@@ -28,6 +29,8 @@ pub trait Observer {
     fn step(&mut self) {}
     /// After each epoch's validation.
     fn epoch(&mut self, _record: &EpochRecord) {}
+    /// What is out of the ordinary, in a sentence, such as a damaged checkpoint.
+    fn note(&mut self, _text: &str) {}
 }
 
 /// Says nothing.
@@ -80,12 +83,27 @@ pub fn at_chance(tested: Tested, classes: usize) -> bool {
 
 /// Trains what `build` makes, in the folder `dir`, unless that has been done already.
 ///
-/// The folder holds `spec.toml`, `events.jsonl`, `timings.jsonl`, and while the run lasts `checkpoint.safetensors`,
-/// from which it goes on after a stop at any moment; the log is then the one of an uninterrupted run.
+/// The folder holds `spec.toml`, `events.jsonl`, `timings.jsonl`, and the last two checkpoints, from the newer of which
+/// (or, if that is damaged, the older) it goes on after a stop at any moment; the log is then the one of an
+/// uninterrupted run.
 ///
 /// # Errors
 /// [`Interrupted`] when told to stop, [`crate::exit::BadInput`] for what cannot be run, whatever the machinery says.
 pub fn run(
+    spec: &RunSpec,
+    dir: &Path,
+    build: &dyn Fn() -> Result<Box<dyn Workload>>,
+    options: &mut RunOptions<'_>,
+) -> Result<RunStatus> {
+    run_on(&Disk::default(), spec, dir, build, options)
+}
+
+/// The same as [`run`] on a disk that may have faults.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(
+    disk: &Disk,
     spec: &RunSpec,
     dir: &Path,
     build: &dyn Fn() -> Result<Box<dyn Workload>>,
@@ -102,14 +120,25 @@ pub fn run(
     if let Some(status) = finished(&log_path)? {
         return Ok(status);
     }
-    let checkpoint_path = dir.join("checkpoint.safetensors");
-    let checkpoint = Checkpoint::read(&checkpoint_path, &digest).map_err(or_start_again)?;
-    if let Some(checkpoint) = &checkpoint {
-        let restored = checkpoint.restore(workload.as_mut(), &checkpoint_path);
-        restored.map_err(|error| or_start_again(error.into()))?;
-    }
-    write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes())?;
+    remove_half_written(dir);
+    let generations = Generations::of(dir);
+    let usable = |checkpoint: &Checkpoint, path: &Path| -> Result<()> {
+        checkpoint.progress.log.verify(&log_path)?;
+        Ok(checkpoint.restore(workload.as_mut(), path)?)
+    };
+    let found = generations.read(&digest, usable).map_err(or_start_again)?;
+    let checkpoint = found.map(|(checkpoint, refused)| {
+        for why in refused {
+            let epoch = checkpoint.progress.next_epoch;
+            options.observer.note(&format!(
+                "{why}; going on from the checkpoint before it, with epoch {epoch}"
+            ));
+        }
+        checkpoint
+    });
+    disk.write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes(), None)?;
     let mut run = Run::start(
+        disk,
         spec,
         digest,
         &log_path,
@@ -131,7 +160,7 @@ pub fn run(
         let epoch = run.progress.next_epoch;
         run.progress.next_epoch += 1;
         if ended.is_none() {
-            run.checkpoint(&checkpoint_path, workload.as_ref())?;
+            run.checkpoint(disk, &generations, workload.as_ref())?;
         }
         append_timing(dir, epoch, start.elapsed().as_secs_f64())?;
         if let Some(outcome) = ended {
@@ -139,6 +168,7 @@ pub fn run(
         }
     };
     let summary = run.finish(workload.as_mut(), outcome)?;
+    generations.forget_previous();
     Ok(RunStatus {
         summary,
         was_finished: false,
@@ -176,6 +206,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     /// Where `checkpoint`, which `workload` has gone back to, stands; else at the beginning.
     fn start(
+        disk: &Disk,
         spec: &'a RunSpec,
         digest: String,
         log_path: &Path,
@@ -192,21 +223,25 @@ impl<'a> Run<'a> {
             threads: options.threads,
             parameters: workload.parameters(),
             data: workload.data(),
+            build: Build::here(workload.device() != "cpu"),
         };
         if let Some(checkpoint) = checkpoint {
-            check_conditions(log_path, &provenance)?;
-            let run = Self {
+            let other_build = check_conditions(log_path, &provenance)?;
+            let mut run = Self {
                 spec,
                 scheduler: scheduler(&spec.scheduler, checkpoint.progress.scheduler.as_ref())
                     .map_err(|error| or_start_again(BadInput::from_error(error).into()))?,
-                log: LogWriter::resume(log_path, checkpoint.progress.log_bytes)?,
+                log: LogWriter::resume(disk, log_path, &checkpoint.progress.log)?,
                 progress: checkpoint.progress,
                 best: checkpoint.best,
             };
+            if let Some(build) = other_build {
+                run.log.append(&Event::RunContinued(build))?;
+            }
             run.freeze_if_asked(workload);
             return Ok(run);
         }
-        let mut log = LogWriter::resume(log_path, 0)?;
+        let mut log = LogWriter::create(disk, log_path)?;
         log.append(&Event::RunStarted(provenance))?;
         Ok(Self {
             spec,
@@ -219,7 +254,7 @@ impl<'a> Run<'a> {
                 best: None,
                 cost: Cost::default(),
                 probe_cost: Cost::default(),
-                log_bytes: 0,
+                log: LogMark::nothing(),
             },
             best: Vec::new(),
         })
@@ -308,15 +343,20 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
-    fn checkpoint(&mut self, path: &Path, workload: &dyn Workload) -> Result<()> {
+    fn checkpoint(
+        &mut self,
+        disk: &Disk,
+        generations: &Generations,
+        workload: &dyn Workload,
+    ) -> Result<()> {
         self.log.sync()?;
-        self.progress.log_bytes = self.log.bytes();
-        Checkpoint {
+        self.progress.log = self.log.mark();
+        let checkpoint = Checkpoint {
             progress: self.progress.clone(),
             state: workload.save()?,
             best: self.best.clone(),
-        }
-        .write(path)
+        };
+        generations.write(disk, &checkpoint)
     }
 
     /// Tests the last weights and the best, and closes the log.
@@ -385,36 +425,59 @@ impl Drop for Lock {
     }
 }
 
-/// Takes the folder for this process: two on one run would write one log.
+/// Takes the folder for this process: two on one run would write one log. The file says which process that is.
 fn lock(dir: &Path) -> Result<Lock> {
-    std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+    use std::fs::{OpenOptions, TryLockError, create_dir_all, read_to_string};
+    create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     let path = dir.join("lock");
-    let file = std::fs::File::create(&path)
+    let mut open = OpenOptions::new();
+    // Its text is another process's as long as the lock is.
+    let open = open.create(true).write(true).truncate(false);
+    let mut file = open
+        .open(&path)
         .with_context(|| format!("{}: cannot be made", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
-            "{}: another process is at work on this run; wait for it, or stop it",
-            dir.display()
-        ),
-        // A file system without locks: go on as if alone.
-        Err(std::fs::TryLockError::Error(_)) => Ok(Lock(file)),
+        // On a file system without locks: as if alone.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+        Err(TryLockError::WouldBlock) => {
+            let who = read_to_string(&path).unwrap_or_default();
+            let who = match who.trim() {
+                "" => String::new(),
+                who => format!(" ({who})"),
+            };
+            anyhow::bail!(
+                "{}: another process{who} is at work on this run; wait for it, or stop it",
+                dir.display()
+            );
+        }
     }
+    // For those who look; the lock itself does not depend on it.
+    let _ = file.set_len(0);
+    let _ = writeln!(file, "pid {} on {}", std::process::id(), host());
+    Ok(Lock(file))
 }
 
-/// Refuses to go on under other conditions than a run was begun under: its log would not be that of one run.
-fn check_conditions(log_path: &Path, now: &Provenance) -> Result<(), BadInput> {
-    let begun = RunLog::read(log_path)
-        .ok()
-        .flatten()
-        .map(|log| log.provenance);
-    let (Some(begun), Ok(now)) = (begun.map(serde_json::to_value), serde_json::to_value(now))
-    else {
-        return Ok(());
+/// Name of this machine.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("HOSTNAME").ok());
+    name.map_or("this machine".into(), |name| name.trim().to_owned())
+}
+
+/// Refuses to go on under other conditions than a run was begun under: its log would not be that of one run. The build
+/// may be another; it is returned if it is.
+fn check_conditions(log_path: &Path, now: &Provenance) -> Result<Option<Build>> {
+    let Some(log) = RunLog::read(log_path)? else {
+        return Ok(None);
     };
-    let Ok(begun) = begun else { return Ok(()) };
-    let fields = now.as_object().into_iter().flatten();
-    for (field, now) in fields {
+    let last = log.continued.last().unwrap_or(&log.provenance.build);
+    let build = (*last != now.build).then(|| now.build.clone());
+    let begun = Provenance {
+        build: now.build.clone(),
+        ..log.provenance
+    };
+    let (begun, now) = (serde_json::to_value(begun)?, serde_json::to_value(now)?);
+    for (field, now) in now.as_object().into_iter().flatten() {
         if begun.get(field) != Some(now) {
             let was = begun
                 .get(field)
@@ -424,10 +487,11 @@ fn check_conditions(log_path: &Path, now: &Provenance) -> Result<(), BadInput> {
                 "{}: the run was begun with {field} = {was}, this would go on with {now}; \
                  take the same again, or remove the run's folder to start again",
                 log_path.display()
-            )));
+            ))
+            .into());
         }
     }
-    Ok(())
+    Ok(build)
 }
 
 fn append_timing(dir: &Path, epoch: u64, seconds: f64) -> Result<()> {
