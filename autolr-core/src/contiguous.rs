@@ -1,6 +1,6 @@
 //! Views as slices: the loops of this crate run over slices.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 
 use ndarray::{ArrayView1, ArrayViewMut1};
 
@@ -29,46 +29,20 @@ impl Deref for Contiguous<'_> {
     }
 }
 
-/// A view to write to in one piece; where it lies scattered, what was written is copied there at the end.
-pub(crate) struct ContiguousMut<'a> {
-    view: ArrayViewMut1<'a, f64>,
-    copy: Option<Vec<f64>>,
-}
-
-impl<'a> ContiguousMut<'a> {
-    pub(crate) fn of(mut view: ArrayViewMut1<'a, f64>) -> Self {
-        let copy = view.as_slice_mut().is_none().then(|| view.to_vec());
-        Self { view, copy }
+/// Lets `write` write to a view in one piece; where it lies scattered, to a copy, which is put back at the end.
+pub(crate) fn with_slice_mut<R>(
+    mut view: ArrayViewMut1<'_, f64>,
+    write: impl FnOnce(&mut [f64]) -> R,
+) -> R {
+    if let Some(slice) = view.as_slice_mut() {
+        return write(slice);
     }
-}
-
-impl Deref for ContiguousMut<'_> {
-    type Target = [f64];
-    fn deref(&self) -> &[f64] {
-        match &self.copy {
-            Some(copy) => copy,
-            None => self.view.as_slice().unwrap_or_default(),
-        }
+    let mut copy = view.to_vec();
+    let result = write(&mut copy);
+    for (out, value) in view.iter_mut().zip(copy) {
+        *out = value;
     }
-}
-
-impl DerefMut for ContiguousMut<'_> {
-    fn deref_mut(&mut self) -> &mut [f64] {
-        match &mut self.copy {
-            Some(copy) => copy,
-            None => self.view.as_slice_mut().unwrap_or_default(),
-        }
-    }
-}
-
-impl Drop for ContiguousMut<'_> {
-    fn drop(&mut self) {
-        if let Some(copy) = &self.copy {
-            for (out, &value) in self.view.iter_mut().zip(copy) {
-                *out = value;
-            }
-        }
-    }
+    result
 }
 
 #[cfg(test)]
@@ -81,8 +55,11 @@ mod tests {
         let mut array = Array1::from_iter((0..6).map(f64::from));
         assert_eq!(*Contiguous::of(array.slice(s![..;-2])), [5.0, 3.0, 1.0]);
         assert_eq!(*Contiguous::of(array.slice(s![1..3])), [1.0, 2.0]);
-        ContiguousMut::of(array.slice_mut(s![..;-2])).copy_from_slice(&[9.0, 8.0, 7.0]);
-        ContiguousMut::of(array.slice_mut(s![..1])).fill(-1.0);
+        with_slice_mut(array.slice_mut(s![..;-2]), |slice| {
+            assert_eq!(slice, [5.0, 3.0, 1.0]);
+            slice.copy_from_slice(&[9.0, 8.0, 7.0]);
+        });
+        with_slice_mut(array.slice_mut(s![..1]), |slice| slice.fill(-1.0));
         assert_eq!(array.to_vec(), [-1.0, 7.0, 2.0, 8.0, 4.0, 9.0]);
     }
 }

@@ -164,6 +164,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn geometric_factors_want_a_ratio_above_one() {
+        let values = Factors::geometric(3.0, 3).unwrap().values().to_vec();
+        assert_eq!(values, [3.0, 1.0, 1.0 / 3.0]);
+        for ratio in [1.0, 0.5, f64::INFINITY, f64::NAN] {
+            let error = Factors::geometric(ratio, 3).unwrap_err().to_string();
+            assert!(error.starts_with("ratio = "), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_factors_is_told_what_is() {
+        let error = serde_json::from_str::<Factors>("true")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("a list of factors, or a name such as \"factor_5\""),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn the_papers_sets() {
         let seven = Factors::powers_of_two(7).unwrap();
         assert_eq!(

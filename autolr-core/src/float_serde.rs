@@ -18,7 +18,7 @@ impl Serialize for Float {
             serializer.serialize_f64(self.0)
         } else if self.0.is_nan() {
             serializer.serialize_str("nan")
-        } else if self.0 > 0.0 {
+        } else if self.0 == f64::INFINITY {
             serializer.serialize_str("inf")
         } else {
             serializer.serialize_str("-inf")
@@ -167,7 +167,24 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(serde_json::from_str::<Float>("\"NaN?\"").is_err());
+        let error = serde_json::from_str::<Float>("\"NaN?\"").unwrap_err();
+        let expected =
+            "invalid value: string \"NaN?\", expected a number, \"nan\", \"inf\" or \"-inf\"";
+        assert!(error.to_string().starts_with(expected), "{error}");
         assert!(serde_json::from_str::<Float>("null").is_err());
+    }
+
+    #[test]
+    fn options_are_numbers_or_null() {
+        #[derive(Serialize, Deserialize)]
+        struct Loss(#[serde(with = "option")] Option<f64>);
+        for (value, text) in [
+            (Some(0.5), "0.5"),
+            (None, "null"),
+            (Some(f64::INFINITY), "\"inf\""),
+        ] {
+            assert_eq!(serde_json::to_string(&Loss(value)).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Loss>(text).unwrap().0, value);
+        }
     }
 }

@@ -4,7 +4,7 @@ use ndarray::{ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
 use crate::LengthError;
-use crate::contiguous::{Contiguous, ContiguousMut};
+use crate::contiguous::{Contiguous, with_slice_mut};
 use crate::sum::{Survey, sum_by, survey};
 
 /// How the losses of one probe are made comparable before they are scored.
@@ -98,7 +98,7 @@ impl Normalization {
         out: ArrayViewMut1<'_, f64>,
     ) -> Result<(), LengthError> {
         LengthError::check((out.len(), "outputs"), (losses.len(), "losses"))?;
-        self.normalize(&Contiguous::of(losses), &mut ContiguousMut::of(out));
+        with_slice_mut(out, |out| self.normalize(&Contiguous::of(losses), out));
         Ok(())
     }
 
@@ -321,6 +321,14 @@ mod tests {
             1.0,
             max_relative = 1e-12
         );
+    }
+
+    #[test]
+    fn a_sum_of_large_negative_losses_does_not_overflow() {
+        let shares = normalized(Normalization::Sum, &[-1.7e308, 1.0, -1.7e308]);
+        assert_eq!(shares[0], -0.5);
+        assert_eq!(shares[2], -0.5);
+        assert!(shares[1] >= 0.0 && shares[1] < 1e-300);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView1, ArrayViewMut1};
 
-use crate::contiguous::{Contiguous, ContiguousMut};
+use crate::contiguous::{Contiguous, with_slice_mut};
 use crate::sum::Sum;
 use crate::{ConfigError, LengthError};
 
@@ -59,11 +59,10 @@ impl ExponentialScore {
         let losses = (normalized.len(), "losses");
         LengthError::check((scores.len(), "scores"), losses)?;
         LengthError::check((weights.len(), "weights"), losses)?;
-        self.score(
-            &Contiguous::of(normalized),
-            &mut ContiguousMut::of(scores),
-            &mut ContiguousMut::of(weights),
-        );
+        let normalized = Contiguous::of(normalized);
+        with_slice_mut(scores, |scores| {
+            with_slice_mut(weights, |weights| self.score(&normalized, scores, weights));
+        });
         Ok(())
     }
 
@@ -109,8 +108,8 @@ impl ExponentialScore {
     pub(crate) fn shared_peak(self, (best, worst): (f64, f64)) -> Option<f64> {
         let s = self.sharpness;
         let peak = libm::exp(-s * best);
-        let is_shared =
-            peak.is_normal() && (worst - best).is_finite() && s * (worst - best) < 700.0;
+        // Neither where the distance overflows: infinity and NaN are not below.
+        let is_shared = peak.is_normal() && s * (worst - best) < 700.0;
         is_shared.then_some(peak)
     }
 
@@ -202,17 +201,20 @@ mod tests {
     #[test]
     fn scores_are_exponentials_on_either_way() {
         // Near zero one exponential serves both; far from it each has its own.
-        for normalized in [
-            [0.0, 1.0, -2.5],
-            [650.0, 651.0, 652.5],
-            [-720.0, -715.0, 30.0],
-            [0.0, 699.0, 701.0],
+        for (sharpness, normalized) in [
+            (1.0, [0.0, 1.0, -2.5]),
+            (1.0, [650.0, 651.0, 652.5]),
+            (1.0, [-720.0, -715.0, 30.0]),
+            (1.0, [0.0, 699.0, 701.0]),
+            // The largest share vanishes, the score does not.
+            (10.0, [-70.0, 0.0, 30.0]),
+            (0.1, [-700.0, 0.0, 6400.0]),
         ] {
-            let (scores, weights) = apply(1.0, &normalized);
+            let (scores, weights) = apply(sharpness, &normalized);
             let best = normalized.iter().copied().fold(f64::INFINITY, f64::min);
-            let shares = normalized.map(|z| libm::exp(best - z));
+            let shares = normalized.map(|z| libm::exp(sharpness * (best - z)));
             for i in 0..3 {
-                let score = libm::exp(-normalized[i]).min(f64::MAX);
+                let score = libm::exp(-sharpness * normalized[i]).min(f64::MAX);
                 assert_relative_eq!(
                     scores[i],
                     score,
@@ -228,6 +230,33 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The two ways round differently: which one is taken shows in the bits.
+    #[test]
+    fn one_exponential_serves_both_up_to_a_distance_of_700() {
+        let product = |best: f64, z: f64| libm::exp(-best) * libm::exp(best - z);
+        let mut differ = 0;
+        for k in 0..40 {
+            let best = -1.5 + 0.1 * f64::from(k);
+            for (distance, is_shared) in
+                [(0.7, true), (699.5, true), (700.0, false), (701.0, false)]
+            {
+                let worst = best + distance;
+                if worst - best != distance || product(best, worst) == libm::exp(-worst) {
+                    continue;
+                }
+                differ += 1;
+                let (scores, _) = apply(1.0, &[best, worst]);
+                let expected = if is_shared {
+                    product(best, worst)
+                } else {
+                    libm::exp(-worst)
+                };
+                assert_eq!(scores[1], expected, "{best} {distance}");
+            }
+        }
+        assert!(differ > 20, "{differ}");
     }
 
     #[test]
@@ -273,6 +302,6 @@ mod tests {
             let error = ExponentialScore::new(bad).unwrap_err();
             assert!(error.to_string().starts_with("sharpness = "), "{error}");
         }
-        assert!(ExponentialScore::new(0.0).is_ok());
+        assert_eq!(ExponentialScore::new(0.0).unwrap().sharpness(), 0.0);
     }
 }

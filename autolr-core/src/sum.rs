@@ -191,8 +191,11 @@ mod tests {
             let (dot, all_positive) = divide_and_dot(&mut weights, 2.0, &values);
             assert_eq!((0.5 * sum.total(), true), (dot, all_positive), "{n}");
             assert_eq!(weights[n - 1], values[n - 1] / 2.0);
-            weights[n / 2] = 0.0;
-            assert!(!divide_and_dot(&mut weights, 1.0, &values).1, "{n}");
+            for at in [0, n / 2, n - 1] {
+                let mut weights = values.clone();
+                weights[at] = 0.0;
+                assert!(!divide_and_dot(&mut weights, 1.0, &values).1, "{n} {at}");
+            }
         }
     }
 

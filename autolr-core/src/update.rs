@@ -310,6 +310,46 @@ mod tests {
     }
 
     #[test]
+    fn buffers_of_another_length_are_made_anew() {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let losses = array![1.0, 2.0, 3.0];
+        let expected = rule.update(losses.view()).unwrap();
+        for which in 0..3 {
+            for len in [2, 4] {
+                let mut update = Update::with_capacity(3);
+                let buffers = [
+                    &mut update.normalized,
+                    &mut update.scores,
+                    &mut update.weights,
+                ];
+                for (i, buffer) in buffers.into_iter().enumerate() {
+                    if i == which {
+                        *buffer = Array1::zeros(len);
+                    }
+                }
+                rule.update_into(losses.view(), &mut update).unwrap();
+                assert_eq!(update, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_tells_what_it_was_made_of() {
+        let score = ExponentialScore::new(2.0).unwrap();
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap())
+            .with_normalization(Normalization::MinMax)
+            .with_score(score)
+            .with_non_finite(NonFinite::Propagate);
+        assert_eq!(rule.factors().len(), 3);
+        assert_eq!(rule.normalization(), Normalization::MinMax);
+        assert_eq!(rule.score(), score);
+        assert_eq!(rule.non_finite(), NonFinite::Propagate);
+        for kind in [NonFinite::NoVote, NonFinite::Propagate] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
     fn one_loss_a_factor() {
         let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
         let error = rule.update(array![1.0, 2.0].view()).unwrap_err();
