@@ -86,14 +86,17 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// autolr-core: the long run of all properties, then the fuzzer
+    /// The long run: all properties of autolr-core, its fuzzer, trainings that are killed
     Soak {
-        /// At least so many cases, of all properties together
+        /// At least so many cases, of all properties together; 0 for none
         #[arg(long, default_value_t = 1_000_000)]
         cases: u64,
         /// How long to fuzz; 0 for not at all
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         fuzz: u64,
+        /// How often to kill trainings of the reference workload, and a tenth of it on libtorch; 0 for not at all
+        #[arg(long, default_value_t = 500)]
+        kills: u64,
     },
     /// autolr-core: measure its speed
     Bench {
@@ -145,8 +148,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Semver { baseline } => checks::semver::check(&project, baseline),
         Task::Mutants { args } => checks::mutants::run_all(&project, &args),
         Task::Fuzz { seconds } => checks::fuzz::check(&project, seconds),
-        Task::Soak { cases, fuzz } => {
-            checks::soak::run_all(&project, checks::soak::Extent { cases, fuzz })
+        Task::Soak { cases, fuzz, kills } => {
+            checks::soak::run_all(&project, checks::soak::Extent { cases, fuzz, kills })
         }
         Task::Bench { args } => project.bench(args),
         Task::Examples => checks::examples::check(&project),

@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: the long run. Every property of `autolr-core` with very many cases, then the fuzzer.
+//! `cargo xtask soak`: the long run. Every property of `autolr-core` with very many cases, the fuzzer, and trainings of
+//! the harness that are killed hundreds of times.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,6 +23,8 @@ pub(crate) struct Extent {
     pub(crate) cases: u64,
     /// How long to fuzz, in seconds.
     pub(crate) fuzz: u64,
+    /// How often to kill a training of the reference workload; a tenth of it on libtorch.
+    pub(crate) kills: u64,
 }
 
 /// A test program with the properties that it really has.
@@ -35,12 +38,36 @@ struct Program {
 }
 
 pub(crate) fn run_all(project: &Project, extent: Extent) -> anyhow::Result<()> {
-    properties(project, extent.cases)?;
-    if extent.fuzz == 0 {
-        return Ok(());
+    if extent.cases > 0 {
+        properties(project, extent.cases)?;
     }
+    if extent.fuzz > 0 {
+        fuzzer(project, extent.fuzz)?;
+    }
+    if extent.kills > 0 {
+        kills(project, extent.kills)?;
+    }
+    Ok(())
+}
+
+/// `harness/tests/run_killed.rs`, with more kills; on libtorch too where that is set up.
+fn kills(project: &Project, kills: u64) -> anyhow::Result<()> {
+    let mut test = project.cargo();
+    test.args(["test", "--package", "harness", "--test", "run_killed"]);
+    if project.libtorch().exists() {
+        test.env("AUTOLR_KILLS_LIBTORCH", kills.div_ceil(10).to_string());
+    } else {
+        eprintln!("xtask: none killed on libtorch: `cargo xtask setup` sets it up");
+        test.arg("--no-default-features");
+        test.env("LIBTORCH", "/nowhere");
+    }
+    test.env("AUTOLR_KILLS", kills.to_string());
+    run(test.args(["--", "--nocapture", "--test-threads=1"]))
+}
+
+fn fuzzer(project: &Project, seconds: u64) -> anyhow::Result<()> {
     if fuzz::CARGO_FUZZ.is_there() && has_toolchain(fuzz::TOOLCHAIN) {
-        return fuzz::check(project, extent.fuzz);
+        return fuzz::check(project, seconds);
     }
     eprintln!(
         "xtask: not fuzzed: that takes {} and the toolchain {}. The committed corpus was run all the same, \
