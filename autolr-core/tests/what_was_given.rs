@@ -56,7 +56,7 @@ fn one_cycle_gives_back_what_it_was_made_of() -> Result<(), ConfigError> {
     assert_eq!(it.final_lr(), 0.3 / 10.0 / 100.0);
     let plain = OneCycleLr::new(0.3, 70)?;
     assert_eq!((plain.pct_start(), plain.three_phase()), (0.3, false));
-    assert_eq!(plain.anneal_strategy(), AnnealStrategy::Cosine);
+    assert_eq!(plain.anneal_strategy(), AnnealStrategy::Cos);
     assert_eq!((plain.div_factor(), plain.final_div_factor()), (25.0, 1e4));
     Ok(())
 }
