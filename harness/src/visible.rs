@@ -1,4 +1,4 @@
-//! Text that others wrote, made harmless where it is shown: in a terminal, in the report, in a spreadsheet.
+//! Text that others wrote, made harmless where it is shown: in a terminal, in the report.
 //!
 //! Escape sequences, NUL and the like could drive a terminal; bidirectional controls make a text read as something
 //! that it is not ("Trojan Source", <https://trojansource.codes>). They are shown as `\u{202e}`, not taken away: two
@@ -52,19 +52,6 @@ pub fn shortened(text: &str, limit: usize) -> String {
     }
 }
 
-/// The text as a cell that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before
-/// it, the mark of plain text there.
-///
-/// Source: OWASP, "CSV Injection", <https://owasp.org/www-community/attacks/CSV_Injection>.
-pub fn spreadsheet_text(text: &str) -> String {
-    match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
-            format!("'{text}")
-        }
-        _ => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,15 +78,5 @@ mod tests {
         assert_eq!(shortened("ünïx", 3), "ünï… (4 characters)");
         assert_eq!(shortened("", 0), "");
         assert_eq!(shortened("x", 0), "… (1 characters)");
-    }
-
-    #[test]
-    fn formulas_become_text() {
-        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"] {
-            assert_eq!(spreadsheet_text(text), format!("'{text}"));
-        }
-        for text in ["", "a=1", "ours (factor_5)", "'=1"] {
-            assert_eq!(spreadsheet_text(text), text);
-        }
     }
 }

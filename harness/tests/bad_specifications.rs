@@ -36,7 +36,7 @@ const UNKNOWN: &[Case] = &[
     (EPOCHS, "epochs = 6\nbatchsize = 3 #!", "`batch_size`"),
     (EPOCHS, "epochs = 6\nrandom_seed = 3 #!", "`random_seed`"),
     (EPOCHS, "epochs = 6\nlearning_rate = 0.1 #!", "`learning_rate`"),
-    (EPOCHS, "epochs = 6\nlr = 0.1 #!", "`lr`"),
+    (EPOCHS, "epochs = 6\nlr = 0.1 #!", "training.lr = 0.1: belongs under [scheduler]"),
     (EPOCHS, "epochs = 6\n\"\" = 1 #!", "training"),
     (EPOCHS, "epochs = 6\n\"a b\" = 1 #!", "`a b`"),
     (EPOCHS, "epochs = 6\n\"a.b\" = 1 #!", "`a.b`"),
@@ -49,7 +49,7 @@ const UNKNOWN: &[Case] = &[
     (HIDDEN, "hidden = 8\nlayers = 2 #!", "`layers`"),
     (SGD, "kind = \"sgd\"\nmomentun = 0.9 #!", "`momentum`"),
     (SGD, "kind = \"sgd\"\nwd = 0.1 #!", "`wd`"),
-    (SGD, "kind = \"sgd\"\nlr = 0.1 #!", "`lr`"),
+    (SGD, "kind = \"sgd\"\nlr = 0.1 #!", "optimizer.lr = 0.1: belongs under [scheduler]"),
     (SGD, "kind = \"adamw\"\nbetas = [0.9, 0.99] #!", "`beta1`"),
     (PROBE, "[probe]\nbatchsize = 32 #!", "`batch_size`"),
     (PROBE, "[probe]\nhorizon = 1 #!", "`horizon`"),
@@ -260,7 +260,7 @@ const RANGES: &[Case] = &[
     (AUTOLR, "kind = \"cosine-warm-restarts\"\nlr = 1\nt_0 = 0 #!", "scheduler.t_0 = 0"),
     (AUTOLR, "kind = \"cosine-warm-restarts\"\nlr = 1\nt_0 = 3\nt_mult = 0 #!", "scheduler.t_mult = 0"),
     (AUTOLR, "kind = \"warm-up\"\nsteps = 0 #!\nschedule = { kind = \"fixed\", lr = 1 }", "scheduler.steps = 0"),
-    (AUTOLR, "kind = \"warm-up\"\nsteps = 3\nschedule = { kind = \"fixed\", lr = 0 } #!", "scheduler.schedule"),
+    (AUTOLR, "kind = \"warm-up\"\nsteps = 3\nschedule = { kind = \"fixed\", lr = 0 } #!", "scheduler.schedule.lr = 0"),
     (EPOCHS, "epochs = 0 #!", "training.epochs = 0"),
     (EPOCHS, "epochs = -1 #!", "training.epochs = -1"),
     (EPOCHS, "epochs = 1_000_001 #!", "training.epochs = 1000001"),
@@ -319,7 +319,7 @@ const COMBINATIONS: &[Case] = &[
     (AUTOLR, "kind = \"product\"\nschedules = [] #!", "schedules"),
     (AUTOLR, "kind = \"sequential\"\nmilestones = [3] #!\nschedules = [{ kind = \"fixed\", lr = 1 }]", "milestones"),
     (AUTOLR, "kind = \"sequential\"\nmilestones = [5, 3] #!\nschedules = [{ kind = \"fixed\", lr = 1 }, { kind = \"fixed\", lr = 1 }, { kind = \"fixed\", lr = 1 }]", "milestones"),
-    (AUTOLR, "kind = \"product\"\nschedules = [\n  { kind = \"fixed\", lr = 1 },\n  { kind = \"fixed\", lr = -1 }, #!\n]", "scheduler.schedules[1]"),
+    (AUTOLR, "kind = \"product\"\nschedules = [\n  { kind = \"fixed\", lr = 1 },\n  { kind = \"fixed\", lr = -1 }, #!\n]", "scheduler.schedules[1].lr = -1"),
 ];
 
 const TOML: &[Case] = &[
@@ -352,7 +352,7 @@ const TOML: &[Case] = &[
     ("[network]", "[] #!", "`[]"),
     ("[network]", "[net work] #!", "`[net work]"),
     ("[network]", "[network]\nkind = \"reference\"\n[network] #!", "duplicate"),
-    ("[training]", "[data.training] #!", "`training`"),
+    ("[training]", "[data.training] #!", "data.training: a table of its own"),
     (END, "device = \"cpu\"\n[data] #!\n", "duplicate"),
     (END, "device = \"cpu\"\n[training.epochs] #!\n", "epochs"),
     (END, "device = \"cpu\"\ndata.set = \"cifar10\" #!\n", "data"),
@@ -419,7 +419,7 @@ fn check(dir: &Path, text: &str, key: &str) -> Result<String, String> {
         && !rest.contains(|c: char| c.is_control() && c != '\n')
         && rest.chars().count() < 600;
     if sound {
-        Ok(format!("line {line}: {rest}"))
+        Ok(format!("line {line}: {}", rest.replace(" #!", "")))
     } else {
         Err(format!("{said:?} should begin with {place:?} and name {key:?}"))
     }

@@ -56,8 +56,12 @@ impl Holds {
             Self::Number => (number(value), format!("must be a number{}", quoted(self))),
             Self::Whole | Self::Length => (
                 whole(value),
-                if value.is_integer() {
-                    "must be from 0 to 4294967295".to_owned()
+                if let Some(number) = value.as_integer() {
+                    if number < 0 {
+                        "must not be negative".to_owned()
+                    } else {
+                        "must be at most 4294967295".to_owned()
+                    }
                 } else {
                     format!("must be a whole number{}", quoted(self))
                 },

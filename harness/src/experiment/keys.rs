@@ -57,8 +57,15 @@ impl Fault {
         let end = text.find(|c| !in_path(c)).unwrap_or(text.len());
         let (key, rest) = text.split_at(end);
         let begins = [" = ", ": ", " of length "].iter().any(|sign| rest.starts_with(sign));
-        let key = if begins { key.to_owned() } else { String::new() };
-        Self { key, text }
+        if !begins {
+            return Self::new("", text);
+        }
+        // `scheduler.schedule: lr = 0: …`, from a schedule within another.
+        let (key, inner) = (key.to_owned(), rest.strip_prefix(": ").map(Self::said));
+        match inner {
+            Some(inner) if !inner.key.is_empty() => inner.within(&key),
+            _ => Self::new(key, text),
+        }
     }
 }
 
@@ -195,7 +202,16 @@ fn check_keys(known: &TableKeys, table: &Table) -> Result<(), Fault> {
     for (key, value) in table {
         let Some((_, holds)) = known.keys.iter().find(|(name, _)| name == key) else {
             let names: Vec<&str> = known.keys.iter().map(|(key, _)| *key).collect();
-            return Err(Fault::new(key, unknown("key", key, &names)));
+            let text = match home(key, value) {
+                Some(table) => {
+                    format!("{key} = {}: belongs under [{table}]", shown(value))
+                }
+                None if TABLES.iter().any(|table| table.name == key) => {
+                    format!("{key}: a table of its own, [{key}]")
+                }
+                None => unknown("key", key, &names),
+            };
+            return Err(Fault::new(key, text));
         };
         if let Some(rule) = holds.broken_by(value) {
             return Err(Fault::value(key, value, rule));
@@ -225,7 +241,11 @@ fn check_keys(known: &TableKeys, table: &Table) -> Result<(), Fault> {
 
 /// First what each key holds, so that a number in quotes is named as such, then whether the kind has it.
 fn check_scheduler(table: &Table) -> Result<(), Fault> {
+    let kind = schedulers::kind_of(table);
     for (key, value) in table {
+        if kind.is_some_and(|kind| kind.key(key).is_none()) {
+            continue;
+        }
         let mut of_some_kind = schedulers::keys().filter(|known| known.name == key);
         if let Some(rule) = of_some_kind.next().and_then(|key| key.holds.broken_by(value)) {
             return Err(Fault::value(key, value, rule));
@@ -234,24 +254,28 @@ fn check_scheduler(table: &Table) -> Result<(), Fault> {
     schedulers::check(table).map(|_| ())
 }
 
+/// The table that a key is of, if it is of one alone.
+fn home(name: &str, value: &Value) -> Option<&'static str> {
+    let of_tables = TABLES
+        .iter()
+        .filter(|table| table.keys.iter().any(|(key, _)| *key == name))
+        .map(|table| table.name);
+    let of_scheduler = schedulers::keys().any(|key| key.name == name);
+    let mut homes = of_tables.chain(of_scheduler.then_some(SCHEDULER));
+    match (homes.next(), homes.next()) {
+        (Some(table), None) if !value.is_table() => Some(table),
+        _ => None,
+    }
+}
+
 /// A name at the top that is no table's.
 fn no_table(name: &str, value: &Value) -> Fault {
-    let mut of_schedulers = schedulers::keys();
-    let home = TABLES
-        .iter()
-        .find(|table| table.keys.iter().any(|(key, _)| *key == name))
-        .map(|table| table.name)
-        .or_else(|| {
-            of_schedulers
-                .any(|key| key.name == name)
-                .then_some(SCHEDULER)
-        });
-    match home {
-        Some(table) if !value.is_table() => {
+    match home(name, value) {
+        Some(table) => {
             let rule = format!("stands outside of the tables: it belongs under [{table}]");
             Fault::new(name, format!("{name} = {} {rule}", shown(value)))
         }
-        _ => {
+        None => {
             let (what, names) = if value.is_table() {
                 ("table", TABLES.map(|table| table.name).to_vec())
             } else {
@@ -340,7 +364,8 @@ mod tests {
         for (text, key) in [
             ("scheduler.lr = 0: no", "scheduler.lr"),
             ("scheduler.factors[2] = 0: no", "scheduler.factors[2]"),
-            ("scheduler: milestones of length 1", "scheduler"),
+            ("scheduler.milestones of length 1: no", "scheduler.milestones"),
+            ("scheduler: no good", "scheduler"),
             ("the table [data] is missing", ""),
             ("", ""),
         ] {

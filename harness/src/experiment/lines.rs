@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::visible::shortened;
+
+/// As much of a line as an error shows.
+const SHOWN: usize = 100;
+
 /// The line of a mistake, if it is known, and what is wrong there.
 pub(super) type Mistake = (Option<usize>, String);
 
@@ -84,7 +89,7 @@ fn collect_value(
     // Numbers are read only when they are used, and the errors then know no line.
     let unread = |number_text: &str| {
         let line = number(text, value.span().start);
-        let message = format!("{path} = {number_text}: no number that can be held");
+        let message = format!("{path} = {number_text}: no number that fits into 64 bits");
         Err((Some(line), message))
     };
     match value.get_ref() {
@@ -113,6 +118,16 @@ fn collect_value(
     Ok(())
 }
 
+/// TOML's message without what it expected of itself.
+fn plain(message: &str) -> String {
+    if message.starts_with("string values must be quoted") {
+        // Said of everything that is no value.
+        return "no value: a number, true, false, a text in quotes or a list is needed".to_owned();
+    }
+    let end = message.find(", expected nothing").unwrap_or(message.len());
+    message[..end].to_owned()
+}
+
 /// TOML's message, with the text of its line.
 fn syntax_error(text: &str, error: &toml::de::Error) -> Mistake {
     let Some(span) = error.span() else {
@@ -123,8 +138,8 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> Mistake {
     let number = number(text, start);
     let line = text.lines().nth(number - 1).unwrap_or_default().trim();
     let message = match line {
-        "" => error.message().to_owned(),
-        line => format!("`{line}`: {}", error.message()),
+        "" => plain(error.message()),
+        line => format!("`{}`: {}", shortened(line, SHOWN), plain(error.message())),
     };
     (Some(number), message)
 }
@@ -179,7 +194,7 @@ mod tests {
     #[test]
     fn mistakes_have_their_line() {
         for (text, line, message) in [
-            ("a = 1\nb = = 2\n", 2, "`b = = 2`"),
+            ("a = 1\nb = = 2\n", 2, "`b = = 2`: extra `=`"),
             ("a = 1\na = 2\n", 2, "`a = 2`: duplicate key"),
             ("a = [1,\n", 1, ""),
             ("a = 1\n\n[b", 3, "`[b`"),

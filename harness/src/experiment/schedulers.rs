@@ -326,7 +326,7 @@ pub(super) fn fit(scheduler: &mut Table, before: i64, after: i64) {
     }
 }
 
-fn kind_of(table: &Table) -> Option<&'static Kind> {
+pub(super) fn kind_of(table: &Table) -> Option<&'static Kind> {
     let name = table.get("kind")?.as_str()?;
     all().find(|kind| kind.name == name)
 }
