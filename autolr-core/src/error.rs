@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+/// The default lower bound, the smallest normal number, would fill a line with zeros.
+fn readable(value: f64) -> String {
+    if value > 0.0 && value < 1e-9 {
+        format!("{value:e}")
+    } else {
+        value.to_string()
+    }
+}
+
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -74,7 +83,7 @@ pub enum ConfigError {
         max: f64,
     },
     /// An initial rate outside the bounds.
-    #[error("lr = {lr}: lies outside min_lr = {min} and max_lr = {max}")]
+    #[error("lr = {lr}: lies outside min_lr = {} and max_lr = {max}", readable(*min))]
     OutOfBounds {
         /// The rate given.
         lr: f64,

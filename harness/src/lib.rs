@@ -10,6 +10,7 @@ pub mod record;
 pub mod report;
 pub mod text_figure;
 pub mod train;
+pub mod visible;
 pub mod workload;
 
 /// The programs of the guide to back ends are compiled and run: here rather than in the core, whose published package

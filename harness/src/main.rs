@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use harness::commands::{data, probe, report, reproduce, run, schedule, update};
+use harness::commands::{data, probe, replay, report, reproduce, run, schedule, update};
 use harness::data::DataError;
 use harness::exit::{BadInput, ExitStatus, Interrupted};
+use harness::visible::visible_lines;
 
 /// Learning rates that set themselves while a network trains: the paper's experiments, beside its numbers.
 #[derive(Debug, Parser)]
@@ -22,6 +23,7 @@ enum Command {
     Reproduce(reproduce::ReproduceArgs),
     Report(report::ReportArgs),
     Run(run::RunArgs),
+    Replay(replay::ReplayArgs),
     Probe(probe::ProbeArgs),
     Schedule(schedule::ScheduleArgs),
     Update(update::UpdateArgs),
@@ -33,6 +35,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus
         Command::Reproduce(args) => reproduce::reproduce(args, out),
         Command::Report(args) => report::report(args, out),
         Command::Run(args) => run::run(args, out),
+        Command::Replay(args) => replay::replay(args, out),
         Command::Probe(args) => probe::probe(args, out),
         Command::Schedule(args) => schedule::schedule(args, out),
         Command::Update(args) => update::update(args, &mut io::stdin().lock(), out),
@@ -74,7 +77,8 @@ fn main() -> ExitCode {
                 if io::stderr().is_terminal() && status == ExitStatus::Interrupted {
                     eprintln!();
                 }
-                eprintln!("error: {error:#}");
+                // Names and values in it may be anything: nothing in them is to drive the terminal.
+                eprintln!("error: {}", visible_lines(&format!("{error:#}")));
             }
             status
         }

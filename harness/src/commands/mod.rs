@@ -4,6 +4,7 @@ pub mod data;
 mod plan;
 pub mod probe;
 mod progress;
+pub mod replay;
 pub mod report;
 pub mod reproduce;
 pub mod run;

@@ -11,7 +11,7 @@ use clap::Args;
 use ndarray::Array1;
 use serde_json::json;
 
-use super::run::resolve;
+use super::run::{locate_in, resolve};
 use super::{cores, data_location};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
@@ -114,7 +114,8 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         None => None,
     };
     let threads = args.threads.unwrap_or_else(cores);
-    let mut workload = workload::build(&spec, &location, threads)?;
+    let mut workload = workload::build(&spec, &location, threads)
+        .map_err(|error| locate_in(&args.spec, args.series.as_deref(), args.scale, error))?;
     let mut next_epoch = 0;
     if let Some((path, checkpoint)) = &checkpoint {
         checkpoint.restore(workload.as_mut(), path)?;

@@ -11,7 +11,7 @@ use super::progress::RunBar;
 use super::{cores, data_location, interrupt_flag};
 use crate::data::Location;
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale};
+use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
 use crate::record::{EpochRecord, Outcome, Summary, Tested};
 use crate::train::{self, Observer, RunOptions, RunStatus};
 use crate::workload;
@@ -57,15 +57,46 @@ pub(crate) fn resolve(
         Some(scale) => scale.overlay()?.0,
         None => Table::new(),
     };
-    let mut spec = file
-        .find(series)
-        .and_then(|series| file.spec(series, &overlay))
-        .map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
-    if let Some(device) = device {
-        spec.training.device = device;
-    }
+    let series = file.find(series)?;
+    let mut spec = file.spec(series, &overlay)?;
+    let Some(device) = device else {
+        resolve_device(&mut spec).map_err(|error| locate(error, &file, series, &overlay))?;
+        return Ok(spec);
+    };
+    spec.training.device = device;
     resolve_device(&mut spec)?;
     Ok(spec)
+}
+
+/// Bad input of a file that was found after it was read, at its line in the file.
+fn locate(
+    error: anyhow::Error,
+    file: &ExperimentFile,
+    series: &SeriesSpec,
+    over: &Table,
+) -> anyhow::Error {
+    match error.downcast::<BadInput>() {
+        Ok(error) => file.locate(series, &[over], error).into(),
+        Err(error) => error,
+    }
+}
+
+/// Bad input that was found only when a run was built, such as a batch larger than the data, at its line in the file.
+pub(crate) fn locate_in(
+    path: &Path,
+    series: Option<&str>,
+    scale: Option<Scale>,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let file = ExperimentFile::load(path);
+    let overlay = scale.map_or(Ok(Table::new()), |scale| Ok(scale.overlay()?.0));
+    let (Ok(file), Ok(overlay)) = (file, overlay as Result<Table, BadInput>) else {
+        return error;
+    };
+    match file.find(series) {
+        Ok(series) => locate(error, &file, series, &overlay),
+        Err(_) => error,
+    }
 }
 
 /// Replaces `auto` by what this machine has, and refuses CUDA where there is none: the device is part of a run's
@@ -180,13 +211,14 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let location = data_location(args.data.as_ref())?;
     let threads = args.threads.unwrap_or_else(cores);
     let dir = args.out.join(spec.run_name()?);
+    let in_file = |error| locate_in(&args.spec, args.series.as_deref(), args.scale, error);
     if args.epoch_lines {
-        execute(&spec, &dir, &location, threads, &mut EpochLines(out))?;
+        execute(&spec, &dir, &location, threads, &mut EpochLines(out)).map_err(in_file)?;
         return Ok(ExitStatus::Success);
     }
     let status = {
         let mut bar = RunBar::new();
-        execute(&spec, &dir, &location, threads, &mut bar)?
+        execute(&spec, &dir, &location, threads, &mut bar).map_err(in_file)?
     };
     let before = if status.was_finished {
         " (finished before; not computed again)"

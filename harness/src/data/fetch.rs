@@ -52,6 +52,7 @@ fn fetch_files(
     root: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Fetched, DataError> {
+    let expected = wanted.iter().map(|file| file.bytes).sum();
     wanted.retain(|file| !file.is_in_place(root));
     let Some(first) = wanted.first() else {
         return Ok(Fetched::AlreadyThere);
@@ -61,11 +62,11 @@ fn fetch_files(
             fs::create_dir_all(root).map_err(DataError::io(root, "cannot make the folder"))?;
             let partial = root.join(format!("{}.tar.gz.partial", first.folder));
             download::download(source, &partial, progress)?;
-            install::from_archive(&partial, &wanted, root)?;
+            install::from_archive(&partial, &wanted, expected, root)?;
             fs::remove_file(&partial).map_err(DataError::io(&partial, "cannot remove"))?;
         }
         Supply::Local(path) if path.is_dir() => install::from_folder(path, &wanted, root)?,
-        Supply::Local(path) => install::from_archive(path, &wanted, root)?,
+        Supply::Local(path) => install::from_archive(path, &wanted, expected, root)?,
     }
     Ok(Fetched::Installed(wanted.len()))
 }

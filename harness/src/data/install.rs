@@ -15,9 +15,9 @@ use tempfile::NamedTempFile;
 use crate::data::cifar::Cifar;
 use crate::data::error::DataError;
 
-/// What an archive may hold beside the files wanted from it, unpacked: read past, never written.
-/// Both data sets in one archive fit; one that unpacks without end is given up.
-const OTHER_CONTENT: u64 = 256 << 20;
+/// What an archive may hold beside the data set's files, unpacked, in bytes: read past, never written.
+/// The official ones hold a page and some names; one that unpacks without end is given up.
+const OTHER_CONTENT: u64 = 1 << 20;
 
 /// One file to put in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,12 +123,47 @@ fn open_to_all(_: &File) -> io::Result<()> {
 /// Puts the wanted files in place from a gzipped tar archive.
 ///
 /// A member counts by its exact name; the first of a name counts. Members of other names are passed
-/// over unread.
+/// over. Of the unpacked archive, no more is read than `expected` bytes, those of the whole data set,
+/// and a megabyte.
 ///
 /// # Errors
-/// If the archive cannot be read, lacks a wanted file, or holds a link, a wrong size or a wrong
-/// digest in its place. Files that were right before the error stay in place.
+/// If the archive cannot be read, unpacks to more than that, lacks a wanted file, or holds a link, a
+/// wrong size or a wrong digest in its place. Files that were right before the error stay in place.
 pub(crate) fn from_archive(
+    archive: &Path,
+    wanted: &[Wanted],
+    expected: u64,
+    root: &Path,
+) -> Result<(), DataError> {
+    let file = File::open(archive).map_err(DataError::io(archive, "cannot read"))?;
+    let mut unpacked = GzDecoder::new(io::BufReader::new(file));
+    from_tar(&mut unpacked, archive, wanted, expected, root)
+}
+
+/// The same from the archive's tar stream.
+fn from_tar(
+    tar: &mut dyn Read,
+    archive: &Path,
+    wanted: &[Wanted],
+    expected: u64,
+    root: &Path,
+) -> Result<(), DataError> {
+    let limit = expected + OTHER_CONTENT;
+    let mut limited = tar.take(limit);
+    let outcome = install_members(&mut limited, archive, wanted, root);
+    if outcome.is_err() && limited.limit() == 0 {
+        return Err(DataError::Archive {
+            path: archive.into(),
+            reason: format!(
+                "unpacks to more than {limit} bytes, a megabyte above the data set's files"
+            ),
+        });
+    }
+    outcome
+}
+
+fn install_members(
+    tar: &mut dyn Read,
     archive: &Path,
     wanted: &[Wanted],
     root: &Path,
@@ -137,9 +172,7 @@ pub(crate) fn from_archive(
         path: archive.into(),
         reason: format!("cannot unpack: {error}"),
     };
-    let file = File::open(archive).map_err(DataError::io(archive, "cannot read"))?;
-    let limit = wanted.iter().map(|file| file.bytes + 1024).sum::<u64>() + OTHER_CONTENT;
-    let mut tar = Archive::new(GzDecoder::new(io::BufReader::new(file)).take(limit));
+    let mut tar = Archive::new(tar);
     let mut missing: Vec<&Wanted> = wanted.iter().collect();
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
@@ -271,7 +304,8 @@ mod tests {
         fs::create_dir(&root).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), archive).unwrap();
-        let outcome = from_archive(file.path(), wanted, &root);
+        let expected = wanted.iter().map(|file| file.bytes).sum();
+        let outcome = from_archive(file.path(), wanted, expected, &root);
         let mut paths = Vec::new();
         let mut folders = vec![outer.path().to_path_buf()];
         while let Some(folder) = folders.pop() {
@@ -397,6 +431,88 @@ mod tests {
         assert_eq!(paths, ["data/set/a.bin"]);
         let (outcome, _) = unpack(b"<html>not an archive</html>", &wanted);
         assert!(matches!(outcome.unwrap_err(), DataError::Archive { .. }));
+    }
+
+    /// Counts what is read of a stream.
+    struct Counted<R> {
+        inner: R,
+        bytes: u64,
+    }
+
+    impl<R: Read> Read for Counted<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let read = self.inner.read(buffer)?;
+            self.bytes += read as u64;
+            Ok(read)
+        }
+    }
+
+    /// A member's header of 512 bytes that claims `size` bytes.
+    fn header(name: &str, kind: EntryType, size: u64) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    }
+
+    /// Whatever an archive claims and holds, no more of it is read than the data set's files and a megabyte, and no
+    /// byte is written outside of the data folder.
+    #[test]
+    fn an_archive_without_end_is_given_up_after_a_megabyte() {
+        let (wanted, contents) = two_files();
+        let expected: u64 = wanted.iter().map(|file| file.bytes).sum();
+        let huge = 1 << 40;
+        let first = [header("set/a.bin", EntryType::Regular, 5000), contents[0].clone(), vec![0; 120]].concat();
+        let heads = [
+            ("a stranger", header("bomb", EntryType::Regular, huge)),
+            ("outside", header("../../bomb", EntryType::Regular, huge)),
+            ("absolute", header("/tmp/bomb", EntryType::Regular, huge)),
+            ("wanted", header("set/a.bin", EntryType::Regular, huge)),
+            ("a long name", header("././@LongLink", EntryType::GNULongName, huge)),
+            ("extensions", header("pax", EntryType::XHeader, huge)),
+            ("sparse", header("set/b.bin", EntryType::GNUSparse, huge)),
+            ("a link", header("set/b.bin", EntryType::Link, huge)),
+            ("after a right one", [first, header("bomb", EntryType::Regular, huge)].concat()),
+            ("nothing but zeros", Vec::new()),
+        ];
+        for (what, head) in heads {
+            let outer = tempfile::tempdir().unwrap();
+            let root = outer.path().join("data");
+            fs::create_dir(&root).unwrap();
+            let mut stream = Counted {
+                inner: io::Cursor::new(head).chain(io::repeat(0)),
+                bytes: 0,
+            };
+            let archive = Path::new("archive.tar.gz");
+            let outcome = from_tar(&mut stream, archive, &wanted, expected, &root);
+            let text = outcome.unwrap_err().to_string();
+            println!("{what}: {} bytes read, {expected} expected: {text}", stream.bytes);
+            assert!(stream.bytes <= expected + (1 << 20), "{what}: {} bytes read", stream.bytes);
+            let names: Vec<_> = fs::read_dir(outer.path()).unwrap().collect();
+            assert_eq!(names.len(), 1, "{what}");
+            let set = fs::read_dir(root.join("set")).map_or(0, |set| set.count());
+            assert_eq!(set, usize::from(what == "after a right one"), "{what}");
+        }
+    }
+
+    /// The same through gzip: 64 MB in 300 kB.
+    #[test]
+    fn a_bomb_is_given_up() {
+        use flate2::Compression;
+        use flate2::write::GzEncoder;
+        let (wanted, _) = two_files();
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&header("bomb", EntryType::Regular, 1 << 36)).unwrap();
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..64 {
+            packed.write_all(&zeros).unwrap();
+        }
+        let (outcome, paths) = unpack(&packed.finish().unwrap(), &wanted);
+        let text = outcome.unwrap_err().to_string();
+        assert!(text.contains("unpacks to more than 1123576 bytes"), "{text}");
+        assert!(paths.is_empty(), "{paths:?}");
     }
 
     #[test]

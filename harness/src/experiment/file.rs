@@ -1,12 +1,25 @@
 //! Experiment files: a specification, and variations of it that are compared.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::holds::shown;
+use super::keys::Fault;
+use super::lines::Lines;
 use super::{RunSpec, schedulers};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
+
+/// Characters that a series' name may have at most: it stands in paths and in the columns of tables.
+const NAME_LENGTH: usize = 64;
+/// Characters of a title or label: a line.
+const LINE_LENGTH: usize = 200;
+/// Characters of a description: a page.
+const PAGE_LENGTH: usize = 5000;
+/// Bytes of a file: far more than a specification has, far less than a data set that was named by mistake.
+const FILE_BYTES: u64 = 1 << 20;
 
 /// An experiment file: the tables of a [`RunSpec`], a `title`, a `description`, and any number of `[[series]]` with a
 /// `name`, a `label` and tables that are laid over the common ones.
@@ -19,6 +32,7 @@ pub struct ExperimentFile {
     /// The series; one without a name where the file has none.
     pub series: Vec<SeriesSpec>,
     base: Table,
+    place: Place,
 }
 
 /// One of the runs that are compared.
@@ -31,13 +45,44 @@ pub struct SeriesSpec {
     overrides: Table,
 }
 
-fn take_text(table: &mut Table, key: &str) -> Result<Option<String>, BadInput> {
+/// Where an error stands: the file's name, if it has one, and the lines of its keys.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Place {
+    file: String,
+    lines: Lines,
+}
+
+impl Place {
+    /// `spec.toml, line 3: scheduler.lr = 0: …`
+    fn error(&self, line: Option<usize>, message: impl Display) -> BadInput {
+        BadInput(match (self.file.as_str(), line) {
+            ("", None) => message.to_string(),
+            ("", Some(line)) => format!("line {line}: {message}"),
+            (file, None) => format!("{file}: {message}"),
+            (file, Some(line)) => format!("{file}, line {line}: {message}"),
+        })
+    }
+
+    /// An error at a key of the file itself, outside of the series.
+    fn at(&self, fault: &Fault) -> BadInput {
+        self.error(self.lines.nearest(&fault.key), &fault.text)
+    }
+}
+
+fn take_text(table: &mut Table, key: &str, limit: usize) -> Result<Option<String>, Fault> {
     match table.remove(key) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
-        Some(other) => Err(BadInput(format!(
-            "{key} = {other}: a text in quotes is needed"
-        ))),
+        Some(Value::String(text)) => {
+            let text = text.trim();
+            let length = text.chars().count();
+            if length > limit {
+                let value = Value::String(text.to_owned());
+                let rule = format!("must have at most {limit} characters");
+                return Err(Fault::value(key, &value, rule));
+            }
+            Ok(Some(text.to_owned()))
+        }
+        Some(other) => Err(Fault::value(key, &other, "a text in quotes is needed")),
     }
 }
 
@@ -45,66 +90,60 @@ impl ExperimentFile {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// [`BadInput`] that names the file and what is wrong.
+    /// [`BadInput`] that names the file, the line and what is wrong.
     pub fn load(path: &Path) -> Result<Self, BadInput> {
-        let in_file =
-            |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| in_file(&error))?;
-        Self::parse(&text).map_err(|error| in_file(&error))
+        use std::io::Read;
+        let in_file = |error: std::io::Error| BadInput(format!("{}: {error}", path.display()));
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(in_file)?;
+        file.take(FILE_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(in_file)?;
+        if text.len() as u64 > FILE_BYTES {
+            let limit = format!("larger than {FILE_BYTES} bytes: not a specification");
+            return Err(BadInput(format!("{}: {limit}", path.display())));
+        }
+        Self::of_text(&text, path.display().to_string())
     }
 
     /// Parses the text of a file. Every series is checked as a specification.
     ///
     /// # Errors
-    /// [`BadInput`] that names the line or the key and what is wrong.
+    /// [`BadInput`] that names the line and the key and what is wrong.
     pub fn parse(text: &str) -> Result<Self, BadInput> {
+        Self::of_text(text, String::new())
+    }
+
+    fn of_text(text: &str, file: String) -> Result<Self, BadInput> {
+        let mut place = Place {
+            file,
+            lines: Lines::default(),
+        };
+        place.lines = Lines::parse(text).map_err(|(line, message)| place.error(line, message))?;
         let mut base: Table = text.parse().map_err(|error: toml::de::Error| {
-            let message = error.message();
-            let Some(span) = error.span() else {
-                return BadInput(message.to_owned());
-            };
-            let number = text[..span.start].matches('\n').count();
-            let line = text.lines().nth(number).unwrap_or_default().trim();
-            BadInput(format!("line {}, `{line}`: {message}", number + 1))
+            place.error(None, error.message())
         })?;
-        let title = take_text(&mut base, "title")?.unwrap_or_default();
-        let description = take_text(&mut base, "description")?.unwrap_or_default();
+        let top = |fault: Fault| place.at(&fault);
+        let title = take_text(&mut base, "title", LINE_LENGTH).map_err(top)?;
+        let title = title.unwrap_or_default();
+        let description = take_text(&mut base, "description", PAGE_LENGTH).map_err(top)?;
         let series = match base.remove("series") {
             None => vec![SeriesSpec {
                 name: String::new(),
                 label: title.clone(),
                 overrides: Table::new(),
             }],
-            Some(Value::Array(tables)) => {
-                tables.into_iter().map(series).collect::<Result<_, _>>()?
-            }
-            Some(other) => {
-                return Err(BadInput(format!(
-                    "series = {other}: [[series]] tables are needed"
-                )));
-            }
+            Some(value) => all_series(value).map_err(top)?,
         };
         let file = Self {
             title,
-            description,
+            description: description.unwrap_or_default(),
             series,
             base,
+            place,
         };
-        for (index, series) in file.series.iter().enumerate() {
-            if file.series[..index]
-                .iter()
-                .any(|other| other.name == series.name)
-            {
-                return Err(BadInput(format!(
-                    "series {:?} stands there twice",
-                    series.name
-                )));
-            }
-            file.spec(series, &Table::new())
-                .map_err(|error| match series.name.as_str() {
-                    "" => error,
-                    name => BadInput(format!("series {name:?}: {error}")),
-                })?;
+        for series in &file.series {
+            file.spec(series, &Table::new())?;
         }
         Ok(file)
     }
@@ -119,20 +158,21 @@ impl ExperimentFile {
             .iter()
             .map(|series| series.name.as_str())
             .collect();
+        let error = |message: String| self.place.error(None, message);
         match name {
             None if self.series.len() == 1 => Ok(&self.series[0]),
-            None => Err(BadInput(format!(
+            None => Err(error(format!(
                 "the file holds several runs: choose one with --series ({})",
                 names.join(", ")
             ))),
-            Some(name) if names == [""] => Err(BadInput(format!(
+            Some(name) if names == [""] => Err(error(format!(
                 "--series {name}: the file holds one run and no [[series]]"
             ))),
             Some(name) => self
                 .series
                 .iter()
                 .find(|series| series.name == name)
-                .ok_or_else(|| BadInput(unknown("series", name, &names))),
+                .ok_or_else(|| error(unknown("series", name, &names))),
         }
     }
 
@@ -143,7 +183,7 @@ impl ExperimentFile {
     /// takes the number of epochs; so do `linear-decay` without `total_iters` and `one-cycle` without `total_steps`.
     ///
     /// # Errors
-    /// [`BadInput`] that names the key and the value.
+    /// [`BadInput`] that names the file, the line, the key and the value.
     pub fn spec(&self, series: &SeriesSpec, scale: &Table) -> Result<RunSpec, BadInput> {
         let mut table = self.base.clone();
         overlay(&mut table, &series.overrides);
@@ -156,24 +196,112 @@ impl ExperimentFile {
         {
             schedulers::fit(scheduler, before, after);
         }
-        RunSpec::from_table(table)
+        RunSpec::read(table).map_err(|fault| self.located(series, &[scale], &fault))
+    }
+
+    /// An error of a specification of this file that was found later, at the line of the key that it begins with.
+    /// `over` is what was laid over the file. One that begins with no key of a specification stays as it is.
+    pub fn locate(&self, series: &SeriesSpec, over: &[&Table], error: BadInput) -> BadInput {
+        let fault = Fault::said(error.0);
+        let table = fault.key.split('.').next().unwrap_or_default();
+        if fault.key.contains('.') && RunSpec::TABLES.contains(&table) {
+            self.located(series, over, &fault)
+        } else {
+            BadInput(fault.text)
+        }
+    }
+
+    fn located(&self, series: &SeriesSpec, over: &[&Table], fault: &Fault) -> BadInput {
+        let message = match series.name.as_str() {
+            "" => fault.text.clone(),
+            name => format!("series {name:?}: {}", fault.text),
+        };
+        if fault.key.is_empty() {
+            // What is missing is missing at the end.
+            return self.place.error(Some(self.place.lines.last()), message);
+        }
+        if over.iter().any(|table| holds(table, &fault.key)) {
+            return self.place.error(None, format!("{message} (not from the file itself)"));
+        }
+        self.place.error(self.line(series, &fault.key), message)
+    }
+
+    /// The line that a key of a series' specification comes from: of the series' own tables, or of the common ones.
+    fn line(&self, series: &SeriesSpec, key: &str) -> Option<usize> {
+        let lines = &self.place.lines;
+        let index = self
+            .series
+            .iter()
+            .position(|other| other.name == series.name && !other.name.is_empty());
+        let Some(index) = index else {
+            return lines.nearest(key);
+        };
+        let own = format!("series[{index}].{key}");
+        let table = key.split('.').next().unwrap_or_default();
+        let kind = |of: &Table| Some(of.get(table)?.get("kind")?.clone());
+        let (above, below) = (kind(&series.overrides), kind(&self.base));
+        // A table of another kind replaces the common one whole.
+        let replaced = above.is_some() && above != below;
+        let common = || lines.exact(key).filter(|_| !replaced);
+        let around = || series.overrides.contains_key(table).then(|| lines.nearest(&own));
+        lines
+            .exact(&own)
+            .or_else(common)
+            .or_else(|| around().flatten())
+            .or_else(|| lines.nearest(key))
     }
 }
 
-fn series(value: Value) -> Result<SeriesSpec, BadInput> {
-    let Value::Table(mut table) = value else {
-        return Err(BadInput(format!(
-            "series = {value}: [[series]] tables are needed"
-        )));
+/// Whether a table holds a key, given by its path.
+fn holds(table: &Table, path: &str) -> bool {
+    let path = path.split('[').next().unwrap_or_default();
+    let mut inner = Some(table);
+    let mut found = false;
+    for key in path.split('.') {
+        let value = inner.and_then(|table| table.get(key));
+        found = value.is_some();
+        inner = value.and_then(Value::as_table);
+    }
+    found
+}
+
+fn all_series(value: Value) -> Result<Vec<SeriesSpec>, Fault> {
+    let rule = "[[series]] tables are needed";
+    let Value::Array(tables) = value else {
+        return Err(Fault::value("series", &value, rule));
     };
-    let name = take_text(&mut table, "name")?
-        .ok_or_else(|| BadInput("a [[series]] without a name".into()))?;
+    if tables.is_empty() {
+        return Err(Fault::value("series", &Value::Array(tables), rule));
+    }
+    let mut all: Vec<SeriesSpec> = Vec::new();
+    for (index, value) in tables.into_iter().enumerate() {
+        let place = format!("series[{index}]");
+        let Value::Table(table) = value else {
+            let text = format!("series = [{}]: {rule}", shown(&value));
+            return Err(Fault::new(place, text));
+        };
+        let next = series(table).map_err(|fault| Fault {
+            key: format!("{place}.{}", fault.key),
+            text: format!("series.{}", fault.text),
+        })?;
+        if all.iter().any(|other| other.name == next.name) {
+            let text = format!("series.name = {:?}: stands there twice", next.name);
+            return Err(Fault::new(format!("{place}.name"), text));
+        }
+        all.push(next);
+    }
+    Ok(all)
+}
+
+fn series(mut table: Table) -> Result<SeriesSpec, Fault> {
+    let name = take_text(&mut table, "name", NAME_LENGTH)?;
+    let name = name.ok_or_else(|| Fault::missing("name", ": every [[series]] needs one"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(plain) {
         let rule = "a name has letters, digits, '-' and '_' only";
-        return Err(BadInput(format!("series.name = {name:?}: {rule}")));
+        return Err(Fault::value("name", &Value::String(name), rule));
     }
-    let label = take_text(&mut table, "label")?.unwrap_or_else(|| name.clone());
+    let label = take_text(&mut table, "label", LINE_LENGTH)?.unwrap_or_else(|| name.clone());
     Ok(SeriesSpec {
         name,
         label,

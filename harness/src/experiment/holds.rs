@@ -2,6 +2,22 @@
 
 use toml::Value;
 
+use crate::did_you_mean::did_you_mean;
+use crate::visible::{shortened, visible};
+
+/// As much of a value as an error shows.
+const SHOWN: usize = 100;
+
+/// A value as an error shows it: on one line, and not at length.
+pub(super) fn shown(value: &Value) -> String {
+    let text = match value {
+        // TOML would write a text of several lines on several lines.
+        Value::String(text) => format!("\"{text}\""),
+        other => other.to_string(),
+    };
+    shortened(&visible(&text), SHOWN)
+}
+
 /// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holds {
@@ -13,7 +29,8 @@ pub(crate) enum Holds {
     Milestones,
     Seed,
     Switch,
-    Name,
+    /// One of these names.
+    OneOf(&'static [&'static str]),
     Factors,
     /// A table with the keys of another schedule.
     Schedule,
@@ -23,39 +40,63 @@ pub(crate) enum Holds {
 
 impl Holds {
     /// The rule that `value` breaks, if it does.
-    pub(super) fn broken_by(self, value: &Value) -> Option<&'static str> {
+    pub(super) fn broken_by(self, value: &Value) -> Option<String> {
         let number = |value: &Value| value.is_float() || value.is_integer();
         // Sizes of networks are 32 bits wide, which is enough for all the others.
         let whole = |value: &Value| value.as_integer().is_some_and(|n| u32::try_from(n).is_ok());
         let list_of = |good: &dyn Fn(&Value) -> bool| {
             value.as_array().is_some_and(|list| list.iter().all(good))
         };
+        let quoted = |holds: Self| {
+            let word = value.as_str().map(str::trim);
+            let unquoted = word.is_some_and(|word| holds.parse(word).is_ok());
+            if unquoted { ", without quotes" } else { "" }
+        };
         let (good, rule) = match self {
-            Self::Number => (number(value), "must be a number"),
-            Self::Whole | Self::Length => {
-                (whole(value), "must be a whole number from 0 to 4294967295")
-            }
+            Self::Number => (number(value), format!("must be a number{}", quoted(self))),
+            Self::Whole | Self::Length => (
+                whole(value),
+                if let Some(number) = value.as_integer() {
+                    if number < 0 {
+                        "must not be negative".to_owned()
+                    } else {
+                        "must be at most 4294967295".to_owned()
+                    }
+                } else {
+                    format!("must be a whole number{}", quoted(self))
+                },
+            ),
             Self::Milestones => (
                 list_of(&whole),
-                "must be a list of whole numbers from 0 to 4294967295",
+                "must be a list of whole numbers from 0 to 4294967295".to_owned(),
             ),
             Self::Seed => (
                 value.as_integer().is_some_and(|n| n >= 0),
-                "must be a whole number from 0 to 9223372036854775807",
+                if value.is_integer() {
+                    "must not be negative".to_owned()
+                } else {
+                    format!("must be a whole number{}", quoted(self))
+                },
             ),
-            Self::Switch => (value.is_bool(), "must be true or false"),
-            Self::Name => (value.is_str(), "must be a name in quotes"),
+            Self::Switch => (
+                value.is_bool(),
+                format!("must be true or false{}", quoted(self)),
+            ),
+            Self::OneOf(names) => (
+                value.as_str().is_some_and(|name| names.contains(&name)),
+                one_of(names, value.as_str()),
+            ),
             Self::Factors => (
                 value.is_str() || list_of(&number),
-                "must be a list of numbers, or a name such as \"factor_5\"",
+                "must be a list of numbers, or a name such as \"factor_5\"".to_owned(),
             ),
             Self::Schedule => (
                 value.is_table(),
-                "must be a table with the keys of a schedule",
+                "must be a table with the keys of a schedule".to_owned(),
             ),
             Self::Schedules => (
                 list_of(&Value::is_table),
-                "must be a list of tables with the keys of a schedule each",
+                "must be a list of tables with the keys of a schedule each".to_owned(),
             ),
         };
         (!good).then_some(rule)
@@ -86,7 +127,7 @@ impl Holds {
                 .parse()
                 .map(Value::Boolean)
                 .map_err(|_| "must be true or false"),
-            Self::Name => Ok(Value::String(word.to_owned())),
+            Self::OneOf(_) => Ok(Value::String(word.to_owned())),
             Self::Factors | Self::Schedule | Self::Schedules => {
                 Err("is for specification files only")
             }
@@ -94,10 +135,50 @@ impl Holds {
     }
 }
 
+/// `must be "a", "b" or "c"`, and which of them is meant, if that can be guessed.
+fn one_of(names: &[&str], found: Option<&str>) -> String {
+    let names_in_quotes: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    let list = match names_in_quotes.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    match found.and_then(|found| did_you_mean(found, names)) {
+        Some(meant) => format!("must be {list}; did you mean \"{meant}\"?"),
+        None => format!("must be {list}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Holds::{self, Length, Milestones, Name, Number, Schedule, Switch, Whole};
+    use super::Holds::{self, Length, Milestones, Number, OneOf, Schedule, Switch, Whole};
+    use super::shown;
     use toml::Value;
+
+    const NAMES: Holds = OneOf(&["x", "cos"]);
+
+    #[test]
+    fn values_are_shown_on_a_short_line() {
+        let text = |text: &str| shown(&Value::String(text.to_owned()));
+        assert_eq!(text("a\nb\u{202e}"), "\"a\\nb\\u{202e}\"");
+        assert!(text(&"x".repeat(10_000)).len() < 140);
+        assert_eq!(shown(&Value::Float(f64::NAN)), "nan");
+    }
+
+    #[test]
+    fn rules_say_what_is_meant() {
+        for (holds, text, rule) in [
+            (Number, "0.1", "must be a number, without quotes"),
+            (Number, "fast", "must be a number"),
+            (Whole, "3", "must be a whole number, without quotes"),
+            (Switch, "true", "must be true or false, without quotes"),
+            (NAMES, "sine", "must be \"x\" or \"cos\""),
+            (NAMES, "cso", "must be \"x\" or \"cos\"; did you mean \"cos\"?"),
+        ] {
+            let found = holds.broken_by(&Value::String(text.to_owned()));
+            assert_eq!(found.as_deref(), Some(rule), "{text}");
+        }
+    }
 
     #[test]
     fn words_become_values_or_name_the_rule() {
@@ -110,7 +191,7 @@ mod tests {
             (Milestones, "30", Value::Array(vec![whole(30)])),
             (Milestones, "30,0", Value::Array(vec![whole(30), whole(0)])),
             (Switch, "true", Value::Boolean(true)),
-            (Name, "cos", Value::String("cos".to_owned())),
+            (NAMES, "cos", Value::String("cos".to_owned())),
         ] {
             assert_eq!(holds.parse(word), Ok(value), "{holds:?} {word}");
         }
@@ -155,7 +236,7 @@ mod tests {
         assert_eq!(good(Milestones), ["list"]);
         assert_eq!(good(Holds::Seed), ["whole"]);
         assert_eq!(good(Switch), ["switch"]);
-        assert_eq!(good(Name), ["name"]);
+        assert_eq!(good(NAMES), ["name"]);
         assert_eq!(good(Holds::Factors), ["fractions", "list", "name"]);
         assert_eq!(good(Schedule), ["table"]);
         assert_eq!(good(Holds::Schedules), ["tables"]);

@@ -3,6 +3,7 @@
 mod file;
 mod holds;
 pub(crate) mod keys;
+mod lines;
 mod optimizer;
 mod registry;
 pub(crate) mod schedulers;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::exit::BadInput;
+use super::keys::Fault;
 
 /// `[optimizer]`: PyTorch's SGD or AdamW; the rate is the scheduler's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,22 +64,19 @@ impl Default for OptimizerSpec {
 }
 
 impl OptimizerSpec {
-    pub(super) fn validate(&self) -> Result<(), BadInput> {
+    pub(super) fn validate(&self) -> Result<(), Fault> {
+        let check = |good: bool, key: &str, value: f64, rule: &str| {
+            let key = format!("optimizer.{key}");
+            good.then_some(())
+                .ok_or_else(|| Fault::new(&key, format!("{key} = {value}: {rule}")))
+        };
         let share = |key: &str, value: f64| {
-            (0.0..1.0).contains(&value).then_some(()).ok_or_else(|| {
-                BadInput(format!(
-                    "optimizer.{key} = {value}: must be from 0 to below 1"
-                ))
-            })
+            let good = (0.0..1.0).contains(&value);
+            check(good, key, value, "must be from 0 to below 1")
         };
         let size = |key: &str, value: f64| {
-            (value >= 0.0 && value.is_finite())
-                .then_some(())
-                .ok_or_else(|| {
-                    BadInput(format!(
-                        "optimizer.{key} = {value}: must be finite and not negative"
-                    ))
-                })
+            let good = value >= 0.0 && value.is_finite();
+            check(good, key, value, "must be finite and not negative")
         };
         match *self {
             Self::Sgd {
@@ -89,8 +86,8 @@ impl OptimizerSpec {
             } => {
                 share("momentum", momentum)?;
                 if nesterov && momentum == 0.0 {
-                    let text = "optimizer.momentum = 0: nesterov wants a momentum above 0";
-                    return Err(BadInput(text.into()));
+                    let text = "optimizer.nesterov = true: wants a momentum above 0";
+                    return Err(Fault::new("optimizer.nesterov", text));
                 }
                 size("weight_decay", weight_decay)
             }

@@ -4,9 +4,9 @@ use autolr_core::schedule::ScheduleConfig;
 use toml::{Table, Value};
 
 use super::holds::Holds::{
-    self, Factors, Length, Milestones, Name, Number, Schedule, Schedules, Switch, Whole,
+    self, Factors, Length, Milestones, Number, OneOf, Schedule, Schedules, Switch, Whole,
 };
-use super::keys::joined;
+use super::keys::Fault;
 use crate::did_you_mean::unknown;
 
 /// A kind of scheduler, as in `scheduler.kind`.
@@ -67,13 +67,25 @@ const AUTOLR: Kind = kind(
     &[
         LR,
         key("factors", Factors, Refused),
-        key("normalization", Name, Core("z-score")),
+        key(
+            "normalization",
+            OneOf(&["z-score", "population-z-score", "min-max", "sum", "none"]),
+            Core("z-score"),
+        ),
         key("sharpness", Number, Core("1")),
-        key("non_finite", Name, Core("no-vote")),
+        key(
+            "non_finite",
+            OneOf(&["no-vote", "propagate"]),
+            Core("no-vote"),
+        ),
         key("every", Whole, Core("1")),
         key("min_lr", Number, Core("none")),
         key("max_lr", Number, Core("none")),
-        key("all_non_finite", Name, Core("hold")),
+        key(
+            "all_non_finite",
+            OneOf(&["hold", "lower", "fail"]),
+            Core("hold"),
+        ),
         key("edge_probes", Whole, Core("0")),
         key("base", Schedule, Core("none")),
     ],
@@ -144,7 +156,7 @@ pub(crate) const OPEN_LOOP: [Kind; 14] = [
             key("max_lr", Number, Rate),
             key("total_steps", Length, Epochs),
             key("pct_start", Number, Core("0.3")),
-            key("anneal_strategy", Name, Core("cos")),
+            key("anneal_strategy", OneOf(&["cos", "linear"]), Core("cos")),
             key("three_phase", Switch, Core("false")),
             key("div_factor", Number, Core("25")),
             key("final_div_factor", Number, Core("1e4")),
@@ -199,26 +211,29 @@ pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
     all().flat_map(|kind| kind.keys)
 }
 
-/// Checks that a `[scheduler]` has a known kind, and no key that this kind has not; the schedules within it too.
+/// Checks that a `[scheduler]` has a known kind, each key that this kind needs, and none that it has not; the schedules
+/// within it too.
 ///
 /// # Errors
 /// The key and what is wrong with it.
-pub(super) fn check(table: &Table) -> Result<&'static Kind, String> {
+pub(super) fn check(table: &Table) -> Result<&'static Kind, Fault> {
     let kinds: Vec<&Kind> = all().collect();
     let kind = check_kind(table, &kinds)?;
     check_within(kind, table, 1)?;
+    check_complete(kind, table)?;
     Ok(kind)
 }
 
-fn check_kind(table: &Table, kinds: &[&'static Kind]) -> Result<&'static Kind, String> {
+fn check_kind(table: &Table, kinds: &[&'static Kind]) -> Result<&'static Kind, Fault> {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
     let name = match table.get("kind") {
         Some(Value::String(name)) => name,
-        Some(other) => return Err(format!("kind = {other}: must be a name in quotes")),
-        None => return Err(format!("kind: missing ({})", names.join(", "))),
+        Some(other) => return Err(Fault::value("kind", other, "must be a name in quotes")),
+        None => return Err(Fault::missing("kind", format!(" ({})", names.join(", ")))),
     };
     let Some(kind) = kinds.iter().find(|kind| kind.name == name) else {
-        return Err(format!("kind: {}", unknown("scheduler", name, &names)));
+        let text = format!("kind: {}", unknown("scheduler", name, &names));
+        return Err(Fault::new("kind", text));
     };
     for (key, value) in table {
         if key == "kind" || kind.key(key).is_some() {
@@ -231,32 +246,49 @@ fn check_kind(table: &Table, kinds: &[&'static Kind]) -> Result<&'static Kind, S
             .collect();
         return Err(if keys().any(|other| other.name == key) {
             let list = known.join(", ");
-            format!("{key} = {value}: kind = \"{name}\" has no such key ({list})")
+            let rule = format!("kind = \"{name}\" has no such key ({list})");
+            Fault::value(key, value, rule)
         } else {
-            unknown("key", key, &known)
+            Fault::new(key, unknown("key", key, &known))
         });
     }
     Ok(kind)
 }
 
+/// Checks that a scheduler has every key that its kind needs.
+fn check_complete(kind: &Kind, table: &Table) -> Result<(), Fault> {
+    for key in kind.keys {
+        let filled_in = matches!(key.absent, Epochs | Core(_));
+        // The base gives the closed loop its rate.
+        let given = table.contains_key(key.name)
+            || (kind.name == AUTOLR.name && key.name == "lr" && table.contains_key("base"));
+        if !filled_in && !given {
+            let rest = format!(": kind = \"{}\" needs it", kind.name);
+            return Err(Fault::missing(key.name, rest));
+        }
+    }
+    Ok(())
+}
+
 /// Checks the schedules within one of `kind`, `level` levels deep.
-fn check_within(kind: &Kind, table: &Table, level: usize) -> Result<(), String> {
+fn check_within(kind: &Kind, table: &Table, level: usize) -> Result<(), Fault> {
     // Deeper ones are refused as a whole.
     if level >= ScheduleConfig::MAX_NESTING {
         return Ok(());
     }
     let kinds: Vec<&Kind> = OPEN_LOOP.iter().collect();
     for (path, inner) in within(kind, table) {
-        let check = || -> Result<(), String> {
+        let check = || -> Result<(), Fault> {
             let kind = check_kind(inner, &kinds)?;
             for (key, value) in inner {
                 if let Some(rule) = kind.key(key).and_then(|key| key.holds.broken_by(value)) {
-                    return Err(format!("{key} = {value}: {rule}"));
+                    return Err(Fault::value(key, value, rule));
                 }
             }
-            check_within(kind, inner, level + 1)
+            check_within(kind, inner, level + 1)?;
+            check_complete(kind, inner)
         };
-        check().map_err(|message| joined(&path, &message))?;
+        check().map_err(|fault| fault.within(&path))?;
     }
     Ok(())
 }
@@ -294,7 +326,7 @@ pub(super) fn fit(scheduler: &mut Table, before: i64, after: i64) {
     }
 }
 
-fn kind_of(table: &Table) -> Option<&'static Kind> {
+pub(super) fn kind_of(table: &Table) -> Option<&'static Kind> {
     let name = table.get("kind")?.as_str()?;
     all().find(|kind| kind.name == name)
 }

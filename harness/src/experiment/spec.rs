@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::OptimizerSpec;
-use super::keys::{check, one_line};
+use super::keys::{Fault, check, one_line};
 use super::schedulers;
 use crate::data::{DataSetName, SplitKind};
 use crate::exit::BadInput;
@@ -123,7 +123,7 @@ impl TryFrom<toml::Table> for SchedulerSpec {
     type Error = String;
 
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let kind = schedulers::check(&table)?.name;
+        let kind = schedulers::check(&table).map_err(|fault| fault.text)?.name;
         let error = |error: toml::de::Error| one_line(&error);
         if kind == "autolr" {
             table.remove("kind");
@@ -277,46 +277,40 @@ impl TestedCheckpoint {
 }
 
 impl RunSpec {
+    /// The tables of a specification.
+    pub const TABLES: [&str; 6] = [
+        "data",
+        "network",
+        "optimizer",
+        "scheduler",
+        "probe",
+        "training",
+    ];
+
     /// A specification from its tables, validated.
     ///
     /// # Errors
     /// [`BadInput`] that names the key and the value, for the first key that is unknown or value out of range.
     pub fn from_table(table: toml::Table) -> Result<Self, BadInput> {
+        Ok(Self::read(table)?)
+    }
+
+    /// As [`RunSpec::from_table`], with the key apart.
+    pub(super) fn read(table: toml::Table) -> Result<Self, Fault> {
         check(&table)?;
         let spec: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| BadInput(one_line(&error)))?;
+            .map_err(|error: toml::de::Error| Fault::said(one_line(&error)))?;
         spec.validate()?;
         Ok(spec)
     }
 
-    fn validate(&self) -> Result<(), BadInput> {
+    fn validate(&self) -> Result<(), Fault> {
         let check = |good: bool, key: &str, value: &dyn std::fmt::Display, rule: &str| {
             good.then_some(())
-                .ok_or_else(|| BadInput(format!("{key} = {value}: {rule}")))
+                .ok_or_else(|| Fault::new(key, format!("{key} = {value}: {rule}")))
         };
         let (data, training) = (&self.data, &self.training);
-        let fraction = data.validation_fraction;
-        check(
-            fraction > 0.0 && fraction < 1.0,
-            "data.validation_fraction",
-            &fraction,
-            "must be above 0 and below 1",
-        )?;
-        for (key, value) in [
-            ("data.train_images", data.train_images),
-            ("data.test_images", data.test_images),
-        ] {
-            if let Some(value) = value {
-                check(value <= 1_000_000, key, &value, "must be at most 1000000")?;
-                check(
-                    value >= training.batch_size,
-                    key,
-                    &value,
-                    "must be at least training.batch_size",
-                )?;
-            }
-        }
         check(
             (1..=1_000_000).contains(&training.epochs),
             "training.epochs",
@@ -333,6 +327,24 @@ impl RunSpec {
                 &value,
                 "must be from 1 to 100000",
             )?;
+        }
+        let fraction = data.validation_fraction;
+        check(
+            fraction > 0.0 && fraction < 1.0,
+            "data.validation_fraction",
+            &fraction,
+            "must be above 0 and below 1",
+        )?;
+        for (key, value) in [
+            ("data.train_images", data.train_images),
+            ("data.test_images", data.test_images),
+        ] {
+            if let Some(value) = value {
+                check(value <= 1_000_000, key, &value, "must be at most 1000000")?;
+                let size = training.batch_size;
+                let rule = format!("must be at least training.batch_size, which is {size}");
+                check(value >= size, key, &value, &rule)?;
+            }
         }
         self.optimizer.validate()?;
         match self.network {

@@ -2,8 +2,10 @@
 
 mod event;
 mod log;
+mod replay;
 
 pub use event::{
     Build, DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
 };
 pub use log::{LogMark, LogWriter, RunLog, read_seconds};
+pub use replay::{Difference, Record, Replayed};

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::harmless;
 use crate::record::RunLog;
 
 /// An experiment of the paper.
@@ -104,9 +105,12 @@ impl ReportInput {
                 dir.display()
             )
         })?;
-        let manifest: Manifest =
-            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let in_manifest = || path.display().to_string();
+        let mut value = serde_json::from_str(&text).with_context(in_manifest)?;
+        harmless::make(&mut value);
+        let manifest: Manifest = serde_json::from_value(value).with_context(in_manifest)?;
         let read_series = |entry: &SeriesEntry| -> Result<Series> {
+            harmless::check_run(&entry.run).with_context(in_manifest)?;
             let run = dir.join("runs").join(&entry.run);
             Ok(Series {
                 entry: entry.clone(),

@@ -12,6 +12,7 @@ mod curves;
 mod divergence;
 mod document;
 mod double_descent;
+mod harmless;
 mod html;
 mod input;
 mod loss_table;

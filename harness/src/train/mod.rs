@@ -5,4 +5,5 @@ mod run;
 
 pub(crate) use checkpoint::write_arrays;
 pub use checkpoint::{Best, Checkpoint, Generations, Progress};
+pub(crate) use run::scheduler;
 pub use run::{Observer, RunOptions, RunStatus, at_chance, run, run_on};

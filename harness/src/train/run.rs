@@ -56,10 +56,10 @@ pub struct RunStatus {
 }
 
 /// The scheduler of a specification, at its beginning or where it was saved.
-fn scheduler(
+pub(crate) fn scheduler<E: std::error::Error + Send + Sync + 'static>(
     spec: &SchedulerSpec,
     state: Option<&SchedulerState>,
-) -> Result<Box<dyn LrScheduler<WorkloadError>>, StateError> {
+) -> Result<Box<dyn LrScheduler<E>>, StateError> {
     Ok(match (spec, state) {
         (SchedulerSpec::AutoLr(config), Some(state)) => {
             Box::new(AutoLr::with_state(config.clone(), state)?)

@@ -2,9 +2,12 @@
 //!
 //! It trains in a fraction of a second, so that every test run goes through every experiment, and it is written
 //! plainly: forward, backward and the optimisers are the textbook's, in float64.
+//!
+//! Its results have the same bits on every platform: sums have one order, whatever instructions the processor has, and
+//! exp, ln and powers come from libm. A matrix library would be faster, and choose its kernel by the processor.
 
 use anyhow::{Context, Result, ensure};
-use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
 use rand::RngExt;
 
 use super::{Cost, EpochTotals, StateArray, StateValues, Workload, check_batches};
@@ -123,7 +126,7 @@ impl ReferenceWorkload {
         let mut activations = vec![points.features.select(Axis(0), &rows)];
         for layer in 0..3 {
             let (matrix, bias) = layer_views(weights, self.sizes, layer);
-            let mut z = activations[layer].dot(&matrix) + bias;
+            let mut z = product(activations[layer].view(), matrix) + bias;
             if layer < 2 {
                 // `max` would turn NaN into 0 and hide a divergence.
                 z.mapv_inplace(|z| if z < 0.0 { 0.0 } else { z });
@@ -137,8 +140,8 @@ impl ReferenceWorkload {
             let label = usize::from(points.labels[index]);
             let logit = logits.row(row);
             let max = logit.fold(f64::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-            let sum: f64 = logit.iter().map(|z| (z - max).exp()).sum();
-            loss += sum.ln() + max - logit[label];
+            let sum: f64 = logit.iter().map(|z| libm::exp(z - max)).sum();
+            loss += libm::log(sum) + max - logit[label];
             correct += usize::from(
                 logit
                     .iter()
@@ -146,7 +149,7 @@ impl ReferenceWorkload {
                     .all(|(k, &z)| k == label || z < logit[label]),
             );
             for (k, z) in logit.iter().enumerate() {
-                delta[(row, k)] = ((z - max).exp() / sum - f64::from(u8::from(k == label))) / n;
+                delta[(row, k)] = (libm::exp(z - max) / sum - f64::from(u8::from(k == label))) / n;
             }
         }
         let gradient = backward.then(|| {
@@ -154,7 +157,7 @@ impl ReferenceWorkload {
             for layer in (0..3).rev() {
                 let (start, end) = layer_range(self.sizes, layer);
                 let inputs = &activations[layer];
-                let by_matrix = inputs.t().dot(&delta);
+                let by_matrix = product(inputs.t(), delta.view());
                 let flat = by_matrix
                     .iter()
                     .chain(delta.sum_axis(Axis(0)).iter())
@@ -163,7 +166,7 @@ impl ReferenceWorkload {
                 gradient.slice_mut(ndarray::s![start..end]).assign(&flat);
                 if layer > 0 {
                     let (matrix, _) = layer_views(weights, self.sizes, layer);
-                    let mut before = delta.dot(&matrix.t());
+                    let mut before = product(delta.view(), matrix.t());
                     before.zip_mut_with(inputs, |d, &a| {
                         if a <= 0.0 {
                             *d = 0.0;
@@ -207,10 +210,10 @@ impl ReferenceWorkload {
                 eps,
                 weight_decay,
             } => {
-                let t = i32::try_from(self.steps + 1).unwrap_or(i32::MAX);
+                let t = (self.steps + 1) as f64;
                 let first = beta1 * &self.first + (1.0 - beta1) * gradient;
                 let second = beta2 * &self.second + (1.0 - beta2) * gradient * gradient;
-                let (c1, c2) = (1.0 - beta1.powi(t), 1.0 - beta2.powi(t));
+                let (c1, c2) = (1.0 - libm::pow(beta1, t), 1.0 - libm::pow(beta2, t));
                 let adaptive = (&first / c1) / second.mapv(|v| (v / c2).sqrt() + eps);
                 let direction = adaptive + weight_decay * &self.weights;
                 (direction, first, second)
@@ -229,6 +232,24 @@ impl ReferenceWorkload {
     }
 }
 
+/// `a · b`, shapes `[n, m]` and `[m, k]`; each entry is summed from its first term to its last.
+fn product(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
+    let columns = b.ncols().max(1);
+    let b: Vec<f64> = b.iter().copied().collect();
+    let mut out = Array2::zeros((a.nrows(), columns));
+    for (a, mut out) in a.rows().into_iter().zip(out.rows_mut()) {
+        let Some(out) = out.as_slice_mut() else {
+            unreachable!("rows of a new array are contiguous");
+        };
+        for (&a, b) in a.iter().zip(b.chunks_exact(columns)) {
+            for (out, &b) in out.iter_mut().zip(b) {
+                *out += a * b;
+            }
+        }
+    }
+    out
+}
+
 fn parameter_count(sizes: Sizes) -> usize {
     layer_range(sizes, 2).1
 }
@@ -244,7 +265,7 @@ fn layer_views(
     weights: &Array1<f64>,
     sizes: Sizes,
     layer: usize,
-) -> (ndarray::ArrayView2<'_, f64>, ArrayView1<'_, f64>) {
+) -> (ArrayView2<'_, f64>, ArrayView1<'_, f64>) {
     let (start, end) = layer_range(sizes, layer);
     let split = end - sizes[layer + 1];
     let matrix = weights.slice(ndarray::s![start..split]);

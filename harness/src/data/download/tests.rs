@@ -139,6 +139,44 @@ fn a_web_page_is_no_archive_and_costs_no_received_byte() {
     }
 }
 
+/// An answer that goes on for ever is read to one byte beyond the archive's size, and buffers: not a megabyte.
+#[test]
+fn an_endless_answer_is_not_read() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/archive.tar.gz", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        let _ = socket.read(&mut head).unwrap();
+        let mut sent = 0_u64;
+        let mut chunk = archive();
+        let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+        let mut outcome = socket.write_all(head);
+        // The client hangs up; until then the kernel's buffers take what it does not read.
+        while outcome.is_ok() && sent < 1 << 30 {
+            outcome = socket.write_all(&chunk);
+            sent += chunk.len() as u64;
+            chunk.fill(0);
+        }
+        sent
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("archive.partial");
+    let source = Source {
+        url,
+        md5: md5(&archive()),
+        bytes: archive().len() as u64,
+    };
+    let error = download(&source, &file, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("more than the 200000 bytes"), "{error}");
+    let kept = fs::metadata(&file).map_or(0, |file| file.len());
+    assert!(kept <= source.bytes, "{kept} bytes kept");
+    let sent = server.join().unwrap();
+    println!("{sent} bytes sent before the connection was closed, {kept} kept");
+    assert!(sent < 1 << 30, "the answer was read on and on");
+}
+
 #[test]
 fn answers_that_are_not_the_archive() {
     let gone = run(

@@ -207,7 +207,7 @@ fn what_is_wrong_with_a_schedule_within_another_is_named() {
             "schedule.kind: unknown scheduler `autolr` (constant, ",
         ),
         (
-            "kind = \"product\"\nschedules = [{ kind = \"fixed\" }, { lr = 1 }]",
+            "kind = \"product\"\nschedules = [{ kind = \"fixed\", lr = 1 }, { lr = 1 }]",
             "schedules[1].kind: missing (constant, ",
         ),
         (
@@ -228,6 +228,6 @@ fn what_is_wrong_with_a_schedule_within_another_is_named() {
         ),
     ] {
         let error = check(&table(text)).map(|kind| kind.name).unwrap_err();
-        assert!(error.starts_with(expected), "{text}: {error}");
+        assert!(error.text.starts_with(expected), "{text}: {error:?}");
     }
 }

@@ -1,0 +1,94 @@
+//! `autolr replay`: recorded runs gone through again, without the network that made them.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::exit::ExitStatus;
+use crate::record::{Record, Replayed};
+use crate::visible::visible;
+
+/// Go through recorded runs again and check that every rate comes out again, bit for bit
+///
+/// The recorded losses are told to a scheduler of the recorded specification: no network, no data, no libtorch.
+/// Exit code 1 if a rate or a decision comes out otherwise.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// An events.jsonl with its spec.toml beside it, or a folder with such in it, at any depth
+    #[arg(value_name = "DIR|LOG", required = true)]
+    paths: Vec<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints of a record.
+#[derive(Debug, Serialize)]
+struct RecordResult {
+    log: String,
+    #[serde(flatten)]
+    replayed: Option<Replayed>,
+    /// Null if all came out again.
+    difference: Option<String>,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Results {
+    records: Vec<RecordResult>,
+    /// How many came out otherwise.
+    different: usize,
+}
+
+/// `autolr replay`
+///
+/// # Errors
+/// [`crate::exit::BadInput`] if there is no record, or one cannot be read.
+pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let mut logs = Vec::new();
+    for path in &args.paths {
+        logs.extend(Record::find(path)?);
+    }
+    // All are read before any is gone through: bad input is found first.
+    let records = logs.iter().map(|log| Record::read(log));
+    let records: Vec<Record> = records.collect::<Result<_>>()?;
+    let results = logs.iter().zip(&records).map(|(log, record)| {
+        let outcome = record.replay();
+        RecordResult {
+            log: log.display().to_string(),
+            replayed: outcome.as_ref().ok().copied(),
+            difference: outcome.err().map(|difference| difference.to_string()),
+        }
+    });
+    let results: Vec<RecordResult> = results.collect();
+    let different = results.iter().filter(|result| result.difference.is_some());
+    let results = Results {
+        different: different.count(),
+        records: results,
+    };
+    if args.json {
+        let text = serde_json::to_string(&results)?;
+        writeln!(out, "{text}")?;
+    } else {
+        for result in &results.records {
+            let log = visible(&result.log);
+            match (&result.replayed, &result.difference) {
+                (Some(Replayed { rates, decisions }), _) => {
+                    writeln!(out, "{log}: {rates} rates and {decisions} decisions again")?;
+                }
+                (None, Some(difference)) => writeln!(out, "{log}: DIFFERENT in {difference}")?,
+                (None, None) => {}
+            }
+        }
+        let count = results.records.len();
+        writeln!(out, "{count} records, {} different", results.different)?;
+    }
+    Ok(if results.different == 0 {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Failure
+    })
+}

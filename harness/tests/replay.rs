@@ -1,0 +1,179 @@
+//! Every record under fixtures/records gives every rate and decision again, bit for bit, through the core alone.
+//!
+//! A record is a folder with the `spec.toml` and `events.jsonl` of a run; a new one needs no line of code.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use harness::record::Record;
+use support::{autolr, output, printed};
+use tempfile::TempDir;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/records")
+}
+
+fn records() -> Vec<(PathBuf, Record)> {
+    let logs = Record::find(&folder()).expect("there are records");
+    let read = |log: PathBuf| {
+        let record = Record::read(&log).expect("a record");
+        (log, record)
+    };
+    logs.into_iter().map(read).collect()
+}
+
+/// The value with its last bit turned; a NaN stays what it is.
+fn next(value: f64) -> f64 {
+    f64::from_bits(value.to_bits() ^ 1)
+}
+
+#[test]
+fn every_record_gives_every_rate_again() {
+    let records = records();
+    assert!(!records.is_empty());
+    let mut decisions = 0;
+    for (log, record) in &records {
+        assert!(record.log.summary.is_some(), "{}: not finished", log.display());
+        match record.replay() {
+            Ok(replayed) => {
+                assert_eq!(replayed.rates, record.log.epochs.len(), "{}", log.display());
+                assert_eq!(replayed.decisions, record.log.decisions.len(), "{}", log.display());
+                decisions += replayed.decisions;
+            }
+            Err(difference) => panic!("{}: {difference}", log.display()),
+        }
+    }
+    assert!(decisions > 0, "no record of the closed loop");
+}
+
+/// The replay of each record with one number changed in its last bit fails: any loss, any rate, any entry of a decision.
+#[test]
+fn a_number_changed_in_its_last_bit_is_noticed() {
+    let (mut changed, mut unnoticed) = (0, Vec::new());
+    for (log, record) in records() {
+        let mut try_with = |what: String, change: &dyn Fn(&mut Record)| {
+            let mut altered = record.clone();
+            change(&mut altered);
+            if altered == record {
+                // NaN or infinite.
+                return;
+            }
+            changed += 1;
+            if altered.replay().is_ok() {
+                unnoticed.push(format!("{}: {what}", log.display()));
+            }
+        };
+        for (i, epoch) in record.log.epochs.iter().enumerate() {
+            try_with(format!("lr of epoch {}", epoch.epoch), &|record| {
+                let lr = &mut record.log.epochs[i].lr;
+                *lr = next(*lr);
+            });
+        }
+        for (i, decision) in record.log.decisions.iter().enumerate() {
+            let decision = &decision.decision;
+            for (j, loss) in decision.losses.iter().enumerate().filter(|(_, loss)| loss.is_finite()) {
+                try_with(format!("decision {i}, loss {j} = {loss}"), &|record| {
+                    let loss = &mut record.log.decisions[i].decision.losses[j];
+                    *loss = next(*loss);
+                });
+            }
+            try_with(format!("decision {i}, new_lr"), &|record| {
+                let lr = &mut record.log.decisions[i].decision.new_lr;
+                *lr = next(*lr);
+            });
+        }
+    }
+    println!("{changed} numbers changed, one at a time");
+    assert!(changed > 100, "{changed}");
+    assert!(unnoticed.is_empty(), "{} of {changed}: {unnoticed:#?}", unnoticed.len());
+}
+
+#[test]
+fn the_command_goes_through_folders_and_logs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let said = printed(&root, &["replay", "records"]);
+    let count = records().len();
+    assert!(said.ends_with(&format!("{count} records, 0 different\n")), "{said}");
+    assert_eq!(said.lines().count(), count + 1);
+
+    let json: serde_json::Value =
+        serde_json::from_str(&printed(&root, &["replay", "records", "--json"])).unwrap();
+    assert_eq!(json["different"], 0);
+    assert_eq!(json["records"].as_array().unwrap().len(), count);
+    assert!(json["records"][0]["rates"].as_u64().unwrap() > 0);
+    assert!(json["records"][0]["difference"].is_null());
+}
+
+#[test]
+fn a_changed_record_is_told_with_epoch_key_and_both_values() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let (log, _) = records()
+        .into_iter()
+        .find(|(_, record)| record.log.decisions.len() > 2)
+        .expect("a record of the closed loop");
+    fs::copy(log.with_file_name("spec.toml"), dir.join("spec.toml")).unwrap();
+    let text = fs::read_to_string(&log).unwrap();
+    // The first loss of the second decision, one unit in its last digit further.
+    let line = text.lines().filter(|line| line.contains("\"decision\"")).nth(1).unwrap();
+    let (head, rest) = line.split_once("\"losses\":[").unwrap();
+    let (loss, tail) = rest.split_once(',').unwrap();
+    let altered = format!("{head}\"losses\":[{:?},{tail}", next(loss.parse().unwrap()));
+    let changed = text.replace(line, &altered);
+    assert_ne!(changed, text);
+    fs::write(dir.join("events.jsonl"), &changed).unwrap();
+    let output = output(dir, &["replay", "events.jsonl"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("events.jsonl: DIFFERENT in epoch 1: "), "{said}");
+    assert!(said.contains(", recorded is ") && said.ends_with("1 records, 1 different\n"), "{said}");
+    let json = autolr(dir, &["replay", ".", "--json"]).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["different"], 1);
+    assert!(json["records"][0]["difference"].is_string());
+
+    // A torn last line is left out, as anywhere; the rest is gone through.
+    fs::write(dir.join("events.jsonl"), &text[..text.len() - 20]).unwrap();
+    let said = printed(dir, &["replay", "."]);
+    assert!(said.ends_with("1 records, 0 different\n"), "{said}");
+}
+
+#[test]
+fn what_is_no_record_is_bad_input() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let (log, _) = records().swap_remove(0);
+    let text = fs::read_to_string(&log).unwrap();
+    fs::create_dir_all(dir.join("empty")).unwrap();
+    for (name, spec, events) in [
+        ("lonely", None, text.as_str()),
+        ("other", Some(support::REFERENCE), text.as_str()),
+        ("wrong", Some("[data]"), text.as_str()),
+        ("nothing", Some(support::REFERENCE), ""),
+        ("garbage", Some(support::REFERENCE), "{}\n"),
+    ] {
+        fs::create_dir(dir.join(name)).unwrap();
+        fs::write(dir.join(name).join("events.jsonl"), events).unwrap();
+        if let Some(spec) = spec {
+            fs::write(dir.join(name).join("spec.toml"), spec).unwrap();
+        }
+    }
+    for (path, part) in [
+        ("empty", "no events.jsonl"),
+        ("nowhere", "nowhere"),
+        ("lonely", "lonely/spec.toml"),
+        ("other", "other/spec.toml: its digest is"),
+        ("wrong", "wrong/spec.toml"),
+        ("nothing", "nothing/events.jsonl: holds no event"),
+        ("garbage", "garbage/events.jsonl, line 1"),
+    ] {
+        let output = output(dir, &["replay", path]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{path}: {said}");
+        assert!(said.contains(part), "{path}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(output.stdout.is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! The paper's experiments on the reference workload, as a person reads them: a snapshot an experiment and protocol.
+//!
+//! The reference workload gives the same bits on every platform, and so do the core's decisions: what the snapshots hold
+//! is rounded for the reader, not to hide differences.
+
+mod support;
+
+use harness::experiment::Protocol;
+use harness::report::ExperimentName;
+use support::reading::{diverged, experiment, in_full};
+
+/// Small enough for all 26 runs in seconds; the scoring batch of 512 still fits, and the double-descent rule has enough
+/// epochs.
+const OVERLAY: &str = r#"
+    [data]
+    set = "synthetic"
+    train_images = 2000
+    test_images = 500
+    augment = false
+    [network]
+    kind = "reference"
+    hidden = 16
+    [training]
+    epochs = 16
+    batch_size = 8
+    device = "cpu"
+"#;
+
+macro_rules! snapshots {
+    ($($name:ident: $experiment:ident, $protocol:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            let readings = experiment(ExperimentName::$experiment, Protocol::$protocol, OVERLAY);
+            assert!(readings.len() >= 2);
+            if ExperimentName::$experiment == ExperimentName::Divergence {
+                // From a rate of 1, without BatchNorm: the paper's one case of divergence.
+                assert!(readings.iter().any(diverged), "nothing diverged");
+            }
+            insta::assert_snapshot!(stringify!($name), in_full(&readings));
+        }
+    )*};
+}
+
+snapshots! {
+    table1_published: Table1, Published;
+    table1_released: Table1, Released;
+    fig2_published: Fig2, Published;
+    fig2_released: Fig2, Released;
+    fig3_published: Fig3, Published;
+    fig3_released: Fig3, Released;
+    divergence_published: Divergence, Published;
+    divergence_released: Divergence, Released;
+}
