@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Cadence, Unit};
 use crate::error::FieldDifference;
+use crate::leaves;
 use crate::schedule::{Schedule, ScheduleConfig};
+use crate::short::{List, Short};
 use crate::{ConfigError, ExponentialScore, Factors, NonFinite, Normalization, ScaleUpdate};
 
 /// What happens when none of the losses of a probe is finite.
@@ -16,7 +18,8 @@ pub enum AllNonFinite {
     /// The rate is held.
     #[default]
     Hold,
-    /// The rate is scaled by the smallest factor: a rate at which everything blows up is too large.
+    /// The rate is scaled by the smallest factor, which has to be below 1: a rate at which everything blows up is too
+    /// large. With `edge_probes` the next probe is centred on that rate, and so on: it is lowered once a probe.
     Lower,
     /// The decision fails with [`crate::TellError::NoFiniteLoss`], and the scheduler is as before.
     Fail,
@@ -69,8 +72,8 @@ impl GroupProbing {
 /// | `sharpness` | ≥ 0; see [`Normalization`] for what is safe | 1 |
 /// | `non_finite` | a loss that is not finite: `"no-vote"`, `"propagate"` | `"no-vote"` |
 /// | `every`, `unit` | a decision every so many `"epoch"`s or `"step"`s | 1, `"epoch"` |
-/// | `min_lr`, `max_lr` | bounds of the rate and of the candidates, before `groups` | the positive finite numbers |
-/// | `all_non_finite` | no loss is finite: `"hold"`, `"lower"`, `"fail"` | `"hold"` |
+/// | `min_lr`, `max_lr` | bounds of the rate and of the candidates, before `groups` | the positive normal numbers |
+/// | `all_non_finite` | no loss is finite: `"hold"`, `"lower"` (a factor below 1 is needed), `"fail"` | `"hold"` |
 /// | `edge_probes` | how often to probe again, around the best candidate, while that is the outermost one | 0 |
 /// | `groups` | a multiplier for each parameter group's rate | `[1.0]` |
 /// | `group_probing` | `"together"`, `"in-turn"` | `"together"` |
@@ -126,7 +129,9 @@ impl AutoLrConfig {
 
     /// Follow `base`, scaled by what `rule` finds: the rate of tick t is `base(t) · scale`, the scale starts at 1.
     ///
-    /// The base counts what the cadence counts. Where it is zero, the rate is the lower bound.
+    /// The base counts what the cadence counts. The rate is cut to the bounds, and the scale does not run away behind
+    /// them: a decision moves it from where a bound holds the rate. Where the base is zero, or so far below the lower
+    /// bound that the decision's factor does not lift it there, the rate is that bound and the scale stays as it is.
     pub fn over(base: impl Into<ScheduleConfig>, rule: ScaleUpdate) -> Self {
         Self::starting(Start::Base(base.into()), rule)
     }
@@ -154,11 +159,18 @@ impl AutoLrConfig {
     /// The same with bounds: neither a rate nor a candidate leaves `[min, max]` (before the groups' multipliers).
     ///
     /// # Errors
-    /// [`ConfigError::Value`] if a bound is not positive and finite, [`ConfigError::EmptyRange`] if `min` exceeds
-    /// `max`, [`ConfigError::OutOfBounds`] if the initial rate lies outside.
+    /// [`ConfigError::Value`] if a bound is not finite or below [`f64::MIN_POSITIVE`], the least rate that there is,
+    /// [`ConfigError::EmptyRange`] if `min` exceeds `max`, [`ConfigError::OutOfBounds`] if the initial rate lies outside.
     pub fn with_bounds(mut self, min: f64, max: f64) -> Result<Self, ConfigError> {
-        positive("min_lr", min, "must be positive and finite")?;
-        positive("max_lr", max, "must be positive and finite")?;
+        for (key, value) in [("min_lr", min), ("max_lr", max)] {
+            if !(f64::MIN_POSITIVE..=f64::MAX).contains(&value) {
+                return Err(ConfigError::Value {
+                    key,
+                    value,
+                    rule: "must be finite and at least 2.2250738585072014e-308",
+                });
+            }
+        }
         if min > max {
             return Err(ConfigError::EmptyRange { min, max });
         }
@@ -174,10 +186,19 @@ impl AutoLrConfig {
     }
 
     /// The same with another answer to a probe without a finite loss.
-    #[must_use]
-    pub fn with_all_non_finite(mut self, all_non_finite: AllNonFinite) -> Self {
+    ///
+    /// # Errors
+    /// [`ConfigError::CannotLower`] for [`AllNonFinite::Lower`] if no factor is below 1.
+    pub fn with_all_non_finite(
+        mut self,
+        all_non_finite: AllNonFinite,
+    ) -> Result<Self, ConfigError> {
+        let (smallest, _) = self.rule.factors().basis().hull;
+        if all_non_finite == AllNonFinite::Lower && smallest >= 1.0 {
+            return Err(ConfigError::CannotLower { smallest });
+        }
         self.all_non_finite = all_non_finite;
-        self
+        Ok(self)
     }
 
     /// The same with up to `edge_probes` further probes a decision: while the best candidate is the outermost one, the
@@ -290,41 +311,127 @@ impl AutoLrConfig {
         lr.clamp(min, max)
     }
 
-    /// The fields in which a state's configuration differs from this one.
+    /// The fields in which a state's configuration differs from this one. Values are compared before they are written:
+    /// there may be a million factors.
     pub(crate) fn differences(&self, saved: &Self) -> Vec<FieldDifference> {
-        let pairs = saved.fields().into_iter().zip(self.fields());
-        pairs
-            .filter(|(saved, configured)| saved != configured)
-            .map(|((field, saved), (_, configured))| FieldDifference {
-                field,
-                saved,
-                configured,
-            })
-            .collect()
+        type Row = (&'static str, bool, fn(&AutoLrConfig) -> String);
+        let (old, new) = (&saved.rule, &self.rule);
+        let rows: [Row; 10] = [
+            (
+                "normalization",
+                old.normalization() != new.normalization(),
+                |config| config.rule.normalization().name().to_owned(),
+            ),
+            ("sharpness", old.score() != new.score(), |config| {
+                Short(config.rule.score().sharpness()).to_string()
+            }),
+            (
+                "non_finite",
+                old.non_finite() != new.non_finite(),
+                |config| config.rule.non_finite().name().to_owned(),
+            ),
+            (
+                "every",
+                saved.cadence.every() != self.cadence.every(),
+                |config| config.cadence.every().to_string(),
+            ),
+            (
+                "unit",
+                saved.cadence.unit() != self.cadence.unit(),
+                |config| config.cadence.unit().name().to_owned(),
+            ),
+            ("min_lr", saved.bounds.0 != self.bounds.0, |config| {
+                text_unless(UNBOUNDED.0, config.bounds.0)
+            }),
+            ("max_lr", saved.bounds.1 != self.bounds.1, |config| {
+                text_unless(UNBOUNDED.1, config.bounds.1)
+            }),
+            (
+                "all_non_finite",
+                saved.all_non_finite != self.all_non_finite,
+                |config| config.all_non_finite.name().to_owned(),
+            ),
+            (
+                "edge_probes",
+                saved.edge_probes != self.edge_probes,
+                |config| config.edge_probes.to_string(),
+            ),
+            (
+                "group_probing",
+                saved.group_probing != self.group_probing,
+                |config| config.group_probing.name().to_owned(),
+            ),
+        ];
+        let lists = [
+            ("factors", old.factors().slice(), new.factors().slice()),
+            ("groups", &saved.groups, &self.groups),
+        ];
+        let rows = rows.into_iter().filter(|(_, differs, _)| *differs);
+        let rows = rows.map(|(field, _, text)| FieldDifference {
+            field: field.into(),
+            saved: text(saved),
+            configured: text(self),
+        });
+        let [factors, groups] = lists.map(|(name, old, new)| difference_of_lists(name, old, new));
+        let mut found = differences_of_start(&saved.start, &self.start);
+        found.extend(factors.into_iter().chain(rows).chain(groups));
+        found
     }
+}
 
-    fn fields(&self) -> [(&'static str, String); 14] {
-        let (lr, base) = match &self.start {
-            Start::Lr(lr) => (lr.to_string(), "absent".to_owned()),
-            Start::Base(base) => ("absent".to_owned(), format!("{base:?}")),
-        };
-        let rule = &self.rule;
-        [
-            ("lr", lr),
-            ("base", base),
-            ("factors", format!("{:?}", rule.factors().slice())),
-            ("normalization", rule.normalization().name().to_owned()),
-            ("sharpness", rule.score().sharpness().to_string()),
-            ("non_finite", rule.non_finite().name().to_owned()),
-            ("every", self.cadence.every().to_string()),
-            ("unit", self.cadence.unit().name().to_owned()),
-            ("min_lr", self.bounds.0.to_string()),
-            ("max_lr", self.bounds.1.to_string()),
-            ("all_non_finite", self.all_non_finite.name().to_owned()),
-            ("edge_probes", self.edge_probes.to_string()),
-            ("groups", format!("{:?}", self.groups)),
-            ("group_probing", self.group_probing.name().to_owned()),
-        ]
+fn text_unless(absent: f64, value: f64) -> String {
+    if value == absent {
+        "absent".to_owned()
+    } else {
+        Short(value).to_string()
+    }
+}
+
+fn differences_of_start(saved: &Start, configured: &Start) -> Vec<FieldDifference> {
+    if let (Start::Base(saved), Start::Base(configured)) = (saved, configured) {
+        return leaves::differences("base", saved, configured);
+    }
+    let texts = |start: &Start| match start {
+        Start::Lr(lr) => [Short(*lr).to_string(), "absent".to_owned()],
+        Start::Base(base) => ["absent".to_owned(), base.kind().to_owned()],
+    };
+    let pairs = texts(saved).into_iter().zip(texts(configured));
+    ["lr", "base"]
+        .into_iter()
+        .zip(pairs)
+        .filter(|(_, (saved, configured))| saved != configured)
+        .map(|(field, (saved, configured))| FieldDifference {
+            field: field.into(),
+            saved,
+            configured,
+        })
+        .collect()
+}
+
+/// How two lists differ: short ones whole, long ones by their length or the first entry that differs.
+fn difference_of_lists(name: &'static str, saved: &[f64], new: &[f64]) -> Option<FieldDifference> {
+    let index = saved.iter().zip(new).position(|(old, new)| old != new);
+    let (n, m) = (saved.len(), new.len());
+    let difference = |field, saved, configured| FieldDifference {
+        field,
+        saved,
+        configured,
+    };
+    match index {
+        None if n == m => None,
+        _ if n.max(m) <= 8 => {
+            let text = |list| format!("[{}]", List(list));
+            Some(difference(name.into(), text(saved), text(new)))
+        }
+        Some(i) if n == m => {
+            let text = |list: &[f64]| Short(list[i]).to_string();
+            let field = format!("{name}[{i}]").into();
+            Some(difference(field, text(saved), text(new)))
+        }
+        _ => {
+            let text = |length: usize| format!("a list of {length}");
+            Some(difference(name.into(), text(n), text(m)))
+        }
     }
 }
 
@@ -450,7 +557,7 @@ impl TryFrom<RawConfig> for AutoLrConfig {
         };
         config
             .with_cadence(Cadence::new(raw.every, raw.unit)?)
-            .with_all_non_finite(raw.all_non_finite)
+            .with_all_non_finite(raw.all_non_finite)?
             .with_edge_probes(raw.edge_probes)
             .with_groups(raw.groups, raw.group_probing)?
             .with_bounds(

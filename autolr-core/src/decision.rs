@@ -5,6 +5,7 @@ use std::fmt;
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
+use crate::short::Rounded;
 use crate::{ProbeCost, float_serde};
 
 /// One decision, with everything that led to it; vectors have shape `[n]`, one entry a candidate.
@@ -55,7 +56,8 @@ pub struct Decision {
     #[serde(with = "float_serde::array")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub weights: Array1<f64>,
-    /// By how much the rate is scaled: `new_lr / lr`, before a bound cuts it.
+    /// By how much the rate is scaled: `new_lr / lr`, before a bound cuts it. It is 1 where the base schedule is zero or
+    /// so far below the lower bound that the factor would not lift it there: the decision then changes nothing.
     #[serde(with = "float_serde")]
     #[cfg_attr(feature = "schema", schemars(with = "float_serde::Float"))]
     pub factor: f64,
@@ -168,14 +170,15 @@ impl fmt::Display for Decision {
         }
         write!(
             f,
-            "lr {:.4e} → {:.4e} (×{:.3}, {}):",
+            "lr {:.4e} → {:.4e} (×{}, {}):",
             self.lr,
             self.new_lr,
-            self.factor,
+            Scaling(self.factor),
             self.verdict.name()
         )?;
         for ((lr, loss), weight) in self.candidates.iter().zip(&self.losses).zip(&self.weights) {
-            write!(f, " {lr:.3e}: {loss:.4} ({:.0} %)", 100.0 * weight)?;
+            let loss = Rounded(*loss);
+            write!(f, " {lr:.3e}: {loss} ({:.0} %)", 100.0 * weight)?;
         }
         if !self.earlier.is_empty() {
             write!(f, "; probe {} of the decision", self.probes())?;
@@ -188,6 +191,19 @@ impl fmt::Display for Decision {
             )?;
         }
         Ok(())
+    }
+}
+
+/// A factor: three decimals where they say something.
+struct Scaling(f64);
+
+impl fmt::Display for Scaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if (0.1..1e5).contains(&self.0) {
+            write!(f, "{:.3}", self.0)
+        } else {
+            write!(f, "{:.3e}", self.0)
+        }
     }
 }
 
@@ -229,6 +245,25 @@ mod tests {
         let text = serde_json::to_string(&decision).unwrap();
         let back: Decision = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn no_number_of_any_size_is_long_or_lost() {
+        let mut decision = Decision::with_capacity(6);
+        decision.candidates.fill(0.5);
+        decision.losses = array![1e-5, 1e30, 5e-324, f64::NAN, -0.25, 0.0];
+        (decision.lr, decision.new_lr) = (1e-300, 1e300);
+        for (factor, shown) in [(1e-9, "1.000e-9"), (1e300, "1.000e300"), (0.25, "0.250")] {
+            decision.factor = factor;
+            assert_eq!(
+                decision.to_string(),
+                format!(
+                    "lr 1.0000e-300 → 1.0000e300 (×{shown}, held): 5.000e-1: 1.000e-5 (0 %) \
+                     5.000e-1: 1.000e30 (0 %) 5.000e-1: 4.941e-324 (0 %) 5.000e-1: NaN (0 %) \
+                     5.000e-1: -0.2500 (0 %) 5.000e-1: 0.0000 (0 %)"
+                )
+            );
+        }
     }
 
     #[test]

@@ -1,22 +1,16 @@
 //! Errors of this crate: what was given, and which rule it breaks.
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// The default lower bound, the smallest normal number, would fill a line with zeros.
-fn readable(value: f64) -> String {
-    if value > 0.0 && value < 1e-9 {
-        format!("{value:e}")
-    } else {
-        value.to_string()
-    }
-}
+use crate::short::Short;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A number outside its range.
-    #[error("{key} = {value}: {rule}")]
+    #[error("{key} = {}: {rule}", Short(*.value))]
     Value {
         /// Name of the key.
         key: &'static str,
@@ -56,7 +50,7 @@ pub enum ConfigError {
         limit: usize,
     },
     /// A factor that is not a positive finite number.
-    #[error("factors[{index}] = {value}: a factor must be positive and finite")]
+    #[error("factors[{index}] = {}: a factor must be positive and finite", Short(*.value))]
     Factor {
         /// Position in the list, from 0.
         index: usize,
@@ -75,7 +69,7 @@ pub enum ConfigError {
         name: String,
     },
     /// Bounds with nothing between them.
-    #[error("min_lr = {min}: exceeds max_lr = {max}")]
+    #[error("min_lr = {}: exceeds max_lr = {}", Short(*.min), Short(*.max))]
     EmptyRange {
         /// The lower bound given.
         min: f64,
@@ -83,17 +77,25 @@ pub enum ConfigError {
         max: f64,
     },
     /// An initial rate outside the bounds.
-    #[error("lr = {lr}: lies outside min_lr = {} and max_lr = {max}", readable(*min))]
+    #[error("lr = {}: {}", Short(*.lr), Beyond { lr: *.lr, min: *.min, max: *.max })]
     OutOfBounds {
         /// The rate given.
         lr: f64,
-        /// The lower bound.
+        /// The lower bound; the smallest normal number if none was given.
         min: f64,
-        /// The upper bound.
+        /// The upper bound; the largest number if none was given.
         max: f64,
     },
+    /// To lower the rate where no loss is finite, by factors that do not.
+    #[error(
+        "all_non_finite = \"lower\": takes the smallest factor, which is {}; one below 1 is needed", Short(*.smallest)
+    )]
+    CannotLower {
+        /// The smallest factor.
+        smallest: f64,
+    },
     /// A multiplier of a parameter group that is not a positive finite number.
-    #[error("groups[{index}] = {value}: a multiplier must be positive and finite")]
+    #[error("groups[{index}] = {}: a multiplier must be positive and finite", Short(*.value))]
     Group {
         /// Position in the list, from 0.
         index: usize,
@@ -106,6 +108,23 @@ pub enum ConfigError {
     /// Neither, or both, of an initial rate and a base schedule.
     #[error("{0}")]
     Base(&'static str),
+}
+
+/// The bound that a rate is beyond. It was given: no rate is beyond one that was not.
+struct Beyond {
+    lr: f64,
+    min: f64,
+    max: f64,
+}
+
+impl fmt::Display for Beyond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lr < self.min {
+            write!(f, "lies below min_lr = {}", Short(self.min))
+        } else {
+            write!(f, "exceeds max_lr = {}", Short(self.max))
+        }
+    }
 }
 
 /// Vectors whose lengths do not fit each other.
@@ -149,7 +168,7 @@ pub enum TellError {
     Length(#[from] LengthError),
     /// No loss was finite, and the configuration says to fail then (`all_non_finite = "fail"`).
     #[error(
-        "none of the losses of {candidates} candidate rates from {lowest:e} to {highest:e} is finite"
+        "none of the losses of {candidates} candidate rates from {} to {} is finite", Short(*.lowest), Short(*.highest)
     )]
     NoFiniteLoss {
         /// How many rates were tried.
@@ -202,8 +221,8 @@ pub enum StateError {
 /// A field of a configuration that differs between a saved state and the scheduler that is to go on from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldDifference {
-    /// Name of the field, as in files.
-    pub field: &'static str,
+    /// Name of the field, as in files; of a schedule, with the path to it: `base.t_max`.
+    pub field: Cow<'static, str>,
     /// Its value in the saved state.
     pub saved: String,
     /// Its value in the configuration given.

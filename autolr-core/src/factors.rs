@@ -92,7 +92,11 @@ impl Factors {
     /// [`ConfigError::UnknownFactors`] for any other text.
     pub fn named(name: &str) -> Result<Self, ConfigError> {
         name.strip_prefix("factor_")
-            .and_then(|n| n.parse().ok())
+            .and_then(|digits| {
+                let n: usize = digits.parse().ok()?;
+                // `+5` and `005` are numbers too, but no names.
+                (n.to_string() == digits).then_some(n)
+            })
             .and_then(|n| Self::powers_of_two(n).ok())
             .ok_or_else(|| ConfigError::UnknownFactors {
                 name: name.to_owned(),
@@ -212,7 +216,20 @@ mod tests {
         assert!(Factors::geometric(1.0, 3).is_err());
         assert!(Factors::geometric(1.0 + f64::EPSILON, 3).is_ok());
         assert!(Factors::powers_of_two(4).is_err());
-        assert!(Factors::named("factor_five").is_err());
+        for name in [
+            "factor_five",
+            "factor_+5",
+            "factor_0005",
+            "factor_05",
+            "factor_ 5",
+            "factor_",
+        ] {
+            let error = Factors::named(name).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("factors = {name:?}: ")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

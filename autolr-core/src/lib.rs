@@ -51,6 +51,7 @@ mod decision;
 mod error;
 mod factors;
 pub mod float_serde;
+mod leaves;
 mod lr_scheduler;
 mod mean;
 mod normalize;
@@ -62,6 +63,7 @@ mod scheduler;
 #[cfg(feature = "schema")]
 mod schema;
 mod score;
+mod short;
 mod state;
 mod sum;
 #[cfg(feature = "testkit")]

@@ -1,10 +1,12 @@
 //! What open and closed loop have in common, so that a trainer takes any of them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::clock::{Tick, Unit};
+use crate::leaves;
+use crate::schedule::read::Table;
 use crate::schedule::{Schedule, ScheduleConfig};
-use crate::state::{SchedulerState, version};
+use crate::state::{KINDS, SchedulerState, version};
 use crate::{
     AutoLr, AutoLrConfig, Decision, FieldDifference, ProbeBackend, ProbeError, ReduceOnPlateau,
     ReduceOnPlateauConfig, StateError,
@@ -154,17 +156,10 @@ impl OpenLoop {
             return Err(state.not_of_kind("open-loop"));
         };
         let mut scheduler = Self::new(schedule, unit);
-        let mut differences = Vec::new();
-        if state.schedule != scheduler.schedule {
-            differences.push(FieldDifference {
-                field: "schedule",
-                saved: format!("{:?}", state.schedule),
-                configured: format!("{:?}", scheduler.schedule),
-            });
-        }
+        let mut differences = leaves::differences("schedule", &state.schedule, &scheduler.schedule);
         if state.unit != unit {
             differences.push(FieldDifference {
-                field: "unit",
+                field: "unit".into(),
                 saved: state.unit.name().to_owned(),
                 configured: unit.name().to_owned(),
             });
@@ -243,7 +238,7 @@ impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for ReduceOnPl
 }
 
 /// Any scheduler, as a file names it by its `kind`: `autolr`, `open-loop`, `reduce-on-plateau`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SchedulerConfig {
@@ -254,6 +249,24 @@ pub enum SchedulerConfig {
     OpenLoop(OpenLoopConfig),
     /// A metric.
     ReduceOnPlateau(ReduceOnPlateauConfig),
+}
+
+/// What is wrong is said with the path to its key, such as `schedule: lr = -1: …`.
+impl<'de> Deserialize<'de> for SchedulerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = Table::read(deserializer, "a scheduler")?;
+        let config = table
+            .take_text("kind")
+            .and_then(|kind| match kind.as_str() {
+                "autolr" => AutoLrConfig::deserialize(table).map(Self::AutoLr),
+                "open-loop" => OpenLoopConfig::deserialize(table).map(Self::OpenLoop),
+                "reduce-on-plateau" => {
+                    ReduceOnPlateauConfig::deserialize(table).map(Self::ReduceOnPlateau)
+                }
+                other => Err(de::Error::unknown_variant(other, KINDS)),
+            });
+        config.map_err(de::Error::custom)
+    }
 }
 
 /// An open-loop schedule and what it counts.
@@ -375,7 +388,8 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(
-            error.contains("schedule was ") && error.contains("unit was epoch and is step"),
+            error.contains("schedule.kind was cosine and is step; ")
+                && error.contains("unit was epoch and is step"),
             "{error}"
         );
     }
@@ -393,6 +407,101 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    /// The keys of `serde_json`'s maps are sorted: `version` comes last.
+    #[test]
+    fn a_state_of_another_version_says_so_whatever_else_is_in_it() {
+        for config in configs() {
+            let mut json = serde_json::to_value(config.build::<Infallible>().state()).unwrap();
+            for (key, unknown) in json.as_object_mut().unwrap() {
+                if key == "config" || key == "schedule" {
+                    unknown["of_a_later_version"] = true.into();
+                }
+            }
+            json["later"] = true.into();
+            let read = |json: &serde_json::Value| {
+                serde_json::from_str::<SchedulerState>(&json.to_string())
+                    .unwrap_err()
+                    .to_string()
+            };
+            let error = read(&json);
+            assert!(error.contains("unknown field"), "{error}");
+            json["version"] = 99.into();
+            let error = read(&json);
+            let expected = "scheduler state version 99: this build reads version ";
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_key() {
+        for (text, expected) in [
+            (
+                r#"{"kind": "autolr", "lr": "x", "factors": [1]}"#,
+                "lr: invalid type: string \"x\", expected f64",
+            ),
+            (
+                r#"{"kind": "autolr", "lr": 1, "factors": [1, -2]}"#,
+                "factors[1] = -2: a factor must be",
+            ),
+            (
+                r#"{"kind": "autolr", "lr": 1, "factors": [1, "x"]}"#,
+                "factors[1]: invalid type: string \"x\"",
+            ),
+            (
+                r#"{"kind": "autolr", "factors": [1], "base": {"kind": "fixed", "lr": -1}}"#,
+                "base: lr = -1: must be positive",
+            ),
+            (
+                r#"{"kind": "autolr", "lr": 0, "factors": [1]}"#,
+                "lr = 0: a learning rate must be",
+            ),
+            (
+                r#"{"kind": "autolr", "lr": 1, "factors": [1], "unit": "hour"}"#,
+                "unit: unknown variant `hour`",
+            ),
+            (
+                r#"{"kind": "autolr", "lr": 1, "factors": [1], "gama": 2}"#,
+                "unknown field `gama`",
+            ),
+            (
+                r#"{"kind": "open-loop", "schedule": {"kind": "step", "lr": 1}}"#,
+                "schedule: missing field `step_size`",
+            ),
+            (
+                r#"{"kind": "reduce-on-plateau", "lr": 1, "patience": 0.5}"#,
+                "patience: invalid type: floating point `0.5`, expected u64",
+            ),
+            (
+                r#"{"kind": "autolrr"}"#,
+                "unknown variant `autolrr`, expected one of `autolr`, `open-loop`",
+            ),
+            (r#"{"lr": 1}"#, "missing field `kind`"),
+            ("3", "invalid type: integer `3`, expected a scheduler"),
+        ] {
+            let error = serde_json::from_str::<SchedulerConfig>(text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+        // Nothing and null are the same for an optional key, and numbers may be whole.
+        let text =
+            r#"{"kind": "autolr", "lr": 1, "min_lr": null, "max_lr": 2, "factors": "factor_3"}"#;
+        let config: SchedulerConfig = serde_json::from_str(text).unwrap();
+        let SchedulerConfig::AutoLr(config) = config else {
+            panic!("{config:?}")
+        };
+        assert_eq!(
+            (config.lr(), config.bounds()),
+            (1.0, (f64::MIN_POSITIVE, 2.0))
+        );
+        let mut state = serde_json::to_value(AutoLr::new(config).state()).unwrap();
+        state["config"]["lr"] = "x".into();
+        let error = serde_json::from_value::<SchedulerState>(state)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("config: lr: invalid type"), "{error}");
     }
 
     #[test]

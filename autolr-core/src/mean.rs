@@ -10,7 +10,10 @@ use crate::{Factors, LengthError};
 ///
 /// `factors` and `weights` have shape `[n]`; weights are dimensionless, non-negative and sum to one.
 /// The result lies in the hull of the factors with a positive weight: it is clamped, so that rounding cannot
-/// leave it. Without a positive weight it is 1.
+/// leave it. Without a positive weight it is 1. It is never NaN.
+///
+/// Other weights are taken too. One that is negative or not finite counts as 0. A sum other than one is not brought to
+/// one: the formula is then taken as it stands, and its value cut to the hull.
 ///
 /// Paper: Algorithm 1, line 11.
 ///
@@ -64,7 +67,7 @@ fn mean_of_positive(basis: &Basis<'_>, weights: &[f64]) -> f64 {
     let mut log = Sum::default();
     let (mut min, mut max) = (f64::INFINITY, 0.0_f64);
     for ((&factor, &log_factor), &weight) in basis.factors.iter().zip(basis.logs).zip(weights) {
-        if weight > 0.0 {
+        if counts(weight) {
             log.add(weight * log_factor);
             min = min.min(factor);
             max = max.max(factor);
@@ -73,7 +76,25 @@ fn mean_of_positive(basis: &Basis<'_>, weights: &[f64]) -> f64 {
     if max < min {
         return 1.0;
     }
-    libm::exp(log.total()).clamp(min, max)
+    let mut log = log.total();
+    if log.is_nan() {
+        // Weights so large that the terms overflow on both sides: the largest is taken out, and put back at the end.
+        let counted = || weights.iter().copied().filter(|&weight| counts(weight));
+        let largest = counted().fold(0.0, f64::max);
+        let mut shares = Sum::default();
+        for (&log_factor, &weight) in basis.logs.iter().zip(weights) {
+            if counts(weight) {
+                shares.add(weight / largest * log_factor);
+            }
+        }
+        log = largest * shares.total();
+    }
+    libm::exp(log).clamp(min, max)
+}
+
+/// Whether a weight is one: positive, and a number.
+fn counts(weight: f64) -> bool {
+    weight > 0.0 && weight < f64::INFINITY
 }
 
 #[cfg(test)]
@@ -107,6 +128,26 @@ mod tests {
         // Rounding down from 3 would be let through by a hull that 1 belongs to.
         assert_eq!(mean(&[5.0, 1.0], &[1.0, 0.0]), 5.0);
         assert_eq!(mean(&[5.0, 9.0], &[1.0, 0.0]), 5.0);
+    }
+
+    #[test]
+    fn weights_of_any_kind_give_no_nan() {
+        const INF: f64 = f64::INFINITY;
+        for (weights, expected) in [
+            ([INF, INF], 1.0),
+            ([INF, 1.0], 0.5),
+            ([f64::NAN, 1.0], 0.5),
+            ([-1.0, 0.5], 0.5),
+            // Twice the usual sum: 2² · ½² and, cut to the hull, 2³ · ½.
+            ([2.0, 2.0], 1.0),
+            ([3.0, 1.0], 2.0),
+            ([f64::MAX, f64::MAX], 1.0),
+        ] {
+            assert_eq!(mean(&[2.0, 0.5], &weights), expected, "{weights:?}");
+        }
+        // Terms of ±700 times these overflow to both sides.
+        assert_eq!(mean(&[1e300, 1e-300], &[1e308, 1e308]), 1.0);
+        assert_eq!(mean(&[1e300, 1e-300], &[1e308, 0.9e308]), 1e300);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub use config::{PlateauMode, ReduceOnPlateauConfig, ThresholdMode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StateError;
+use crate::short::Short;
 
 /// What a [`ReduceOnPlateau`] needs to go on where it stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -132,7 +133,7 @@ impl ReduceOnPlateau {
             if !good {
                 return Err(StateError::Value {
                     field: key,
-                    value: value.to_string(),
+                    value: Short(value).to_string(),
                     rule,
                 });
             }
@@ -312,7 +313,7 @@ mod tests {
             "scheduler state of another configuration: lr was 0.8 and is 0.1; mode was min and is \
              max; factor was 0.5 and is 0.1; patience was 3 and is 4; threshold was 0.0001 and is 1; \
              threshold_mode was rel and is abs; cooldown was 0 and is 5; min_lr was 0 and is 0.05; \
-             eps was 0.00000001 and is 0"
+             eps was 1e-8 and is 0"
         );
         let error = ReduceOnPlateau::with_state(halving(4), &state).unwrap_err();
         let StateError::Config { differences } = error else {
@@ -321,7 +322,7 @@ mod tests {
         assert_eq!(
             differences,
             [FieldDifference {
-                field: "patience",
+                field: "patience".into(),
                 saved: "3".into(),
                 configured: "4".into()
             }]

@@ -157,7 +157,7 @@ pub trait Trial {
     /// forward pass a trial.
     fn cost(&self, trials: usize) -> ProbeCost {
         ProbeCost {
-            forwards: 1 + trials as u64,
+            forwards: (trials as u64).saturating_add(1),
             backwards: 1,
         }
     }

@@ -45,6 +45,16 @@ pub enum ReplayError {
         /// Rates recorded.
         recorded: Array1<f64>,
     },
+    /// A record that no probe has made.
+    #[error("decision {index}: the record has {losses} losses for {candidates} candidates")]
+    Lengths {
+        /// Number of the decision.
+        index: u64,
+        /// How many rates are recorded.
+        candidates: usize,
+        /// How many losses are.
+        losses: usize,
+    },
 }
 
 impl RecordedProbe {
@@ -88,9 +98,17 @@ impl RecordedProbe {
         mut losses: ArrayViewMut1<'_, f64>,
     ) -> Result<(), ReplayError> {
         let record = self.records.front().ok_or(ReplayError::Exhausted)?;
+        let (candidates, recorded) = (record.rates.len(), record.losses.len());
+        if candidates != recorded {
+            return Err(ReplayError::Lengths {
+                index: record.index,
+                candidates,
+                losses: recorded,
+            });
+        }
         let asked = rates_of(record.group).unwrap_or_default();
         let bits = |rates: &Array1<f64>| rates.mapv(f64::to_bits);
-        if bits(&asked) != bits(&record.rates) || record.losses.len() != losses.len() {
+        if bits(&asked) != bits(&record.rates) || losses.len() != asked.len() {
             return Err(ReplayError::Rates {
                 index: record.index,
                 asked,
@@ -200,6 +218,16 @@ mod tests {
         let error = probe.probe(array![1.0, 2.0, 3.0].view(), losses.view_mut());
         assert!(matches!(error, Err(ReplayError::Rates { index: 0, .. })));
         assert_eq!(probe.remaining(), 4);
+        let mut short = decisions[0].clone();
+        short.losses = array![1.0, 2.0];
+        let error = AutoLr::new(config()).step(&mut RecordedProbe::new([&short]));
+        let ProbeError::Backend { source, .. } = error.unwrap_err() else {
+            panic!("the record's fault")
+        };
+        assert_eq!(
+            source.to_string(),
+            "decision 0: the record has 2 losses for 3 candidates"
+        );
         let mut again = AutoLr::new(config());
         let error = again.step(&mut RecordedProbe::new([])).unwrap_err();
         let ProbeError::Backend { source, .. } = error else {

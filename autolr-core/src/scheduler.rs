@@ -6,6 +6,7 @@ use crate::config::{AllNonFinite, AutoLrConfig, GroupProbing};
 use crate::contiguous::Contiguous;
 use crate::decision::Probed;
 use crate::schedule::Schedule;
+use crate::short::Short;
 use crate::state::{AutoLrState, SchedulerState, Window};
 use crate::window::Candidates;
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 #[non_exhaustive]
 pub enum ProbeError<E: std::error::Error + 'static> {
     /// The back end failed.
-    #[error("the probe of {candidates} candidate rates around {lr} failed")]
+    #[error("the probe of {candidates} candidate rates around {} failed", Short(*.lr))]
     Backend {
         /// How many rates were to be tried.
         candidates: usize,
@@ -290,6 +291,7 @@ impl AutoLr {
             new_lr / lr
         };
         let new_scale = self.next_scale(self.scales[slot], by, new_lr);
+        let factor = if new_scale.is_some() { factor } else { 1.0 };
         let multiplier = self.multiplier(self.leading_group());
         decision.index = self.decisions;
         decision.tick = self.tick.saturating_add(1);
@@ -311,7 +313,7 @@ impl AutoLr {
             decision.cost = total(window.cost, cost);
             decision.earlier = window.probes;
         }
-        self.scales[slot] = new_scale;
+        self.scales[slot] = new_scale.unwrap_or(self.scales[slot]);
         self.decisions = self.decisions.saturating_add(1);
         self.tick = decision.tick;
         self.refresh_rates();
@@ -382,23 +384,27 @@ impl AutoLr {
         }
     }
 
-    /// The scale from which on the next tick's rate is `new_lr`, `by` times what it was.
-    fn next_scale(&self, scale: f64, by: f64, new_lr: f64) -> f64 {
+    /// The scale from which on the next tick's rate is `new_lr`, `by` times what it was; none where a bound holds the
+    /// rate whatever this decision says, which is then no news about the scale.
+    fn next_scale(&self, scale: f64, by: f64, new_lr: f64) -> Option<f64> {
         let Some(base) = self.config.base() else {
-            return new_lr;
+            return Some(new_lr);
         };
         let base = base.lr(self.tick.saturating_add(1));
-        let (_, max) = self.config.bounds();
-        let scaled = if base == 0.0 && !by.is_nan() {
-            scale // The rate was the lower bound, whatever the scale: nothing was learnt about it.
-        } else if base * scale > max {
-            // From where the upper bound holds the rate: else the scale would run away behind it. The lower bound
-            // does not lift the scale, which would then grow without limit under a base that ends near zero.
+        let (min, max) = self.config.bounds();
+        // From where a bound holds the rate: else the scale would run away behind it.
+        let scaled = if base * scale > max {
             max / base * by
+        } else if base * scale < min && !by.is_nan() {
+            if base * scale * by <= min {
+                // Lifted to the bound, it would grow without limit under a base that ends near zero.
+                return None;
+            }
+            min / base * by
         } else {
             scale * by
         };
-        within_range(scaled)
+        Some(within_range(scaled))
     }
 
     /// Goes on with the decision, centred on `centre`.
@@ -559,17 +565,21 @@ mod tests {
         assert_eq!((holds.lr(), decision.verdict), (1.0, Verdict::NoFiniteLoss));
         assert_eq!((decision.factor, holds.tick()), (1.0, 1));
 
-        let mut lowers = AutoLr::new(config(1.0).with_all_non_finite(AllNonFinite::Lower));
+        let mut lowers = AutoLr::new(
+            config(1.0)
+                .with_all_non_finite(AllNonFinite::Lower)
+                .unwrap(),
+        );
         let decision = decide(&mut lowers, &NAN);
         assert_eq!((lowers.lr(), decision.factor), (0.5, 0.5));
         assert_eq!(decision.verdict, Verdict::NoFiniteLoss);
 
-        let mut fails = AutoLr::new(config(1.0).with_all_non_finite(AllNonFinite::Fail));
+        let mut fails = AutoLr::new(config(1.0).with_all_non_finite(AllNonFinite::Fail).unwrap());
         let before = fails.clone();
         let error = fails.tell(ndarray::aview1(&NAN)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "none of the losses of 3 candidate rates from 5e-1 to 2e0 is finite"
+            "none of the losses of 3 candidate rates from 0.5 to 2 is finite"
         );
         assert_eq!(fails, before);
 
@@ -628,7 +638,31 @@ mod tests {
             ),
             (
                 r#"{"lr": 1, "factors": [1], "min_lr": 2}"#,
-                "lr = 1: lies outside min_lr = 2",
+                "lr = 1: lies below min_lr = 2",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "max_lr": 0.5}"#,
+                "lr = 1: exceeds max_lr = 0.5",
+            ),
+            (
+                r#"{"lr": 1e300, "factors": [1], "max_lr": 1e299}"#,
+                "lr = 1e300: exceeds max_lr = 1e299",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "min_lr": 5e-324}"#,
+                "min_lr = 5e-324: must be finite and at least 2.2250738585072014e-308",
+            ),
+            (
+                r#"{"lr": 1, "factors": [1], "max_lr": 1e-310}"#,
+                "max_lr = 1e-310: must be finite and at least",
+            ),
+            (
+                r#"{"lr": 1, "factors": [4, 2], "all_non_finite": "lower"}"#,
+                "all_non_finite = \"lower\": takes the smallest factor, which is 2; one below 1",
+            ),
+            (
+                r#"{"lr": 1, "factors": [2, 1], "all_non_finite": "lower"}"#,
+                "all_non_finite = \"lower\": ",
             ),
             (
                 r#"{"lr": 1, "factors": [1], "groups": []}"#,
@@ -725,7 +759,8 @@ mod tests {
     fn where_nothing_is_finite_lowering_probes_again_further_down() {
         let config = config(1.0)
             .with_edge_probes(9)
-            .with_all_non_finite(AllNonFinite::Lower);
+            .with_all_non_finite(AllNonFinite::Lower)
+            .unwrap();
         let mut scheduler = AutoLr::new(config);
         // Finite at a hundredth or less only; least at the centre of what is left.
         let loss = |lr: f64| {
@@ -813,6 +848,83 @@ mod tests {
         let before = scheduler.lr();
         decide(&mut scheduler, &[2.0, 1.0, 0.0]);
         assert!(scheduler.lr() < before);
+    }
+
+    /// With its own weight on the best candidate: the factor is that candidate's.
+    fn decisive(base: impl Into<crate::schedule::ScheduleConfig>, min: f64, max: f64) -> AutoLr {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap())
+            .with_score(crate::ExponentialScore::new(50.0).unwrap());
+        AutoLr::new(
+            AutoLrConfig::over(base, rule)
+                .with_bounds(min, max)
+                .unwrap(),
+        )
+    }
+
+    fn scale(scheduler: &AutoLr) -> f64 {
+        scheduler.scales[0]
+    }
+
+    #[test]
+    fn a_base_far_below_the_lower_bound_holds_rate_and_scale_and_says_so() {
+        let mut scheduler = decisive(crate::schedule::Fixed::new(1e-6).unwrap(), 1e-3, 1.0);
+        for _ in 0..20 {
+            for losses in [[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]] {
+                let decision = decide(&mut scheduler, &losses);
+                assert_eq!((decision.factor, decision.verdict), (1.0, Verdict::Held));
+                assert_eq!((decision.lr, decision.new_lr), (1e-3, 1e-3));
+                assert_eq!(scale(&scheduler), 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lower_bound_is_left_from_where_it_holds_the_rate_as_an_upper_one_is() {
+        // Held below by 0.75, or above by 1.5: one decision moves the rate by its factor, and not by less.
+        let fixed = |lr| crate::schedule::Fixed::new(lr).unwrap();
+        for (lr, bound, up, factor) in [(0.75, 1.0, true, 2.0), (1.5, 1.0, false, 0.5)] {
+            let (min, max) = if up {
+                (bound, 64.0)
+            } else {
+                (1.0 / 64.0, bound)
+            };
+            let mut scheduler = decisive(fixed(lr), min, max);
+            let (towards, away) = ([0.0, 1.0, 1.0], [1.0, 1.0, 0.0]);
+            let (towards, away) = if up { (towards, away) } else { (away, towards) };
+            // Against the bound: nothing moves, the scale neither.
+            let decision = decide(&mut scheduler, &away);
+            assert_eq!((decision.new_lr, decision.verdict), (bound, Verdict::Held));
+            let decision = decide(&mut scheduler, &towards);
+            assert_eq!(
+                (decision.lr, decision.factor),
+                (bound, factor),
+                "{decision}"
+            );
+            approx::assert_relative_eq!(scheduler.lr(), factor * bound, max_relative = 1e-12);
+            approx::assert_relative_eq!(
+                scale(&scheduler),
+                factor * bound / lr,
+                max_relative = 1e-12
+            );
+        }
+    }
+
+    #[test]
+    fn a_base_that_ends_near_zero_does_not_lift_the_scale() {
+        let base = CosineAnnealingLr::new(1.0, 1000, 0.0).unwrap();
+        let mut scheduler = decisive(base, 1e-3, 64.0);
+        let mut highest = 0.0_f64;
+        for _ in 0..1_000 {
+            scheduler.skip();
+        }
+        // Up along the next half wave, always pulled upwards.
+        for _ in 0..20 {
+            decide(&mut scheduler, &[0.0, 1.0, 1.0]);
+            highest = highest.max(scale(&scheduler));
+            assert!(scheduler.lr() <= 64.0);
+        }
+        // Held until twice the base reaches the bound, at the 15th step; doubled from then on, six times.
+        approx::assert_relative_eq!(highest, 1e-3 / base.lr(1_015) * 64.0, max_relative = 1e-9);
     }
 
     #[test]

@@ -44,8 +44,8 @@ impl ExponentialScore {
 
     /// Writes scores `exp(−s·zᵢ)` and weights `wᵢ = scoreᵢ / Σ scoreⱼ`; all of shape `[n]`, dimensionless.
     ///
-    /// A NaN in `normalized` marks a candidate without a vote: score and weight 0. Weights are non-negative and sum
-    /// to one if anyone votes, else all are 0. They are computed from `exp(−s·(zᵢ − min z))`, so they are right
+    /// What is not finite in `normalized`, NaN or ±∞, marks a candidate without a vote: score and weight 0. Weights are
+    /// non-negative and sum to one if anyone votes, else all are 0; nothing is NaN. They are computed from `exp(−s·(zᵢ − min z))`, so they are right
     /// where the plain scores would overflow or vanish; the scores themselves are cut at the largest finite number.
     ///
     /// # Errors
@@ -69,8 +69,7 @@ impl ExponentialScore {
     /// The same over slices of one length.
     fn score(self, normalized: &[f64], scores: &mut [f64], weights: &mut [f64]) {
         let (mut best, mut worst) = (f64::INFINITY, f64::NEG_INFINITY);
-        for &z in normalized {
-            // `min` and `max` pass NaN over.
+        for &z in normalized.iter().filter(|z| z.is_finite()) {
             best = best.min(z);
             worst = worst.max(z);
         }
@@ -83,7 +82,7 @@ impl ExponentialScore {
     }
 
     /// Writes the scores and the shares `exp(−s·(zᵢ − best))` of the values z, of which `best` is the smallest, and
-    /// returns the sum of the shares. A value that is NaN has no vote: score and share 0.
+    /// returns the sum of the shares. A value that is not finite has no vote: score and share 0.
     #[inline]
     pub(crate) fn score_each(
         self,
@@ -147,7 +146,7 @@ fn each(
     let mut total = Sum::default();
     for (i, (score, share)) in scores.iter_mut().zip(shares).enumerate() {
         let z = z(i);
-        if z.is_nan() {
+        if !z.is_finite() {
             (*score, *share) = (0.0, 0.0);
         } else {
             (*score, *share) = score_and_share(z);
@@ -186,6 +185,29 @@ mod tests {
         assert_eq!(apply(0.0, &[-1e308, 1e308]).1, [0.5, 0.5]);
         assert_eq!(apply(1e308, &[-1e308, 1e308]).1, [1.0, 0.0]);
         assert_eq!(apply(1e308, &[3.0, 3.0]).1, [0.5, 0.5]);
+    }
+
+    #[test]
+    fn what_is_not_finite_has_no_vote() {
+        const INF: f64 = f64::INFINITY;
+        for sharpness in [0.0, 1.0, 1e308] {
+            for (normalized, weights) in [
+                ([-INF, 0.0], [0.0, 1.0]),
+                ([0.0, INF], [1.0, 0.0]),
+                ([f64::NAN, 700.0], [0.0, 1.0]),
+                ([INF, INF], [0.0, 0.0]),
+                ([-INF, INF], [0.0, 0.0]),
+            ] {
+                let (scores, found) = apply(sharpness, &normalized);
+                assert_eq!(found, weights, "{sharpness} {normalized:?}");
+                let silent = normalized.iter().zip(&scores);
+                assert!(
+                    silent
+                        .clone()
+                        .all(|(z, s)| s.is_finite() && (z.is_finite() || *s == 0.0))
+                );
+            }
+        }
     }
 
     #[test]

@@ -5,14 +5,19 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::decision::Probed;
 use crate::lr_scheduler::OpenLoopState;
 use crate::plateau::PlateauState;
-use crate::{AutoLrConfig, ProbeCost, StateError, float_serde};
+use crate::schedule::read::Table;
+use crate::short::{List, Short};
+use crate::{AutoLrConfig, NonFinite, ProbeCost, StateError, float_serde};
+
+/// The kinds of schedulers, as in files.
+pub(crate) const KINDS: &[&str] = &["autolr", "open-loop", "reduce-on-plateau"];
 
 /// The state of a scheduler of any kind, to be saved with a training run's checkpoint.
 ///
 /// It holds the configuration in full: [`AutoLr::with_state`](crate::AutoLr::with_state) and its like refuse a state of
 /// another kind, version or configuration, and name the fields that differ. Going on from a state gives the same rates
 /// as not having stopped, bit for bit. In JSON nothing is lost, NaN included.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SchedulerState {
@@ -41,6 +46,32 @@ impl SchedulerState {
             found: self.kind(),
             expected,
         }
+    }
+}
+
+/// A state of another version is told by its version, whatever else is in it and in which order.
+impl<'de> Deserialize<'de> for SchedulerState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = Table::read(deserializer, "the state of a scheduler")?;
+        let kind = table.take_text("kind").map_err(de::Error::custom)?;
+        let expected = match kind.as_str() {
+            "autolr" => AutoLrState::VERSION,
+            "open-loop" => OpenLoopState::VERSION,
+            "reduce-on-plateau" => PlateauState::VERSION,
+            other => return Err(de::Error::unknown_variant(other, KINDS)),
+        };
+        let found = table.unsigned("version").map(u32::try_from);
+        if let Some(Ok(found)) = found.filter(|found| *found != Ok(expected)) {
+            return Err(de::Error::custom(StateError::Version { found, expected }));
+        }
+        let state = match kind.as_str() {
+            "autolr" => AutoLrState::deserialize(table)
+                .map(Box::new)
+                .map(Self::AutoLr),
+            "open-loop" => OpenLoopState::deserialize(table).map(Self::OpenLoop),
+            _ => PlateauState::deserialize(table).map(Self::ReduceOnPlateau),
+        };
+        state.map_err(de::Error::custom)
     }
 }
 
@@ -117,17 +148,24 @@ impl AutoLrState {
         if self.scales.len() != config.scales() {
             return Err(StateError::Value {
                 field: "scales",
-                value: format!("{:?}", self.scales),
+                value: format!("[{}]", List(&self.scales)),
                 rule: "must be one, or one a parameter group probed in turn",
             });
         }
-        // NaN passes: under `NonFinite::Propagate` that is where a run can end.
-        let is_rate = |value: f64| !(value <= 0.0 || value == f64::INFINITY);
-        if let Some(scale) = self.scales.iter().find(|scale| !is_rate(**scale)) {
+        for &scale in &self.scales {
+            if let Some(rule) = broken_by_scale(config, scale) {
+                return Err(StateError::Value {
+                    field: "scales",
+                    value: Short(scale).to_string(),
+                    rule,
+                });
+            }
+        }
+        if self.decisions > self.tick {
             return Err(StateError::Value {
-                field: "scales",
-                value: scale.to_string(),
-                rule: "must be positive and finite",
+                field: "decisions",
+                value: self.decisions.to_string(),
+                rule: "must not exceed tick, since each decision ends one",
             });
         }
         match &self.window {
@@ -137,13 +175,29 @@ impl AutoLrState {
     }
 }
 
+/// What a scale breaks, if no scheduler of this configuration comes to it.
+fn broken_by_scale(config: &AutoLrConfig, scale: f64) -> Option<&'static str> {
+    let propagates = config.rule().non_finite() == NonFinite::Propagate;
+    if scale.is_nan() {
+        // Where a run can end.
+        return (!propagates).then_some("can be NaN only under non_finite = \"propagate\"");
+    }
+    if !(scale > 0.0 && scale.is_finite()) {
+        return Some("must be positive and finite");
+    }
+    // Without a base the scale is the rate.
+    let reached = config.base().is_some() || config.within_bounds(scale) == scale;
+    (!reached && scale != config.initial_scale()).then_some("must lie between min_lr and max_lr")
+}
+
 impl Window {
     fn check(&self, config: &AutoLrConfig) -> Result<(), StateError> {
-        if !(self.centre > 0.0 && self.centre.is_finite()) {
+        let (min, max) = config.bounds();
+        if !(min..=max).contains(&self.centre) {
             return Err(StateError::Value {
                 field: "window.centre",
-                value: self.centre.to_string(),
-                rule: "must be positive and finite",
+                value: Short(self.centre).to_string(),
+                rule: "must lie between min_lr and max_lr, the positive normal numbers where they are absent",
             });
         }
         let probes = self.probes.len();
@@ -163,6 +217,14 @@ impl Window {
                 rule: "must have one candidate and one loss a factor",
             });
         }
+        let mut candidates = self.probes.iter().flat_map(|probe| &probe.candidates);
+        if let Some(lr) = candidates.find(|lr| !(**lr > 0.0 && lr.is_finite())) {
+            return Err(StateError::Value {
+                field: "window.probes.candidates",
+                value: Short(*lr).to_string(),
+                rule: "must be positive and finite",
+            });
+        }
         Ok(())
     }
 }
@@ -179,5 +241,157 @@ pub(crate) fn version<'de, D: Deserializer<'de>, const EXPECTED: u32>(
             found,
             expected: EXPECTED,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AutoLr, Factors, ScaleUpdate, Told};
+    use ndarray::array;
+
+    fn config(non_finite: NonFinite) -> AutoLrConfig {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap()).with_non_finite(non_finite);
+        let config = AutoLrConfig::new(0.5, rule).unwrap();
+        config.with_bounds(0.125, 1.0).unwrap().with_edge_probes(1)
+    }
+
+    /// The state between two probes of the second decision, as `change` leaves it.
+    fn resumed(
+        config: &AutoLrConfig,
+        change: impl FnOnce(&mut AutoLrState, &mut Window),
+    ) -> Result<AutoLr, String> {
+        let mut scheduler = AutoLr::new(config.clone());
+        scheduler.tell(array![2.0, 1.0, 2.0].view()).unwrap();
+        let told = scheduler.tell(array![3.0, 2.0, 1.0].view()).unwrap();
+        assert_eq!(told, Told::ProbeAgain);
+        let SchedulerState::AutoLr(mut state) = scheduler.state() else {
+            panic!("a state of its own kind")
+        };
+        let mut window = state.window.take().unwrap();
+        change(&mut state, &mut window);
+        state.window = Some(window);
+        AutoLr::with_state(config.clone(), &SchedulerState::AutoLr(state))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_no_scheduler_comes_to_is_refused_with_its_field() {
+        type Change = fn(&mut AutoLrState, &mut Window);
+        let config = config(NonFinite::NoVote);
+        assert!(resumed(&config, |_, _| ()).is_ok());
+        let cases: [(Change, &str); 10] = [
+            (
+                |state, _| state.scales[0] = f64::NAN,
+                "scales = NaN: can be NaN only under",
+            ),
+            (
+                |state, _| state.scales[0] = 1e30,
+                "scales = 1e30: must lie between",
+            ),
+            (
+                |state, _| state.scales[0] = 0.1,
+                "scales = 0.1: must lie between",
+            ),
+            (
+                |state, _| state.scales[0] = 0.0,
+                "scales = 0: must be positive",
+            ),
+            (
+                |state, _| (state.tick, state.decisions) = (0, 7),
+                "decisions = 7: must not exceed tick",
+            ),
+            (
+                |_, window| window.centre = 1.1,
+                "window.centre = 1.1: must lie between",
+            ),
+            (
+                |_, window| window.centre = f64::NAN,
+                "window.centre = NaN: ",
+            ),
+            (
+                |_, window| window.probes[0].candidates[1] = f64::NAN,
+                "window.probes.candidates = NaN: ",
+            ),
+            (
+                |_, window| window.probes[0].candidates[2] = 0.0,
+                "window.probes.candidates = 0: ",
+            ),
+            (
+                |_, window| window.probes.clear(),
+                "window.probes = a list of 0: ",
+            ),
+        ];
+        for (change, expected) in cases {
+            let error = resumed(&config, change).unwrap_err();
+            let expected = format!("scheduler state {expected}");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_scheduler_comes_to_is_taken() {
+        type Change = fn(&mut AutoLrState, &mut Window);
+        let cases: [(NonFinite, Change); 4] = [
+            (NonFinite::Propagate, |state, _| state.scales[0] = f64::NAN),
+            (NonFinite::NoVote, |state, _| state.scales[0] = 0.125),
+            (NonFinite::NoVote, |state, _| {
+                (state.tick, state.decisions) = (7, 7)
+            }),
+            (NonFinite::NoVote, |_, window| window.centre = 1.0),
+        ];
+        for (non_finite, change) in cases {
+            assert!(resumed(&config(non_finite), change).is_ok());
+        }
+        // An initial rate below the least normal one is taken as it is, and so is the state that has it.
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let fresh = AutoLr::new(AutoLrConfig::new(5e-324, rule).unwrap());
+        assert!(AutoLr::with_state(fresh.config().clone(), &fresh.state()).is_ok());
+    }
+
+    #[test]
+    fn what_differs_is_named_and_no_more() {
+        let config = config(NonFinite::NoVote);
+        let state = AutoLr::new(config.clone()).state();
+        let refused = |config: AutoLrConfig| {
+            let error = AutoLr::with_state(config, &state).unwrap_err().to_string();
+            error.replace("scheduler state of another configuration: ", "")
+        };
+        let unbounded = AutoLrConfig::new(0.5, config.rule().clone()).unwrap();
+        assert_eq!(
+            refused(unbounded.with_edge_probes(1)),
+            "min_lr was 0.125 and is absent; max_lr was 1 and is absent"
+        );
+        let base: crate::schedule::ScheduleConfig =
+            serde_json::from_str(r#"{"kind": "cosine", "lr": 0.5, "t_max": 9}"#).unwrap();
+        let over = AutoLrConfig::over(base, config.rule().clone());
+        assert_eq!(
+            refused(over.with_bounds(0.125, 1.0).unwrap().with_edge_probes(1)),
+            "lr was 0.5 and is absent; base was absent and is cosine"
+        );
+        let other = ScaleUpdate::new(Factors::powers_of_two(1).unwrap());
+        let other = AutoLrConfig::new(0.5, other).unwrap();
+        assert_eq!(
+            refused(other.with_bounds(0.125, 1.0).unwrap().with_edge_probes(1)),
+            "factors was [2, 1, 0.5] and is [1]"
+        );
+        // Of long lists the first entry that differs, or the lengths.
+        let many = |n: usize, last: f64| {
+            let mut factors = vec![1.5; n];
+            factors[n - 1] = last;
+            let rule = ScaleUpdate::new(Factors::new(factors).unwrap());
+            AutoLr::new(AutoLrConfig::new(0.5, rule).unwrap())
+        };
+        for (other, expected) in [
+            (many(1_000, 3.0), "factors[999] was 2 and is 3"),
+            (
+                many(999, 2.0),
+                "factors was a list of 1000 and is a list of 999",
+            ),
+        ] {
+            let error = AutoLr::with_state(other.config().clone(), &many(1_000, 2.0).state());
+            let error = error.unwrap_err().to_string();
+            assert!(error.ends_with(expected), "{error}");
+        }
     }
 }

@@ -4,8 +4,10 @@ use approx::assert_relative_eq;
 use autolr_core::testkit::strategies::{
     self, finite_losses, normalization, probe, probe_with_index,
 };
-use autolr_core::{ExponentialScore, Factors, Normalization, ScaleUpdate, Update};
-use ndarray::aview1;
+use autolr_core::{
+    ExponentialScore, Factors, Normalization, ScaleUpdate, Update, weighted_geometric_mean,
+};
+use ndarray::{Array1, aview1};
 use proptest::prelude::*;
 
 /// Each of n divisions and additions rounds by half an ulp.
@@ -77,6 +79,36 @@ proptest! {
             prop_assert!((0.0..=f64::MAX).contains(&update.scores[i]));
             prop_assert_eq!(update.normalized[i].is_finite(), loss.is_finite());
         }
+    }
+
+    /// Scoring alone takes anything for a normalised loss: what is not finite has no vote, and nothing comes out NaN.
+    #[test]
+    fn scores_of_anything_are_a_distribution(
+        normalized in (1..=40_usize).prop_flat_map(|n| proptest::collection::vec(strategies::loss(), n)),
+        sharpness in strategies::sharpness(),
+    ) {
+        let score = ExponentialScore::new(sharpness).unwrap();
+        let n = normalized.len();
+        let (mut scores, mut weights) = (Array1::from_elem(n, f64::NAN), Array1::from_elem(n, f64::NAN));
+        score.apply(aview1(&normalized), scores.view_mut(), weights.view_mut()).unwrap();
+        let anyone_votes = normalized.iter().any(|z| z.is_finite());
+        let sum: f64 = weights.sum();
+        prop_assert!((sum - f64::from(u8::from(anyone_votes))).abs() <= rounding(n), "{}", sum);
+        for i in 0..n {
+            prop_assert!((0.0..=1.0).contains(&weights[i]));
+            prop_assert!((0.0..=f64::MAX).contains(&scores[i]));
+            prop_assert!(normalized[i].is_finite() || (scores[i], weights[i]) == (0.0, 0.0));
+        }
+    }
+
+    /// The mean over weights of any kind is in the hull, and no NaN.
+    #[test]
+    fn a_mean_over_anything_lies_in_the_hull(
+        (factors, weights) in probe(1..=40),
+    ) {
+        let mean = weighted_geometric_mean(&factors, aview1(&weights)).unwrap();
+        let (min, max) = hull(&factors);
+        prop_assert!((min.min(1.0)..=max.max(1.0)).contains(&mean), "{}", mean);
     }
 
     /// Normalised losses stay in the range that their formula gives.

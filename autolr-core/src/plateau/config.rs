@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, FieldDifference};
+use crate::leaves;
 use crate::schedule::range::{checked, lowest_rate, not_negative, positive};
 
 /// Which metrics are better.
@@ -213,33 +214,12 @@ impl ReduceOnPlateauConfig {
 
     /// The fields in which `saved` is another configuration.
     pub(super) fn differences(&self, saved: &Self) -> Vec<FieldDifference> {
-        fn texts(config: &ReduceOnPlateauConfig) -> [(&'static str, String); 9] {
-            [
-                ("lr", config.lr.to_string()),
-                ("mode", format!("{:?}", config.mode).to_lowercase()),
-                ("factor", config.factor.to_string()),
-                ("patience", config.patience.to_string()),
-                ("threshold", config.threshold.to_string()),
-                (
-                    "threshold_mode",
-                    format!("{:?}", config.threshold_mode).to_lowercase(),
-                ),
-                ("cooldown", config.cooldown.to_string()),
-                ("min_lr", config.min_lr.to_string()),
-                ("eps", config.eps.to_string()),
-            ]
+        let mut found = leaves::differences("", saved, self);
+        for difference in &mut found {
+            let field = difference.field.trim_start_matches('.').to_owned();
+            difference.field = field.into();
         }
-        // Two floats have the same text only if they are the same.
-        texts(saved)
-            .into_iter()
-            .zip(texts(self))
-            .filter(|(saved, configured)| saved != configured)
-            .map(|((field, saved), (_, configured))| FieldDifference {
-                field,
-                saved,
-                configured,
-            })
-            .collect()
+        found
     }
 }
 

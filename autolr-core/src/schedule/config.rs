@@ -142,7 +142,7 @@ pub(super) fn composable(schedules: &[ScheduleConfig]) -> Result<(), ConfigError
 
 impl<'de> Deserialize<'de> for ScheduleConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = Table::read(deserializer)?;
+        let mut table = Table::read(deserializer, "a schedule")?;
         let schedule = table
             .take_text("kind")
             .and_then(|kind| Self::of_kind(&kind, table));

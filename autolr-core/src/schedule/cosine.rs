@@ -159,7 +159,7 @@ mod tests {
                 .to_string();
             assert_eq!(
                 error,
-                format!("eta_min = {eta_min}: must be finite and not negative")
+                format!("eta_min = {}: must be finite and not negative", crate::short::Short(eta_min))
             );
         }
         let error = CosineAnnealingLr::new(0.1, 10, 0.2)

@@ -102,7 +102,7 @@ mod tests {
             let error = ExponentialLr::new(0.1, gamma).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("gamma = {gamma}: must be positive and finite")
+                format!("gamma = {}: must be positive and finite", crate::short::Short(gamma))
             );
         }
         assert!(ExponentialLr::new(0.0, 0.9).is_err());

@@ -191,7 +191,9 @@ impl LinearDecay {
 
 impl Schedule for LinearDecay {
     fn lr(&self, step: u64) -> f64 {
-        self.lr * (1.0 - share(step, self.total_iters))
+        // The difference of the whole numbers is exact, where 1 − t / total_iters cancels.
+        let left = self.total_iters.saturating_sub(step);
+        self.lr * (left as f64 / self.total_iters as f64)
     }
 }
 
@@ -229,6 +231,16 @@ mod tests {
     }
 
     #[test]
+    fn the_decay_does_not_cancel_at_its_end() -> Result<(), ConfigError> {
+        assert_eq!(LinearDecay::new(1.0, 10)?.lr(9), 0.1);
+        assert_eq!(
+            LinearDecay::new(1.0, 1 << 53)?.lr((1 << 53) - 1),
+            f64::EPSILON / 2.0
+        );
+        Ok(())
+    }
+
+    #[test]
     fn a_line_between_equal_factors_is_flat() -> Result<(), ConfigError> {
         let schedule = LinearLr::new(0.005, 0.3, 0.3, 7)?;
         for step in 0..10 {
@@ -244,11 +256,11 @@ mod tests {
         }
         for start in [0.0, -0.5, 1.0 + f64::EPSILON, f64::NAN] {
             let error = LinearLr::new(0.1, start, 1.0, 1).unwrap_err().to_string();
-            assert_eq!(error, format!("start_factor = {start}: must lie in (0, 1]"));
+            assert_eq!(error, format!("start_factor = {}: must lie in (0, 1]", crate::short::Short(start)));
         }
         for end in [-f64::MIN_POSITIVE, 1.0 + f64::EPSILON, f64::NAN] {
             let error = LinearLr::new(0.1, 1.0, end, 1).unwrap_err().to_string();
-            assert_eq!(error, format!("end_factor = {end}: must lie in [0, 1]"));
+            assert_eq!(error, format!("end_factor = {}: must lie in [0, 1]", crate::short::Short(end)));
         }
         assert!(LinearLr::new(0.1, 1.0, 1.0, 0).is_err());
         assert!(LinearDecay::new(0.1, 0).is_err());

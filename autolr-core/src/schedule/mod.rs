@@ -44,7 +44,7 @@ mod one_cycle;
 mod polynomial;
 mod product;
 pub(crate) mod range;
-mod read;
+pub(crate) mod read;
 mod sequential;
 mod step;
 mod warm_restarts;

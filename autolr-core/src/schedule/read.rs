@@ -1,4 +1,4 @@
-//! Reading a schedule: its keys are held back until its kind is known, no deeper than schedules go.
+//! Reading what has a `kind`: its keys are held back until the kind is known, no deeper than schedules go.
 //!
 //! serde's own internally tagged enums hold them back without a bound: a format that has no limit
 //! itself overflows the stack. They also forget in which part of a nested schedule an error was.
@@ -13,11 +13,12 @@ use serde::forward_to_deserialize_any;
 use super::ScheduleConfig;
 
 /// How many tables and lists may lie within each other: a schedule in the list of another takes
-/// two, and the innermost may hold a list of numbers.
-const MAX_CONTAINERS: usize = 2 * ScheduleConfig::MAX_NESTING;
+/// two, and the innermost may hold a list of numbers. A schedule may lie in a scheduler's
+/// configuration, and that in a state.
+const MAX_CONTAINERS: usize = 2 * ScheduleConfig::MAX_NESTING + 2;
 
-/// The keys of a schedule, in the order in which they were read.
-pub(super) struct Table(Vec<(String, Node)>);
+/// The keys of a table, in the order in which they were read.
+pub(crate) struct Table(Vec<(String, Node)>);
 
 /// What a key holds, whatever it is for.
 enum Node {
@@ -32,13 +33,25 @@ enum Node {
 }
 
 impl Table {
-    /// Reads a table, and no further than schedules may be nested.
-    pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TableVisitor(Bound(MAX_CONTAINERS)))
+    /// Reads a table of which `what` is a name, and no further than schedules may be nested.
+    pub(crate) fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        what: &'static str,
+    ) -> Result<Self, D::Error> {
+        let bound = Bound(MAX_CONTAINERS);
+        deserializer.deserialize_map(TableVisitor { bound, what })
+    }
+
+    /// The whole number of a key, if there is one.
+    pub(crate) fn unsigned(&self, key: &str) -> Option<u64> {
+        match self.0.iter().find(|(name, _)| name == key)? {
+            (_, Node::Unsigned(number)) => Some(*number),
+            _ => None,
+        }
     }
 
     /// Takes the text of a key out.
-    pub(super) fn take_text(&mut self, key: &'static str) -> Result<String, ReadError> {
+    pub(crate) fn take_text(&mut self, key: &'static str) -> Result<String, ReadError> {
         let index = self.0.iter().position(|(name, _)| name == key);
         let index = index.ok_or_else(|| <ReadError as de::Error>::missing_field(key))?;
         let (_, node) = self.0.remove(index);
@@ -111,21 +124,28 @@ impl<'de> Visitor<'de> for Bound {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Node, A::Error> {
-        TableVisitor(self).visit_map(map).map(Node::Table)
+        let table = TableVisitor {
+            bound: self,
+            what: "a table",
+        };
+        table.visit_map(map).map(Node::Table)
     }
 }
 
-struct TableVisitor(Bound);
+struct TableVisitor {
+    bound: Bound,
+    what: &'static str,
+}
 
 impl<'de> Visitor<'de> for TableVisitor {
     type Value = Table;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a schedule: a table with the key `kind`")
+        write!(f, "{}: a table with the key `kind`", self.what)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table, A::Error> {
-        let inner = self.0.one_less()?;
+        let inner = self.bound.one_less()?;
         let mut entries = Vec::new();
         while let Some(key) = map.next_key()? {
             entries.push((key, map.next_value_seed(inner)?));
@@ -134,19 +154,23 @@ impl<'de> Visitor<'de> for TableVisitor {
     }
 }
 
-/// What is wrong, and with which key of a schedule. What is wrong with a schedule within it begins
-/// with that one's own key.
+/// What is wrong, and with which key. What is wrong with a table within it begins with that one's
+/// own key.
 #[derive(Debug)]
-pub(super) struct ReadError {
+pub(crate) struct ReadError {
     /// Such as `schedules[1]`; empty for what concerns all keys.
     path: String,
     message: String,
 }
 
 impl ReadError {
-    /// The same with a key, or an index, before the path.
+    /// The same with a key, or an index, before the path. Many messages begin with the key as it is.
     fn under(mut self, key: &str) -> Self {
-        self.path.insert_str(0, key);
+        let rest = self.message.strip_prefix(key);
+        let named = rest.is_some_and(|rest| rest.starts_with(" = ") || rest.starts_with('['));
+        if !named || !self.path.is_empty() {
+            self.path.insert_str(0, key);
+        }
         self
     }
 }
@@ -216,9 +240,16 @@ impl<'de> Deserializer<'de> for Node {
         }
     }
 
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self {
+            Self::Nothing => visitor.visit_none(),
+            some => visitor.visit_some(some),
+        }
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 

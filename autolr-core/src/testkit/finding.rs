@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Change, Check};
+use crate::short::{List, Short};
 
 /// One thing that is wrong with a back end, or with what its author told the suite.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -391,39 +392,6 @@ impl Finding {
             Self::DifferentAfterError { .. } => ("DifferentAfterError", Check::Errors),
             Self::MemoryGrows { .. } => ("MemoryGrows", Check::Memory),
         }
-    }
-}
-
-/// A number in few characters: a plain 309-digit rate helps nobody.
-struct Short(f64);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = self.0.abs();
-        if size == 0.0 || !size.is_finite() || (1e-4..1e6).contains(&size) {
-            write!(f, "{}", self.0)
-        } else {
-            write!(f, "{:e}", self.0)
-        }
-    }
-}
-
-/// At most eight numbers.
-struct List<'a>(&'a [f64]);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<String> = self
-            .0
-            .iter()
-            .take(8)
-            .map(|&x| Short(x).to_string())
-            .collect();
-        f.write_str(&shown.join(", "))?;
-        if self.0.len() > 8 {
-            write!(f, ", … ({} in all)", self.0.len())?;
-        }
-        Ok(())
     }
 }
 

@@ -210,10 +210,14 @@ pub fn config() -> BoxedStrategy<AutoLrConfig> {
             };
             let config = config
                 .with_cadence(Cadence::new(every, unit).ok()?)
-                .with_all_non_finite(all_non_finite)
                 .with_edge_probes(edge)
                 .with_groups(groups, probing)
                 .ok()?;
+            // Where no factor lowers the rate, that is no answer.
+            let config = config
+                .clone()
+                .with_all_non_finite(all_non_finite)
+                .unwrap_or(config);
             let Some((log, width)) = bounds else {
                 return Some(config);
             };
