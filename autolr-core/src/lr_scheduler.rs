@@ -501,7 +501,7 @@ mod tests {
         let error = serde_json::from_value::<SchedulerState>(state)
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("config: lr: invalid type"), "{error}");
+        assert!(error.starts_with("config.lr: invalid type"), "{error}");
     }
 
     #[test]

@@ -24,8 +24,10 @@ use crate::sum::{Survey, sum_by, survey};
 ///
 /// # Precision
 /// The first three are computed from the differences to the smallest loss, scaled by a power of two: losses a few
-/// ulps apart, subnormal, or at both ends of f64 are normalised as precisely as ordinary ones, to a few ulps of the
-/// largest normalised value.
+/// ulps apart, subnormal, or at both ends of f64 are normalised as precisely as ordinary ones. The error grows with the
+/// number of candidates, since the sums do not carry what they round off: against exact arithmetic it is a few ulps of
+/// the largest normalised value for tens of candidates, 13 for 1,000, 14 for 10⁶ losses spread evenly, and 3,808 in a
+/// case of 10⁶ losses made to be hard.
 ///
 /// # Which candidate a lower loss helps
 /// Lowering one candidate's loss should never lower its weight. Under `MinMax`, `Sum` and `None` it does not, at any

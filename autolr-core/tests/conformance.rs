@@ -9,8 +9,8 @@ use autolr_core::testkit::{
     Check, Finding, Fingerprint, NoisyRegression, Quadratic, Report, Skip, Subject, TrialFailed,
     conformance,
 };
-use autolr_core::{ProbeBackend, Trial};
-use ndarray::{Array1, ArrayView1, ArrayViewMut1};
+use autolr_core::{GroupsError, ProbeBackend, ProbeCost, Trial};
+use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut1};
 
 /// Counts, thread by thread, what the system allocator gives.
 struct Counting;
@@ -80,6 +80,18 @@ enum Fault {
     Adds,
     DividesByZero,
     DividesByZeroAndNeverRestores,
+    WritesTheLossBefore,
+    ClampsOrdinaryRates,
+    ClampsLargeRates,
+    LeavesOutWhatIsLarge,
+    KeepsTheFirstGradient,
+    CostsNothing,
+    CostsEverything,
+    HasNoGroups,
+    GroupsAtTwiceTheRate,
+    GroupsByTheFirst,
+    GroupsInAnotherOrder,
+    GroupsTouchWeights,
 }
 
 struct Faulty {
@@ -87,6 +99,21 @@ struct Faulty {
     fault: Fault,
     calls: u64,
     broken: bool,
+    /// The gradient of the first probe there was.
+    first: Option<Array1<f64>>,
+    /// The loss of the last trial there was.
+    last: f64,
+}
+
+/// The loss after a step at a rate of each group: the first two weights, and the others.
+fn group_step(model: &NoisyRegression, lrs: &[f64]) -> f64 {
+    let mut stepped = model.clone();
+    let (_, gradient) = model.clone().gradient(model.gradient_batch);
+    stepped.velocity = NoisyRegression::MOMENTUM * &model.velocity + gradient;
+    for (i, weight) in stepped.weights.iter_mut().enumerate() {
+        *weight -= lrs[i / 2] * stepped.velocity[i];
+    }
+    stepped.loss(stepped.scoring_batch)
 }
 
 impl Faulty {
@@ -96,6 +123,8 @@ impl Faulty {
             fault,
             calls: 0,
             broken: false,
+            first: None,
+            last: 0.5,
         }
     }
 
@@ -120,6 +149,22 @@ impl Faulty {
                 return self.model.trial(lr).map(|_| before);
             }
             Fault::LeavesOutMomentum => self.model.velocity.fill(0.0),
+            Fault::ClampsOrdinaryRates => return self.model.trial(lr.min(0.1)),
+            Fault::ClampsLargeRates => return self.model.trial(lr.min(10.0)),
+            Fault::LeavesOutWhatIsLarge if lr > 1.0 => self.model.velocity.fill(0.0),
+            Fault::WritesTheLossBefore => {
+                let loss = self.model.trial(lr)?;
+                return Ok(std::mem::replace(&mut self.last, loss));
+            }
+            Fault::KeepsTheFirstGradient => {
+                let batch = self.model.gradient_batch;
+                let anew = || self.model.clone().gradient(batch).1;
+                let gradient = self.first.get_or_insert_with(anew).clone();
+                if self.model.failing.is_none() {
+                    self.model.step(&gradient, lr);
+                    return Ok(self.model.loss(self.model.scoring_batch));
+                }
+            }
             _ => (),
         }
         self.model.trial(lr)
@@ -220,6 +265,43 @@ impl ProbeBackend for Faulty {
             Ok(())
         }
     }
+
+    fn probe_groups(
+        &mut self,
+        lrs: ArrayView2<'_, f64>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), GroupsError<TrialFailed>> {
+        if self.fault == Fault::HasNoGroups {
+            let groups = lrs.ncols();
+            return Err(GroupsError::Unsupported { groups });
+        }
+        for (row, loss) in lrs.rows().into_iter().zip(&mut losses) {
+            let mut lrs = row.to_vec();
+            match self.fault {
+                Fault::GroupsAtTwiceTheRate => lrs.iter_mut().for_each(|lr| *lr *= 2.0),
+                Fault::GroupsByTheFirst => lrs.fill(row[0]),
+                Fault::GroupsInAnotherOrder => lrs.reverse(),
+                _ => (),
+            }
+            *loss = group_step(&self.model, &lrs);
+        }
+        if self.fault == Fault::GroupsTouchWeights {
+            self.model.weights[3] = 0.0;
+        }
+        Ok(())
+    }
+
+    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+        let (forwards, backwards) = match self.fault {
+            Fault::CostsNothing => (0, 1),
+            Fault::CostsEverything => (u64::MAX, 1),
+            _ => (1 + candidates as u64, 1),
+        };
+        Some(ProbeCost {
+            forwards,
+            backwards,
+        })
+    }
 }
 
 impl Subject for Faulty {
@@ -236,6 +318,18 @@ impl Subject for Faulty {
 
     fn loss_after_step(&mut self, lr: f64) -> Result<Option<f64>, TrialFailed> {
         self.model.loss_after_step(lr)
+    }
+
+    fn groups(&self) -> usize {
+        2
+    }
+
+    fn loss_after_group_step(&mut self, lrs: &[f64]) -> Result<Option<f64>, TrialFailed> {
+        Ok(Some(group_step(&self.model, lrs)))
+    }
+
+    fn advance(&mut self) -> Result<bool, TrialFailed> {
+        self.model.advance()
     }
 
     fn failing_probe(
@@ -279,7 +373,7 @@ fn names(report: &Report) -> Vec<String> {
 #[test]
 fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
     use Fault::*;
-    let table: [(Fault, &[&str]); 32] = [
+    let table: [(Fault, &[&str]); 44] = [
         (Nothing, &[]),
         (TouchesWeights, &["ChangesState: weights"]),
         (
@@ -337,6 +431,18 @@ fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
                 "ChangesState: velocity",
             ],
         ),
+        (WritesTheLossBefore, &["ShiftedLosses"]),
+        (ClampsOrdinaryRates, &["ClampedRate"]),
+        (ClampsLargeRates, &["ClampedRate"]),
+        (LeavesOutWhatIsLarge, &["DisagreesWithStep"]),
+        (KeepsTheFirstGradient, &["Stale"]),
+        (CostsNothing, &["AbsurdCost"]),
+        (CostsEverything, &["AbsurdCost"]),
+        (HasNoGroups, &["GroupsUnsupported"]),
+        (GroupsAtTwiceTheRate, &["GroupsDisagree"]),
+        (GroupsByTheFirst, &["IgnoresGroup"]),
+        (GroupsInAnotherOrder, &["GroupsDisagreeWithStep"]),
+        (GroupsTouchWeights, &["ChangesState: weights"]),
     ];
     let mut known = BTreeSet::new();
     for (fault, expected) in table {
@@ -350,6 +456,7 @@ fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
     }
     // What is wrong with the subject rather than the back end is tried in conformance_subjects.rs.
     known.extend([
+        "Arguments",
         "EmptyFingerprint",
         "UnstableFingerprint",
         "StepHookChangesState",
@@ -361,13 +468,14 @@ fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
 fn a_right_backend_passes_every_check() {
     let whole = report(Fault::Nothing);
     assert!(whole.passed().eq(Check::ALL), "{whole}");
-    assert_eq!(whole.to_string(), "conforms: 10 checks");
+    assert_eq!(whole.to_string(), "conforms: 13 checks");
     for seed in 0..10 {
         let report = conformance(&mut NoisyRegression::new(seed), 0.05, 0.0).unwrap();
         assert_eq!(
             report.to_string(),
-            "conforms: 9 checks\n\
-             not checked, for want of Subject::peak_memory: memory does not grow with the candidates"
+            "conforms: 11 checks\n\
+             not checked, for want of Subject::peak_memory: memory does not grow with the candidates\n\
+             not checked, for want of Subject::groups: parameter groups"
         );
     }
     let report = conformance(&mut Quadratic::new(5), 0.1, 0.0).unwrap();
@@ -377,7 +485,28 @@ fn a_right_backend_passes_every_check() {
         [
             (Check::Errors, Skip::NotGiven("Subject::failing_probe")),
             (Check::Memory, Skip::NotGiven("Subject::peak_memory")),
+            (Check::Cost, Skip::NotGiven("ProbeBackend::cost")),
+            (Check::Groups, Skip::NotGiven("Subject::groups")),
         ],
         "{report}"
     );
+}
+
+#[test]
+fn arguments_that_are_none_are_not_the_back_ends_fault() {
+    for (lr, tolerance) in [
+        (0.0, 0.0),
+        (-0.1, 0.0),
+        (f64::NAN, 0.0),
+        (f64::INFINITY, 0.0),
+        (0.1, -1e-9),
+        (0.1, 1.0),
+        (0.1, f64::NAN),
+    ] {
+        let report = conformance(&mut Quadratic::new(5), lr, tolerance).unwrap();
+        assert_eq!(names(&report), ["Arguments"], "{lr} {tolerance}");
+        let text = report.to_string();
+        let said = format!("conformance was called with the rate {lr} and the tolerance ");
+        assert!(text.contains(&said), "{text}");
+    }
 }

@@ -171,7 +171,10 @@ fn the_report_is_a_list_to_be_read() {
          is given, and the loss to be taken after the step\n\
          not checked, for want of Subject::loss_after_step: a trial is the optimiser's step\n\
          not checked, for want of Subject::failing_probe: a trial that fails\n\
-         not checked, for want of Subject::peak_memory: memory does not grow with the candidates"
+         not checked, for want of Subject::peak_memory: memory does not grow with the candidates\n\
+         not checked, for want of ProbeBackend::cost: a cost that can be\n\
+         not checked, for want of Subject::groups: parameter groups\n\
+         not checked, for want of Subject::loss_after_step: a trial is the optimiser's step after training has gone on"
     );
     author.told = Told::FingerprintWithAClock;
     let report = conformance(&mut author, 0.25, 0.0).unwrap();

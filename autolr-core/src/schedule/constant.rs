@@ -196,7 +196,13 @@ mod tests {
             f64::INFINITY,
         ] {
             let error = ConstantLr::new(0.1, factor, 1).unwrap_err().to_string();
-            assert_eq!(error, format!("factor = {}: must lie in [0, 1]", crate::short::Short(factor)));
+            assert_eq!(
+                error,
+                format!(
+                    "factor = {}: must lie in [0, 1]",
+                    crate::short::Short(factor)
+                )
+            );
         }
         assert_eq!(
             ConstantLr::new(0.1, 0.5, 0),

@@ -102,7 +102,10 @@ mod tests {
             let error = ExponentialLr::new(0.1, gamma).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("gamma = {}: must be positive and finite", crate::short::Short(gamma))
+                format!(
+                    "gamma = {}: must be positive and finite",
+                    crate::short::Short(gamma)
+                )
             );
         }
         assert!(ExponentialLr::new(0.0, 0.9).is_err());

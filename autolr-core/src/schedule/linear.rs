@@ -256,11 +256,23 @@ mod tests {
         }
         for start in [0.0, -0.5, 1.0 + f64::EPSILON, f64::NAN] {
             let error = LinearLr::new(0.1, start, 1.0, 1).unwrap_err().to_string();
-            assert_eq!(error, format!("start_factor = {}: must lie in (0, 1]", crate::short::Short(start)));
+            assert_eq!(
+                error,
+                format!(
+                    "start_factor = {}: must lie in (0, 1]",
+                    crate::short::Short(start)
+                )
+            );
         }
         for end in [-f64::MIN_POSITIVE, 1.0 + f64::EPSILON, f64::NAN] {
             let error = LinearLr::new(0.1, 1.0, end, 1).unwrap_err().to_string();
-            assert_eq!(error, format!("end_factor = {}: must lie in [0, 1]", crate::short::Short(end)));
+            assert_eq!(
+                error,
+                format!(
+                    "end_factor = {}: must lie in [0, 1]",
+                    crate::short::Short(end)
+                )
+            );
         }
         assert!(LinearLr::new(0.1, 1.0, 1.0, 0).is_err());
         assert!(LinearDecay::new(0.1, 0).is_err());

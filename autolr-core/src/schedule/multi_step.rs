@@ -138,7 +138,10 @@ mod tests {
             let error = MultiStepLr::new(0.1, vec![1], gamma).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("gamma = {}: must be positive and finite", crate::short::Short(gamma))
+                format!(
+                    "gamma = {}: must be positive and finite",
+                    crate::short::Short(gamma)
+                )
             );
         }
         assert!(MultiStepLr::new(f64::INFINITY, vec![1], 0.1).is_err());

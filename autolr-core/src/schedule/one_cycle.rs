@@ -354,13 +354,19 @@ mod tests {
         for div in [1.0 - f64::EPSILON, 0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(
                 with(div, 1.0).unwrap_err().to_string(),
-                format!("div_factor = {}: must be finite and at least 1", crate::short::Short(div))
+                format!(
+                    "div_factor = {}: must be finite and at least 1",
+                    crate::short::Short(div)
+                )
             );
         }
         for last in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(
                 with(25.0, last).unwrap_err().to_string(),
-                format!("final_div_factor = {}: must be positive and finite", crate::short::Short(last))
+                format!(
+                    "final_div_factor = {}: must be positive and finite",
+                    crate::short::Short(last)
+                )
             );
         }
         assert!(

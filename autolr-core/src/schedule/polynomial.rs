@@ -149,7 +149,10 @@ mod tests {
             let error = PolynomialLr::new(0.1, 1, power).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("power = {}: must be finite and not negative", crate::short::Short(power))
+                format!(
+                    "power = {}: must be finite and not negative",
+                    crate::short::Short(power)
+                )
             );
         }
         let error = PolynomialLr::new(0.1, 0, 1.0).unwrap_err().to_string();

@@ -77,7 +77,13 @@ mod tests {
             f64::NEG_INFINITY,
         ] {
             let error = checked_lr(lr).unwrap_err().to_string();
-            assert_eq!(error, format!("lr = {}: must be positive and finite", crate::short::Short(lr)));
+            assert_eq!(
+                error,
+                format!(
+                    "lr = {}: must be positive and finite",
+                    crate::short::Short(lr)
+                )
+            );
         }
     }
 
@@ -95,7 +101,10 @@ mod tests {
             let error = lowest_rate("eta_min", value, 0.1).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("eta_min = {}: must be finite and not negative", crate::short::Short(value))
+                format!(
+                    "eta_min = {}: must be finite and not negative",
+                    crate::short::Short(value)
+                )
             );
         }
         let error = lowest_rate("min_lr", 0.2, 0.1).unwrap_err().to_string();

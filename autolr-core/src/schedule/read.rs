@@ -168,6 +168,9 @@ impl ReadError {
     fn under(mut self, key: &str) -> Self {
         let rest = self.message.strip_prefix(key);
         let named = rest.is_some_and(|rest| rest.starts_with(" = ") || rest.starts_with('['));
+        if !self.path.is_empty() && !self.path.starts_with('[') {
+            self.path.insert(0, '.');
+        }
         if !named || !self.path.is_empty() {
             self.path.insert_str(0, key);
         }

@@ -133,7 +133,10 @@ mod tests {
             let error = StepLr::new(0.1, 1, gamma).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("gamma = {}: must be positive and finite", crate::short::Short(gamma))
+                format!(
+                    "gamma = {}: must be positive and finite",
+                    crate::short::Short(gamma)
+                )
             );
         }
         let error = StepLr::new(0.1, 0, 0.1).unwrap_err().to_string();

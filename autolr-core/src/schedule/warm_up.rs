@@ -165,7 +165,10 @@ mod tests {
             let error = WarmUp::new(1, factor, fixed).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("start_factor = {}: must lie in [0, 1]", crate::short::Short(factor))
+                format!(
+                    "start_factor = {}: must lie in [0, 1]",
+                    crate::short::Short(factor)
+                )
             );
         }
         let error = WarmUp::new(0, 0.5, fixed).unwrap_err().to_string();

@@ -1,9 +1,10 @@
 //! The conformance suite: probes a back end in many ways and says what is wrong.
 
-use ndarray::{ArrayView1, aview1};
+use ndarray::{Array2, ArrayView1, aview1};
 
 use super::suite::{Outcome, Stop, Suite, UNWRITTEN, is_unwritten, missing, spread, unwritten};
 use super::{Check, Finding, Report, Skip, Subject};
+use crate::ProbeBackend;
 
 /// Rates, in units of the ordinary one, at which a step that is undone loses bits and the loss is finite yet.
 const LARGE: [f64; 2] = [64.0, 4096.0];
@@ -14,13 +15,22 @@ const EXTREMES: [f64; 5] = [1e30, f64::MAX, f64::INFINITY, f64::NAN, f64::MIN_PO
 /// A few values of memory, the rate and the loss, may be kept for each candidate: bytes.
 const ALLOWANCE: u64 = 16;
 
+/// By how much a loss at a [`LARGE`] rate may be off, relatively, or a hundred times the tolerance: such a step makes
+/// much of a rounding.
+const LARGE_TOLERANCE: f64 = 1e-6;
+
+/// More passes than a probe of one rate can take.
+const MOST_PASSES: u64 = 1_000_000;
+
 /// Checks the back end of `subject` around the rate `lr`, where the loss is finite and depends on the rate.
 ///
-/// `tolerance` is the relative difference allowed between losses that should be equal; 0 asks for the same bits, and
-/// a few units in the last place allow for kernels that are not deterministic. The state has to be left alone to the
-/// bit whatever the tolerance. A back end that panics is caught and named, unless panics abort.
+/// `tolerance` is the relative difference allowed between losses that should be equal, at least 0 and below 1; 0 asks
+/// for the same bits, and a few units in the last place allow for kernels that are not deterministic. The state has to
+/// be left alone to the bit whatever the tolerance. A back end that panics is caught and named, unless panics abort. A
+/// rate that is not positive and finite, or another tolerance, is the report's one finding.
 ///
-/// Costs about 80 trials, 13 calls of [`Subject::loss_after_step`] and 38 trials in [`Subject::peak_memory`].
+/// Costs about 90 trials, 18 calls of [`Subject::loss_after_step`] and 38 trials in [`Subject::peak_memory`]; with
+/// parameter groups a few more.
 ///
 /// # Errors
 /// When the back end's or the subject's machinery fails at an ordinary rate.
@@ -36,6 +46,10 @@ pub fn conformance<S: Subject>(
         tolerance,
         report: Report::default(),
     };
+    if !(lr > 0.0 && lr.is_finite() && (0.0..1.0).contains(&tolerance)) {
+        suite.found(Finding::Arguments { lr, tolerance });
+        return Ok(suite.report);
+    }
     match suite.run() {
         Ok(()) | Err(Stop::Found) => Ok(suite.report),
         Err(Stop::Machinery(error)) => Err(error),
@@ -58,12 +72,17 @@ impl<S: Subject> Suite<'_, S> {
         self.independence(&losses, still)?;
         // Losses that follow neither the rate nor a rule are not worth comparing.
         let comparable = self.report.conforms();
-        if let (Some(steps), true) = (steps, comparable) {
+        if let (Some(steps), true) = (&steps, comparable) {
             self.agreement(&losses, &steps.losses);
         }
-        self.extremes(comparable.then_some(losses[2]))?;
+        let agreeing = self.report.conforms();
+        let reference = comparable.then_some(losses[2]);
+        self.extremes(reference)?;
         self.errors(&losses, comparable)?;
-        self.memory()
+        self.memory()?;
+        self.cost();
+        self.groups(agreeing.then_some(&losses))?;
+        self.advance(steps.is_some())
     }
 
     fn fingerprint(&mut self) -> Outcome<(), S> {
@@ -149,6 +168,13 @@ impl<S: Subject> Suite<'_, S> {
     fn independence(&mut self, losses: &[f64], still: Option<f64>) -> Outcome<(), S> {
         let lrs = self.lrs();
         let again = self.probe(&lrs)?;
+        let mut backwards = lrs;
+        backwards.reverse();
+        let turned = self.probe(&backwards)?;
+        if let Some(shifted) = self.shifted(losses, &turned) {
+            self.found(shifted);
+            return Ok(());
+        }
         let equal = self.probe(&[self.lr; 4])?;
         let even = equal.iter().all(|&loss| self.agree(loss, equal[0]));
         let moved = (0..lrs.len()).find(|&i| !self.agree(losses[i], again[i]));
@@ -164,7 +190,7 @@ impl<S: Subject> Suite<'_, S> {
             }),
             None => {
                 self.made(Check::Repeat);
-                self.interference(losses, &equal, even, still)?
+                self.interference(losses, turned, &equal, even, still)?
             }
         };
         if finding.is_none() {
@@ -174,19 +200,31 @@ impl<S: Subject> Suite<'_, S> {
         Ok(())
     }
 
-    /// What a candidate has to do with the others, in a back end whose probes repeat: `equal` are the losses of equal
-    /// rates, `even` says that they are the same.
+    /// Whether each loss is that of the trial before it: then two probes in opposite orders have those of the inner
+    /// rates in common, each a place late.
+    fn shifted(&self, losses: &[f64], turned: &[f64]) -> Option<Finding> {
+        let lrs = self.lrs();
+        let n = lrs.len();
+        let late = (1..n - 1).all(|i| self.agree(losses[i + 1], turned[n - i]));
+        let right = (1..n - 1).all(|i| self.agree(losses[i], turned[n - 1 - i]));
+        (late && !right).then_some(Finding::ShiftedLosses {
+            lr: lrs[2],
+            before: lrs[1],
+            loss: losses[2],
+        })
+    }
+
+    /// What a candidate has to do with the others, in a back end whose probes repeat: `turned` are the losses of the
+    /// rates in the opposite order, `equal` those of equal rates, `even` says that they are the same.
     fn interference(
         &mut self,
         losses: &[f64],
+        mut turned: Vec<f64>,
         equal: &[f64],
         even: bool,
         still: Option<f64>,
     ) -> Outcome<Option<Finding>, S> {
         let (lr, lrs) = (self.lr, self.lrs());
-        let mut backwards = lrs;
-        backwards.reverse();
-        let mut turned = self.probe(&backwards)?;
         let by_place = self.all_agree(turned.iter().zip(losses));
         if !even {
             if by_place {
@@ -241,13 +279,15 @@ impl<S: Subject> Suite<'_, S> {
         let lrs = self.lrs();
         let off = (0..lrs.len()).find(|&i| !self.agree(losses[i], steps[i]));
         self.made(Check::Step);
-        if let Some(i) = off {
-            self.found(Finding::DisagreesWithStep {
-                lr: lrs[i],
-                trial: losses[i],
-                step: steps[i],
-            });
-        }
+        let Some(i) = off else { return };
+        let (lr, trial, step) = (lrs[i], losses[i], steps[i]);
+        // The rates fall: those above the clamp come first.
+        let clamped = i == 0 && self.agree(losses[0], losses[1]) && !self.agree(step, steps[1]);
+        self.found(if clamped {
+            Finding::ClampedRate { lr, trial, step }
+        } else {
+            Finding::DisagreesWithStep { lr, trial, step }
+        });
     }
 
     /// Each extreme rate, and `lr` after it, whose loss has to be `reference`.
@@ -316,10 +356,36 @@ impl<S: Subject> Suite<'_, S> {
             lr: extreme,
             change,
         })?;
-        let made_up = step.is_some_and(|loss| !loss.is_finite()) && losses[0].is_finite();
-        Ok(made_up.then_some(Finding::HidesNonFinite {
-            lr: extreme,
-            loss: losses[0],
+        let (Some(step), trial) = (step, losses[0]) else {
+            return Ok(None);
+        };
+        let clamped = |finding: &Finding| matches!(finding, Finding::ClampedRate { .. });
+        if !trial.is_finite() || self.report.findings.iter().any(clamped) {
+            return Ok(None);
+        }
+        if !step.is_finite() {
+            return Ok(Some(Finding::HidesNonFinite {
+                lr: extreme,
+                loss: trial,
+            }));
+        }
+        self.large(extreme, trial, step)
+    }
+
+    /// Whether a trial at a large rate is the optimiser's step, where both losses are finite.
+    fn large(&mut self, lr: f64, trial: f64, step: f64) -> Outcome<Option<Finding>, S> {
+        let allowed = LARGE_TOLERANCE.max(100.0 * self.tolerance);
+        let near = |a: f64, b: f64| (a - b).abs() <= allowed * a.abs().max(b.abs());
+        let known = !self.report.conforms();
+        if known || near(trial, step) || !LARGE.map(|factor| factor * self.lr).contains(&lr) {
+            return Ok(None);
+        }
+        let beyond = self.attempt(&[2.0 * lr], UNWRITTEN)??;
+        self.unchanged(|change| Finding::StepsAndUndoes { lr, change })?;
+        Ok(Some(if self.agree(beyond[0], trial) {
+            Finding::ClampedRate { lr, trial, step }
+        } else {
+            Finding::DisagreesWithStep { lr, trial, step }
         }))
     }
 
@@ -389,6 +455,116 @@ impl<S: Subject> Suite<'_, S> {
                 many: many.len(),
                 many_bytes,
             });
+        }
+        Ok(())
+    }
+}
+
+impl<S: Subject> Suite<'_, S> {
+    fn cost(&mut self) {
+        let candidates = self.lrs().len();
+        let Some(cost) = self.subject.backend().cost(candidates) else {
+            let skip = (Check::Cost, Skip::NotGiven("ProbeBackend::cost"));
+            self.report.not_given.push(skip);
+            return;
+        };
+        self.made(Check::Cost);
+        let (forwards, backwards) = (cost.forwards, cost.backwards);
+        if forwards == 0 || forwards.max(backwards) > MOST_PASSES * candidates as u64 {
+            self.found(Finding::AbsurdCost {
+                candidates,
+                forwards,
+                backwards,
+            });
+        }
+    }
+
+    /// Rates by parameter group, compared with the `losses` of one rate for all, if those are comparable.
+    fn groups(&mut self, losses: Option<&Vec<f64>>) -> Outcome<(), S> {
+        let groups = self.subject.groups();
+        if groups < 2 {
+            let skip = (Check::Groups, Skip::NotGiven("Subject::groups"));
+            self.report.not_given.push(skip);
+            return Ok(());
+        }
+        let Some(losses) = losses else {
+            return Ok(());
+        };
+        let lrs = self.lrs();
+        let equal = Array2::from_shape_fn((lrs.len(), groups), |(i, _)| lrs[i]);
+        let Some(equal) = self.probe_groups(&equal)? else {
+            self.found(Finding::GroupsUnsupported { groups });
+            return Ok(());
+        };
+        self.made(Check::Groups);
+        if let Some(i) = (0..lrs.len()).find(|&i| !self.agree(losses[i], equal[i])) {
+            self.found(Finding::GroupsDisagree {
+                lr: lrs[i],
+                groups,
+                alone: losses[i],
+                found: equal[i],
+            });
+            return Ok(());
+        }
+        // The ordinary rate for all, and then another for one group after the other.
+        let (lr, other) = (self.lr, 2.0 * self.lr);
+        let apart = Array2::from_shape_fn((groups + 1, groups), |(i, group)| {
+            if i == group + 1 { other } else { lr }
+        });
+        let Some(trials) = self.probe_groups(&apart)? else {
+            return Ok(());
+        };
+        if let Some(group) = (0..groups).find(|&group| self.agree(trials[group + 1], trials[0])) {
+            let loss = trials[0];
+            self.found(Finding::IgnoresGroup {
+                group,
+                lr,
+                other,
+                loss,
+            });
+            return Ok(());
+        }
+        for (row, trial) in apart.rows().into_iter().zip(trials) {
+            let lrs = row.to_vec();
+            let Some(step) = self.subject.loss_after_group_step(&lrs)? else {
+                return Ok(());
+            };
+            let lr = lrs[0];
+            self.unchanged(|change| Finding::StepHookChangesState { lr, change })?;
+            if !self.agree(trial, step) {
+                self.found(Finding::GroupsDisagreeWithStep { lrs, trial, step });
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A step of training, and whether trials are the optimiser's steps from there, too.
+    fn advance(&mut self, has_steps: bool) -> Outcome<(), S> {
+        let not_given = |method| (Check::Advance, Skip::NotGiven(method));
+        if !has_steps {
+            let skip = not_given("Subject::loss_after_step");
+            self.report.not_given.push(skip);
+            return Ok(());
+        }
+        if !self.report.conforms() {
+            return Ok(());
+        }
+        if !self.subject.advance()? {
+            self.report.not_given.push(not_given("Subject::advance"));
+            return Ok(());
+        }
+        self.origin = self.subject.fingerprint()?;
+        let lrs = self.lrs();
+        let losses = self.probe(&lrs)?;
+        self.made(Check::Advance);
+        for (lr, trial) in lrs.into_iter().zip(losses) {
+            let step = self.subject.loss_after_step(lr)?;
+            self.unchanged(|change| Finding::StepHookChangesState { lr, change })?;
+            if let Some(step) = step.filter(|&step| !self.agree(trial, step)) {
+                self.found(Finding::Stale { lr, trial, step });
+                return Ok(());
+            }
         }
         Ok(())
     }

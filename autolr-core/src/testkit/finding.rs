@@ -9,10 +9,22 @@ use crate::short::{List, Short};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
+    /// The suite was called with a rate or a tolerance that are none.
+    #[error(
+        "conformance was called with the rate {} and the tolerance {}, which is no fault of the back end's: the rate \
+         has to be positive and finite, the tolerance at least 0 and below 1", Short(*.lr), Short(*.tolerance)
+    )]
+    Arguments {
+        /// The rate given.
+        lr: f64,
+        /// The tolerance given.
+        tolerance: f64,
+    },
+
     /// The subject's fingerprint holds nothing.
     #[error(
         "the fingerprint is empty, so that no change could be seen: give it the weights, the optimiser's state, the \
-         running statistics and the random state"
+         running statistics, the random state, and the gradients if the training lets them accumulate"
     )]
     EmptyFingerprint,
 
@@ -25,11 +37,11 @@ pub enum Finding {
 
     /// `Subject::loss_after_step` does not put everything back.
     #[error(
-        "Subject::loss_after_step({}) changes {change}: this is the subject's fault, not the back end's; copy \
-         that state before the step and write it back", Short(*.lr)
+        "Subject::loss_after_step (or loss_after_group_step) at rate {} changes {change}: this is the subject's fault, \
+         not the back end's; copy that state before the step and write it back", Short(*.lr)
     )]
     StepHookChangesState {
-        /// The rate at which it was called.
+        /// The rate at which it was called, of several groups that of the first.
         lr: f64,
         /// What changed.
         change: Change,
@@ -162,7 +174,8 @@ pub enum Finding {
     /// Equal rates in one probe get different losses, by their place alone.
     #[error(
         "one rate, {}, tried {} times in one probe gives {}: every candidate has another batch, dropout mask or \
-         momentum; draw the batch once a probe, and start every trial from the same random and optimiser state",
+         momentum, or state that neither snapshot nor fingerprint holds; draw the batch once a probe, and start every \
+         trial from the same random and optimiser state",
         Short(*.lr), .losses.len(), List(.losses)
     )]
     BatchPerCandidate {
@@ -203,6 +216,20 @@ pub enum Finding {
         found: f64,
     },
 
+    /// Each loss is that of the trial before it.
+    #[error(
+        "rate {} is given the loss {loss}, which is the loss of the trial before, at rate {}: take the loss after the \
+         step of its own trial, and wait for the device before it is read", Short(*.lr), Short(*.before)
+    )]
+    ShiftedLosses {
+        /// The rate.
+        lr: f64,
+        /// The rate tried before it.
+        before: f64,
+        /// The loss.
+        loss: f64,
+    },
+
     /// The losses are right, but not in the order of the rates.
     #[error(
         "the losses of the rates {} come in another order than the rates: losses[i] belongs to lrs[i], which need not \
@@ -230,7 +257,8 @@ pub enum Finding {
     /// A trial is not the optimiser's step.
     #[error(
         "a trial at rate {} gives {trial}, the optimiser's own step {step}: the trial leaves something out (momentum, \
-         weight decay), takes another gradient, or is scored in another mode or on another batch", Short(*.lr)
+         weight decay), takes another gradient, or is scored in another mode, on another batch or with another dropout \
+         mask; or `loss_after_step` is the one that differs", Short(*.lr)
     )]
     DisagreesWithStep {
         /// The rate.
@@ -239,6 +267,104 @@ pub enum Finding {
         trial: f64,
         /// The loss by `Subject::loss_after_step`.
         step: f64,
+    },
+
+    /// High rates all give the same loss, where the optimiser's step does not.
+    #[error(
+        "rates from {} on give the loss {trial}, the optimiser's own step at that rate {step}: the rate was clamped \
+         before the step; step at the rate that is given, AutoLrConfig::with_bounds is for bounds", Short(*.lr)
+    )]
+    ClampedRate {
+        /// A rate that was not stepped at.
+        lr: f64,
+        /// The loss by the probe.
+        trial: f64,
+        /// The loss by `Subject::loss_after_step`.
+        step: f64,
+    },
+
+    /// A trial is the optimiser's step, but no longer after a step of training.
+    #[error(
+        "after Subject::advance a trial at rate {} gives {trial}, the optimiser's own step {step}, where before they \
+         agreed: the gradient, the weights or the batch of an earlier probe are used again (stale); take them anew in \
+         every probe", Short(*.lr)
+    )]
+    Stale {
+        /// The rate.
+        lr: f64,
+        /// The loss by the probe.
+        trial: f64,
+        /// The loss by `Subject::loss_after_step`.
+        step: f64,
+    },
+
+    /// The back end takes one rate for all, the subject has several groups.
+    #[error(
+        "Subject::groups is {groups}, and the back end has no probe_groups: implement it, or leave Subject::groups at 1"
+    )]
+    GroupsUnsupported {
+        /// How many groups the subject has.
+        groups: usize,
+    },
+
+    /// The same rate in every group gives another loss than the rate for all.
+    #[error(
+        "rate {} in each of {groups} groups gives {found} by probe_groups, and {alone} by probe: both have to make the \
+         same step", Short(*.lr)
+    )]
+    GroupsDisagree {
+        /// The rate.
+        lr: f64,
+        /// How many groups there are.
+        groups: usize,
+        /// The loss by `probe`.
+        alone: f64,
+        /// The loss by `probe_groups`.
+        found: f64,
+    },
+
+    /// The rate of a group has no influence.
+    #[error(
+        "the rate of group {group} has no influence: {} and {} in it, the others as they were, give the loss {loss}; \
+         in trial i group g steps at lrs[[i, g]]", Short(*.lr), Short(*.other)
+    )]
+    IgnoresGroup {
+        /// Which group, from 0.
+        group: usize,
+        /// A rate.
+        lr: f64,
+        /// Another rate.
+        other: f64,
+        /// The loss at either.
+        loss: f64,
+    },
+
+    /// A trial with a rate for each group is not the optimiser's step.
+    #[error(
+        "a trial at the rates {} by group gives {trial}, the optimiser's own step {step}: the groups are in another \
+         order or of other parameters; or `loss_after_group_step` is the one that differs", List(.lrs)
+    )]
+    GroupsDisagreeWithStep {
+        /// The rates, one a group.
+        lrs: Vec<f64>,
+        /// The loss by the probe.
+        trial: f64,
+        /// The loss by `Subject::loss_after_group_step`.
+        step: f64,
+    },
+
+    /// What the back end says that a probe costs cannot be.
+    #[error(
+        "ProbeBackend::cost says that a probe of {candidates} rates takes {forwards} forward and {backwards} backward \
+         passes: it takes at least one forward pass and not more than a million a rate; give none if it is not known"
+    )]
+    AbsurdCost {
+        /// How many rates.
+        candidates: usize,
+        /// Forward passes.
+        forwards: u64,
+        /// Backward passes.
+        backwards: u64,
     },
 
     /// A rate that blows up the weights is answered with an error.
@@ -256,7 +382,7 @@ pub enum Finding {
     /// A loss that is not finite is replaced by a number.
     #[error(
         "at rate {} the optimiser's own step gives a loss that is not finite, the probe {loss}: write NaN and infinity \
-         as they are; a number in their place has a vote", Short(*.lr)
+         as they are; a number in their place has a vote; or the rate was clamped before the step", Short(*.lr)
     )]
     HidesNonFinite {
         /// The rate.
@@ -325,6 +451,7 @@ pub enum Finding {
 impl Finding {
     /// The names of all findings.
     pub const NAMES: &[&str] = &[
+        "Arguments",
         "EmptyFingerprint",
         "UnstableFingerprint",
         "StepHookChangesState",
@@ -342,9 +469,17 @@ impl Finding {
         "BatchPerCandidate",
         "FirstTrialDiffers",
         "CarriesOver",
+        "ShiftedLosses",
         "Misplaced",
         "DependsOnOthers",
         "DisagreesWithStep",
+        "ClampedRate",
+        "Stale",
+        "GroupsUnsupported",
+        "GroupsDisagree",
+        "IgnoresGroup",
+        "GroupsDisagreeWithStep",
+        "AbsurdCost",
         "ErrorForRate",
         "HidesNonFinite",
         "SwallowsError",
@@ -365,6 +500,7 @@ impl Finding {
 
     fn name_and_check(&self) -> (&'static str, Check) {
         match self {
+            Self::Arguments { .. } => ("Arguments", Check::Fingerprint),
             Self::EmptyFingerprint => ("EmptyFingerprint", Check::Fingerprint),
             Self::UnstableFingerprint(_) => ("UnstableFingerprint", Check::Fingerprint),
             Self::StepHookChangesState { .. } => ("StepHookChangesState", Check::Step),
@@ -382,9 +518,17 @@ impl Finding {
             Self::BatchPerCandidate { .. } => ("BatchPerCandidate", Check::Independence),
             Self::FirstTrialDiffers { .. } => ("FirstTrialDiffers", Check::Independence),
             Self::CarriesOver { .. } => ("CarriesOver", Check::Independence),
+            Self::ShiftedLosses { .. } => ("ShiftedLosses", Check::Independence),
             Self::Misplaced { .. } => ("Misplaced", Check::Independence),
             Self::DependsOnOthers { .. } => ("DependsOnOthers", Check::Independence),
             Self::DisagreesWithStep { .. } => ("DisagreesWithStep", Check::Step),
+            Self::ClampedRate { .. } => ("ClampedRate", Check::Step),
+            Self::Stale { .. } => ("Stale", Check::Advance),
+            Self::GroupsUnsupported { .. } => ("GroupsUnsupported", Check::Groups),
+            Self::GroupsDisagree { .. } => ("GroupsDisagree", Check::Groups),
+            Self::IgnoresGroup { .. } => ("IgnoresGroup", Check::Groups),
+            Self::GroupsDisagreeWithStep { .. } => ("GroupsDisagreeWithStep", Check::Groups),
+            Self::AbsurdCost { .. } => ("AbsurdCost", Check::Cost),
             Self::ErrorForRate { .. } => ("ErrorForRate", Check::Extremes),
             Self::HidesNonFinite { .. } => ("HidesNonFinite", Check::Extremes),
             Self::SwallowsError { .. } => ("SwallowsError", Check::Errors),

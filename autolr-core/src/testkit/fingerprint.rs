@@ -101,10 +101,16 @@ impl Fingerprint {
         self.with(name.into(), Unit::F32, bytes)
     }
 
-    /// Adds bytes to the part `name`: a random generator's state, a counter, integers.
+    /// Adds bytes to the part `name`: a random generator's state, a counter, integers (`step.to_le_bytes()`, or
+    /// `steps.iter().flat_map(|step| step.to_le_bytes())`).
     #[must_use]
-    pub fn bytes(self, name: impl Into<String>, bytes: impl IntoIterator<Item = u8>) -> Self {
-        self.with(name.into(), Unit::Byte, bytes.into_iter())
+    pub fn bytes<V: Borrow<u8>>(
+        self,
+        name: impl Into<String>,
+        bytes: impl IntoIterator<Item = V>,
+    ) -> Self {
+        let bytes = bytes.into_iter().map(|byte| *byte.borrow());
+        self.with(name.into(), Unit::Byte, bytes)
     }
 
     fn with(mut self, name: String, unit: Unit, bytes: impl Iterator<Item = u8>) -> Self {
@@ -234,7 +240,7 @@ mod tests {
             Fingerprint::new()
                 .f64s("weights", [1.0, w])
                 .f64s("weights", [&0.5])
-                .bytes("random state", [seed, 0])
+                .bytes("random state", &[seed, 0])
         };
         assert_eq!(state(1.0, 3).changes(&state(1.0, 3)), []);
         let changes = state(1.0, 3).changes(&state(1.5, 4));

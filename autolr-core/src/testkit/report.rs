@@ -28,11 +28,17 @@ pub enum Check {
     Errors,
     /// Memory does not grow with the candidates.
     Memory,
+    /// What the back end says that a probe costs can be.
+    Cost,
+    /// A rate for each parameter group.
+    Groups,
+    /// After a step of training, a trial still gives the loss of the optimiser's own step.
+    Advance,
 }
 
 impl Check {
     /// All checks, in the order in which they are made.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Fingerprint,
         Self::Losses,
         Self::Rate,
@@ -43,6 +49,9 @@ impl Check {
         Self::Extremes,
         Self::Errors,
         Self::Memory,
+        Self::Cost,
+        Self::Groups,
+        Self::Advance,
     ];
 
     /// What is required, in a few words.
@@ -58,6 +67,9 @@ impl Check {
             Self::Extremes => "rates from tiny to infinite",
             Self::Errors => "a trial that fails",
             Self::Memory => "memory does not grow with the candidates",
+            Self::Cost => "a cost that can be",
+            Self::Groups => "parameter groups",
+            Self::Advance => "a trial is the optimiser's step after training has gone on",
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::ProbeBackend;
 
 /// A training run in miniature, whose back end is to be checked: it owns the model, and lends a back end for a probe.
 ///
-/// Two methods are required. The other three have defaults that say "not given"; the checks that need them are then
+/// Two methods are required. The others have defaults that say "not given"; the checks that need them are then
 /// skipped, and the [`Report`](super::Report) says so.
 ///
 /// ```
@@ -60,7 +60,7 @@ pub trait Subject {
     fn backend(&mut self) -> Self::Backend<'_>;
 
     /// Everything that a probe must leave alone, in named parts: weights, optimiser state, running statistics,
-    /// random state.
+    /// random state; the gradients too, if the training lets them accumulate instead of clearing them before each step.
     ///
     /// # Errors
     /// When the machinery fails.
@@ -91,6 +91,34 @@ pub trait Subject {
     ) -> Option<Result<(), Self::Error>> {
         let _ = (trial, lrs, losses);
         None
+    }
+
+    /// How many parameter groups [`ProbeBackend::probe_groups`] takes rates for. With 1, the default, it is not called.
+    fn groups(&self) -> usize {
+        1
+    }
+
+    /// As [`loss_after_step`](Self::loss_after_step), with a rate for each parameter group, shape `[g]`.
+    ///
+    /// `None`, the default, if it is not given; groups are then checked without it.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn loss_after_group_step(&mut self, lrs: &[f64]) -> Result<Option<f64>, Self::Error> {
+        let _ = lrs;
+        Ok(None)
+    }
+
+    /// One step of the training, at a rate of the subject's choice, which is not put back: afterwards a trial has to be
+    /// the optimiser's step from the new state. Called once at most, last of all, and only if
+    /// [`loss_after_step`](Self::loss_after_step) is given.
+    ///
+    /// Whether it was made; `false`, the default, if it is not given.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn advance(&mut self) -> Result<bool, Self::Error> {
+        Ok(false)
     }
 
     /// Peak memory, in bytes beyond what is held before, during a probe of these rates, shape `[n]`.

@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ndarray::{Array1, ArrayViewMut1, aview1};
+use ndarray::{Array1, Array2, ArrayViewMut1, aview1};
 
 use super::{Change, Check, Finding, Fingerprint, Report, Subject};
-use crate::ProbeBackend;
+use crate::{GroupsError, ProbeBackend};
 
 /// Stands in `losses` before a probe: a NaN that no arithmetic on other numbers gives.
 pub(super) const UNWRITTEN: f64 = f64::from_bits(0x7ff8_0a17_0109_0516);
@@ -101,6 +101,32 @@ impl<S: Subject> Suite<'_, S> {
         self.guarded(lrs, fill, |subject, losses| {
             subject.backend().probe(aview1(lrs), losses)
         })
+    }
+
+    /// The losses of a probe with a rate for each group, a row a trial; none if the back end takes one rate for all.
+    /// Stops if a loss is missing or the state has changed.
+    pub(super) fn probe_groups(&mut self, lrs: &Array2<f64>) -> Outcome<Option<Vec<f64>>, S> {
+        let mut supported = true;
+        let of_first = lrs.column(0).to_vec();
+        let losses = self.guarded(&of_first, UNWRITTEN, |subject, losses| {
+            match subject.backend().probe_groups(lrs.view(), losses) {
+                Ok(()) => Ok(()),
+                Err(GroupsError::Unsupported { .. }) => {
+                    supported = false;
+                    Ok(())
+                }
+                Err(GroupsError::Backend(error)) => Err(error),
+            }
+        })??;
+        let missing = missing(&losses).filter(|_| supported);
+        let whole = missing.is_none();
+        self.report.findings.extend(missing);
+        self.unchanged_at_ordinary_rates()?;
+        if whole {
+            Ok(supported.then_some(losses))
+        } else {
+            Err(Stop::Found)
+        }
     }
 
     /// The same of any probe, which gets `losses` to write to.
