@@ -97,7 +97,7 @@ fn a_configuration_gives_back_what_it_was_made_of() -> Result<(), ConfigError> {
     let it = plain
         .with_cadence(cadence)
         .with_bounds(0.01, 0.5)?
-        .with_all_non_finite(AllNonFinite::Lower)
+        .with_all_non_finite(AllNonFinite::Lower)?
         .with_edge_probes(2)
         .with_groups([1.0, 0.1], GroupProbing::InTurn)?;
     assert_eq!(it.cadence(), cadence);
@@ -147,7 +147,7 @@ fn what_is_as_by_default_is_not_written() -> Result<(), Box<dyn std::error::Erro
     let full = plain
         .clone()
         .with_cadence(Cadence::new(3, Unit::Step)?)
-        .with_all_non_finite(AllNonFinite::Lower)
+        .with_all_non_finite(AllNonFinite::Lower)?
         .with_edge_probes(2)
         .with_groups([1.0, 0.1], GroupProbing::InTurn)?;
     let written = serde_json::to_value(&full)?;
