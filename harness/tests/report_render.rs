@@ -9,8 +9,8 @@ use harness::record::{
     RunLog, Summary, Tested,
 };
 use harness::report::{
-    ExperimentName, Manifest, ReportInput, Section, SectionEntry, Series, SeriesEntry, published,
-    render, write,
+    ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
+    SeriesEntry, published, render, write,
 };
 
 const HOSTILE: &str = "<script>alert(1)</script> | `x` ]]> \"quoted\"";
@@ -101,21 +101,28 @@ fn diverged(epoch: u64) -> Outcome {
 
 /// A run with a log; without an outcome it is not finished.
 fn series(name: &str, losses: &[f64], outcome: Option<Outcome>, accuracy: f64) -> Series {
+    let entry = RunEntry {
+        seed: 0,
+        run: format!("run-{name}"),
+    };
     Series {
         entry: SeriesEntry {
             name: name.to_owned(),
             label: name.to_owned(),
-            run: format!("run-{name}"),
+            runs: vec![entry.clone()],
         },
-        spec: format!("name = \"{name}\"\ntraining.epochs = 10\n"),
-        log: Some(RunLog {
-            continued: Vec::new(),
-            provenance: provenance(false),
-            epochs: epochs(losses),
-            decisions: Vec::new(),
-            summary: outcome.map(|outcome| summary(losses, outcome, accuracy)),
-        }),
-        seconds: Some(754.0),
+        runs: vec![Run {
+            entry,
+            spec: format!("name = \"{name}\"\ntraining.epochs = 10\n"),
+            log: Some(RunLog {
+                continued: Vec::new(),
+                provenance: provenance(false),
+                epochs: epochs(losses),
+                decisions: Vec::new(),
+                summary: outcome.map(|outcome| summary(losses, outcome, accuracy)),
+            }),
+            seconds: Some(754.0),
+        }],
     }
 }
 
@@ -140,15 +147,15 @@ fn input() -> ReportInput {
     let done = || Some(Outcome::Completed);
     let mut ours = series("ours", &SMOOTH, done(), 0.853);
     ours.entry.label = "ours (factor_5)".to_owned();
-    if let Some(log) = &mut ours.log {
+    if let Some(log) = &mut ours.runs[0].log {
         log.decisions = vec![decision(0), decision(1)];
     }
     let mut not_begun = series("cosine", &[], None, 0.0);
-    not_begun.log = None;
-    not_begun.seconds = None;
+    not_begun.runs[0].log = None;
+    not_begun.runs[0].seconds = None;
     let mut hostile = series(HOSTILE, &SMOOTH, done(), 0.5);
-    hostile.entry.run = "run-hostile".to_owned();
-    hostile.spec = format!("# {HOSTILE}\ntraining.epochs = 10\n");
+    hostile.runs[0].entry.run = "run-hostile".to_owned();
+    hostile.runs[0].spec = format!("# {HOSTILE}\ntraining.epochs = 10\n");
     let table_1 = vec![
         series("constant", &SMOOTH, done(), 0.8312),
         series("linear", &[2.0, 5.0, 1e30, NAN], Some(diverged(3)), 0.31),
@@ -163,11 +170,11 @@ fn input() -> ReportInput {
         series("factor_7", &[NAN], Some(diverged(0)), 0.01),
     ];
     let mut synthetic = series("batch_32", &SMOOTH, done(), 0.4);
-    if let Some(log) = &mut synthetic.log {
+    if let Some(log) = &mut synthetic.runs[0].log {
         log.provenance = provenance(true);
     }
     let mut at_chance = series("no-batch-norm", &[2.4; 10], None, 0.1);
-    if let Some(log) = &mut at_chance.log {
+    if let Some(log) = &mut at_chance.runs[0].log {
         let outcome = Outcome::Diverged {
             epoch: 9,
             reason: "accuracy at chance when the run ended".to_owned(),
@@ -319,11 +326,11 @@ fn an_empty_report_says_so_little() {
     assert!(rendered.markdown.contains("0 runs"));
 }
 
-fn write_run(dir: &Path, series: &Series) {
-    let run = dir.join("runs").join(&series.entry.run);
+fn write_run(dir: &Path, read: &Run) {
+    let run = dir.join("runs").join(&read.entry.run);
     std::fs::create_dir_all(&run).unwrap();
-    std::fs::write(run.join("spec.toml"), &series.spec).unwrap();
-    let Some(log) = &series.log else { return };
+    std::fs::write(run.join("spec.toml"), &read.spec).unwrap();
+    let Some(log) = &read.log else { return };
     let mut writer = LogWriter::create(&Disk::default(), &run.join("events.jsonl")).unwrap();
     writer
         .append(&Event::RunStarted(log.provenance.clone()))
@@ -353,12 +360,15 @@ fn written_from_a_folder_and_again() {
     let mut input = input();
     for section in &mut input.sections {
         for (i, series) in section.series.iter_mut().enumerate() {
-            series.entry.run = format!(
-                "{:?}-{}-{i}",
-                section.entry.experiment, section.entry.protocol
-            );
-            series.seconds = None;
-            write_run(dir.path(), series);
+            for run in &mut series.runs {
+                run.entry.run = format!(
+                    "{:?}-{}-{i}-{}",
+                    section.entry.experiment, section.entry.protocol, run.entry.seed
+                );
+                run.seconds = None;
+                write_run(dir.path(), run);
+            }
+            series.entry.runs = series.runs.iter().map(|run| run.entry.clone()).collect();
         }
         section.entry.series = section
             .series

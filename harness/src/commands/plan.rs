@@ -8,7 +8,7 @@ use super::run::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
 use crate::experiment::{DeviceName, Protocol, RunSpec, Scale, experiment_file};
 use crate::record::RunLog;
-use crate::report::{ExperimentName, Manifest, SectionEntry, SeriesEntry};
+use crate::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 /// A run of the plan.
 #[derive(Debug, Clone)]
@@ -73,7 +73,10 @@ impl Plan {
                     entries.push(SeriesEntry {
                         name: series.name.clone(),
                         label: series.label.clone(),
-                        run: run.clone(),
+                        runs: vec![RunEntry {
+                            seed: request.seed,
+                            run: run.clone(),
+                        }],
                     });
                     if runs.iter().any(|planned| planned.run == run) {
                         continue;

@@ -2,7 +2,7 @@
 
 use super::outcome::{Status, divergence_notes, synthetic_note};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Series, number, published};
+use super::{Experiment, Run, number, published};
 
 /// What stands under every table of results: how much one run says.
 pub(super) const ONE_RUN: &str = "One run each (n = 1), here as presumably in the paper: differences between rows may \
@@ -24,7 +24,7 @@ pub(super) fn glance(experiment: &Experiment<'_>) -> Table {
     for (name, label) in rows(experiment) {
         let mut row = vec![Cell::new(label), paper(name)];
         let reported = protocols.iter().map(|protocol| {
-            let [reported, ..] = cells(experiment.run(protocol, name));
+            let [reported, ..] = cells(run(experiment, protocol, name));
             reported
         });
         row.extend(reported);
@@ -33,7 +33,7 @@ pub(super) fn glance(experiment: &Experiment<'_>) -> Table {
     table.notes.push(ONE_RUN.to_owned());
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
 }
 
@@ -54,7 +54,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     for (name, label) in rows(experiment) {
         let mut row = vec![Cell::new(label), paper(name)];
         for protocol in &protocols {
-            row.extend(cells(experiment.run(protocol, name)));
+            row.extend(cells(run(experiment, protocol, name)));
         }
         table.rows.push(row);
     }
@@ -67,7 +67,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     table.notes.push(ONE_RUN.to_owned());
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
 }
 
@@ -89,8 +89,13 @@ fn paper(name: &str) -> Cell {
     Cell::or_none(published::test_accuracy(name).map(|accuracy| format!("{accuracy:.1}")))
 }
 
+/// The first run of a series.
+fn run<'a>(experiment: &Experiment<'a>, protocol: &str, name: &str) -> Option<&'a Run> {
+    experiment.find(protocol, name)?.runs.first()
+}
+
 /// Reported accuracy, best epoch, accuracy after the last epoch.
-fn cells(run: Option<&Series>) -> [Cell; 3] {
+fn cells(run: Option<&Run>) -> [Cell; 3] {
     let Some(run) = run else {
         return [Cell::none(), Cell::none(), Cell::none()];
     };

@@ -2,7 +2,7 @@
 
 use super::outcome::synthetic_note;
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Series, number};
+use super::{Experiment, Placed, number};
 
 /// Images forward and backward, the probes' share of them, and wall-clock time, by run.
 pub(super) fn table(experiment: &Experiment<'_>) -> Table {
@@ -18,12 +18,10 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
         "Images sent through the network, and wall-clock time.",
         columns,
     );
-    for (name, label) in experiment.series() {
-        for protocol in experiment.protocols() {
-            if let Some(run) = experiment.run(protocol, name) {
-                table.rows.push(row(label, protocol, run));
-            }
-        }
+    for (name, _) in experiment.series() {
+        table
+            .rows
+            .extend(experiment.runs_of(name).into_iter().map(row));
     }
     table.notes.push(
         "Forward counts training, validation, test and probes. Time is that of this machine, with whatever else ran on it."
@@ -31,11 +29,12 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     );
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
 }
 
-fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
+fn row(placed: Placed<'_>) -> Vec<Cell> {
+    let run = placed.run;
     let summary = run.log.as_ref().and_then(|log| log.summary.as_ref());
     let share = summary.and_then(|s| {
         let all = s.forwards.saturating_add(s.backwards);
@@ -45,8 +44,8 @@ fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
     let seconds = run.seconds.map(number::duration);
     let unfinished = run.log.is_some() && summary.is_none();
     vec![
-        Cell::new(label),
-        Cell::new(protocol),
+        Cell::new(placed.label()),
+        Cell::new(placed.protocol),
         Cell::or_none(summary.map(|s| number::count(s.forwards))),
         Cell::or_none(summary.map(|s| number::count(s.backwards))),
         Cell::or_none(share),

@@ -3,7 +3,7 @@
 use super::accuracy::ONE_RUN;
 use super::outcome::{Status, is_synthetic, synthetic_note};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Series, number};
+use super::{Experiment, Placed, number};
 
 /// How each run ended.
 pub(super) fn table(experiment: &Experiment<'_>) -> Table {
@@ -30,12 +30,10 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
         faint(),
         faint(),
     ]);
-    for (name, label) in experiment.series() {
-        for protocol in experiment.protocols() {
-            if let Some(run) = experiment.run(protocol, name) {
-                table.rows.push(row(label, protocol, run));
-            }
-        }
+    for (name, _) in experiment.series() {
+        table
+            .rows
+            .extend(experiment.runs_of(name).into_iter().map(row));
     }
     table.notes.push(
         "A run counts as diverged if a loss is not finite, or if its accuracy is still at chance when it ends.".to_owned(),
@@ -43,11 +41,12 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     table.notes.push(ONE_RUN.to_owned());
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
 }
 
-fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
+fn row(placed: Placed<'_>) -> Vec<Cell> {
+    let run = placed.run;
     let status = Status::of(run);
     let last = run.log.as_ref().and_then(|log| log.epochs.last());
     let summary = run.log.as_ref().and_then(|log| log.summary.as_ref());
@@ -57,8 +56,8 @@ fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
         _ => Cell::none(),
     };
     vec![
-        Cell::new(label),
-        Cell::new(protocol),
+        Cell::new(placed.label()),
+        Cell::new(placed.protocol),
         status.cell(),
         reason,
         Cell::or_none(last.map(|epoch| number::loss(epoch.validation_loss))),
@@ -69,9 +68,10 @@ fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
 
 /// One sentence a run: how it ended, and whether the paper says the same.
 pub(super) fn sentences(experiment: &Experiment<'_>) -> Vec<String> {
-    let sentence = |(protocol, run): (&str, &Series)| {
+    let sentence = |placed: Placed<'_>| {
+        let run = placed.run;
         // The paper has one such run; what was added to it has nothing to be compared with.
-        let comparable = run.entry.name == "ours" && !is_synthetic(run);
+        let comparable = placed.series.entry.name == "ours" && !is_synthetic(run);
         let status = Status::of(run);
         let (why, paper) = match status {
             Status::Diverged { reason, .. } => (format!(": {reason}"), ", as in the paper"),
@@ -80,8 +80,9 @@ pub(super) fn sentences(experiment: &Experiment<'_>) -> Vec<String> {
         };
         let paper = if comparable { paper } else { "" };
         format!(
-            "{} ({protocol} protocol): {}{paper}{why}.",
-            run.entry.label,
+            "{} ({} protocol): {}{paper}{why}.",
+            placed.label(),
+            placed.protocol,
             status.words(),
             why = why.trim_end_matches('.')
         )

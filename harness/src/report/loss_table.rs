@@ -35,21 +35,18 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
                 .rows
                 .push(row(label, "paper", Cell::none(), &losses, rate));
         }
-        for protocol in experiment.protocols() {
-            if let Some(run) = experiment.run(protocol, name) {
-                let epochs = run
-                    .log
-                    .as_ref()
-                    .map_or(&[][..], |log| log.epochs.as_slice());
-                let losses: Vec<(u64, f64)> = epochs
-                    .iter()
-                    .map(|e| (e.epoch, e.validation_loss))
-                    .collect();
-                let rate = Cell::or_none(epochs.last().map(|epoch| rate(epoch.lr)));
-                table
-                    .rows
-                    .push(row(label, protocol, Status::of(run).cell(), &losses, rate));
-            }
+        for placed in experiment.runs_of(name) {
+            let log = placed.run.log.as_ref();
+            let epochs = log.map_or(&[][..], |log| log.epochs.as_slice());
+            let losses: Vec<(u64, f64)> = epochs
+                .iter()
+                .map(|e| (e.epoch, e.validation_loss))
+                .collect();
+            let rate = Cell::or_none(epochs.last().map(|epoch| rate(epoch.lr)));
+            let state = Status::of(placed.run).cell();
+            table
+                .rows
+                .push(row(&placed.label(), placed.protocol, state, &losses, rate));
         }
     }
     table
@@ -59,7 +56,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     table.notes.push(ONE_RUN.to_owned());
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
 }
 

@@ -34,7 +34,8 @@ use crate::disk::write_whole;
 use document::{Block, Document};
 pub use double_descent::{DOUBLE_DESCENT_RULE, DescentVerdict, Swings, double_descent};
 pub use input::{
-    ExperimentName, Manifest, ReportInput, Section, SectionEntry, Series, SeriesEntry,
+    ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
+    SeriesEntry,
 };
 
 /// A report, written out.
@@ -105,30 +106,45 @@ impl<'a> Experiment<'a> {
         }
     }
 
-    /// Every run, with its protocol.
-    fn runs(&self) -> impl Iterator<Item = (&'a str, &'a Series)> {
+    /// Every series of every section, with its protocol.
+    fn every_series(&self) -> impl Iterator<Item = (&'a str, &'a Series)> {
         self.sections.iter().flat_map(|(_, section)| {
             let protocol = section.entry.protocol.as_str();
             section.series.iter().map(move |series| (protocol, series))
         })
     }
 
+    /// Every run, in its place.
+    fn runs(&self) -> impl Iterator<Item = Placed<'a>> {
+        self.every_series()
+            .flat_map(|(protocol, series)| Placed::all(protocol, series))
+    }
+
     /// Every series once: name, and what a reader sees; in the order in which they are to be shown.
     fn series(&self) -> Vec<(&'a str, &'a str)> {
         let mut series: Vec<(&str, &str)> = Vec::new();
-        for (_, run) in self.runs() {
-            if !series.iter().any(|(name, _)| *name == run.entry.name) {
-                series.push((&run.entry.name, &run.entry.label));
+        for (_, one) in self.every_series() {
+            if !series.iter().any(|(name, _)| *name == one.entry.name) {
+                series.push((&one.entry.name, &one.entry.label));
             }
         }
         series
     }
 
-    /// The run of a series under a protocol.
-    fn run(&self, protocol: &str, name: &str) -> Option<&'a Series> {
-        self.runs()
+    /// A series under a protocol.
+    fn find(&self, protocol: &str, name: &str) -> Option<&'a Series> {
+        self.every_series()
             .find(|(of, series)| *of == protocol && series.entry.name == name)
             .map(|(_, series)| series)
+    }
+
+    /// The runs of a series, protocol by protocol.
+    fn runs_of(&self, name: &str) -> Vec<Placed<'a>> {
+        let protocols = self.protocols().into_iter();
+        protocols
+            .filter_map(|protocol| Some((protocol, self.find(protocol, name)?)))
+            .flat_map(|(protocol, series)| Placed::all(protocol, series))
+            .collect()
     }
 
     /// The protocols, in the manifest's order.
@@ -144,6 +160,30 @@ impl<'a> Experiment<'a> {
             }
         }
         once
+    }
+}
+
+/// A run with what it belongs to.
+#[derive(Debug, Clone, Copy)]
+struct Placed<'a> {
+    protocol: &'a str,
+    series: &'a Series,
+    run: &'a Run,
+}
+
+impl<'a> Placed<'a> {
+    fn all(protocol: &'a str, series: &'a Series) -> impl Iterator<Item = Self> {
+        let runs = series.runs.iter();
+        runs.map(move |run| Self {
+            protocol,
+            series,
+            run,
+        })
+    }
+
+    /// The series' label, with the seed where there are several.
+    fn label(&self) -> String {
+        self.series.label(self.run)
     }
 }
 
