@@ -240,6 +240,108 @@ fn markdown() {
     );
 }
 
+/// A series of runs by accuracy, one a seed from 0.
+fn over_seeds(name: &str, accuracies: &[f64]) -> Series {
+    let runs = accuracies.iter().enumerate().map(|(seed, accuracy)| {
+        let mut run = series(name, &SMOOTH, Some(Outcome::Completed), *accuracy)
+            .runs
+            .remove(0);
+        run.entry = RunEntry {
+            seed: seed as u64,
+            run: format!("run-{name}-{seed}"),
+        };
+        run
+    });
+    let runs: Vec<Run> = runs.collect();
+    Series {
+        entry: SeriesEntry {
+            name: name.to_owned(),
+            label: name.to_owned(),
+            runs: runs.iter().map(|run| run.entry.clone()).collect(),
+        },
+        runs,
+    }
+}
+
+/// Eight seeds: better, worse, not distinguishable, diverged; three: too few, and one not finished.
+fn several_seeds() -> ReportInput {
+    let ours = [0.871, 0.868, 0.8725, 0.869, 0.8704, 0.8698, 0.8711, 0.8682];
+    let shifted = |shifts: [f64; 8]| -> Vec<f64> {
+        ours.iter()
+            .zip(shifts)
+            .map(|(ours, shift)| ours + shift)
+            .collect()
+    };
+    let above = shifted([0.01, 0.012, 0.011, 0.009, 0.013, 0.01, 0.012, 0.008]);
+    let below = shifted([-0.01, -0.012, -0.011, -0.009, -0.013, -0.01, -0.012, -0.008]);
+    let around = shifted([0.01, -0.012, 0.011, -0.009, 0.013, -0.01, 0.012, -0.008]);
+    let mut breaks = over_seeds("cosine", &below);
+    for seed in [2, 5] {
+        let log = breaks.runs[seed].log.as_mut().unwrap();
+        log.epochs = epochs(&[2.0, 5.0, NAN]);
+        log.summary = Some(summary(&[2.0, 5.0, NAN], diverged(2), 0.31));
+    }
+    let published = vec![
+        over_seeds("constant", &below),
+        over_seeds("linear", &above),
+        breaks,
+        over_seeds("step", &around),
+        over_seeds("ours", &ours),
+    ];
+    let mut outstanding = over_seeds("step", &[0.84, 0.841, 0.842]);
+    let log = outstanding.runs[1].log.as_mut().unwrap();
+    log.summary = None;
+    log.epochs.truncate(4);
+    let released = vec![
+        over_seeds("constant", &[0.83, 0.831, 0.832]),
+        outstanding,
+        over_seeds("ours", &[0.87, 0.871, 0.869]),
+    ];
+    let mut never = over_seeds("ours", &[0.1, 0.1]);
+    for run in &mut never.runs {
+        let log = run.log.as_mut().unwrap();
+        log.summary = Some(summary(&SMOOTH, diverged(9), 0.1));
+    }
+    let sections = vec![
+        section(ExperimentName::Table1, "published", published),
+        section(ExperimentName::Table1, "released", released),
+        section(
+            ExperimentName::Fig2,
+            "released",
+            vec![over_seeds("factor_3", &[0.5, 0.5])],
+        ),
+        section(ExperimentName::Divergence, "published", vec![never]),
+    ];
+    ReportInput {
+        manifest: Manifest {
+            scale: "paper".to_owned(),
+            notes: vec!["8 seeds each.".to_owned()],
+            sections: sections
+                .iter()
+                .map(|section| section.entry.clone())
+                .collect(),
+        },
+        sections,
+    }
+}
+
+#[test]
+fn markdown_of_several_seeds() {
+    let rendered = render(&several_seeds());
+    insta::assert_snapshot!(without_figures(&rendered.markdown));
+    // The tables are in the HTML as well, a verdict a comparison.
+    for words in [
+        ">better<",
+        ">worse<",
+        ">not distinguishable<",
+        ">not comparable: 2 of 8 diverged<",
+        ">too few seeds (3 of at least 7)<",
+        ">not finished: 1 of 3 outstanding<",
+    ] {
+        assert_eq!(rendered.html.matches(words).count(), 1, "{words}");
+    }
+}
+
 /// Elements are closed in the order in which they were opened, and attributes are quoted.
 fn assert_well_formed(html: &str) {
     const VOID: [&str; 1] = ["meta"];
@@ -267,13 +369,18 @@ fn assert_well_formed(html: &str) {
 #[test]
 fn html_is_whole_and_needs_nothing_else() {
     let html = render(&input()).html;
+    assert_needs_nothing_else(&html);
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert_needs_nothing_else(&render(&several_seeds()).html);
+}
+
+fn assert_needs_nothing_else(html: &str) {
     // Neither in markup nor in the style sheet is there a way to ask for anything.
     for request in [
         "http:", "https:", "src=", "<link", "<script", "url(", "@import", "xlink",
     ] {
         assert!(!html.contains(request), "{request}");
     }
-    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     let (head, rest) = html.split_once("<style>").unwrap();
     let (_, rest) = rest.split_once("</style>").unwrap();
     assert_well_formed(&format!("{head}{rest}"));

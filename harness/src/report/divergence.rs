@@ -1,9 +1,10 @@
 //! The run from learning rate 1: does it converge?
 
-use super::accuracy::ONE_RUN;
+use super::number::plural;
 use super::outcome::{Status, is_synthetic, synthetic_note};
+use super::seeds::{OverSeeds, Weights};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Placed, number};
+use super::{Experiment, Placed, Series, number};
 
 /// How each run ended.
 pub(super) fn table(experiment: &Experiment<'_>) -> Table {
@@ -38,7 +39,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     table.notes.push(
         "A run counts as diverged if a loss is not finite, or if its accuracy is still at chance when it ends.".to_owned(),
     );
-    table.notes.push(ONE_RUN.to_owned());
+    table.notes.push(experiment.sample_note());
     table
         .notes
         .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
@@ -87,5 +88,31 @@ pub(super) fn sentences(experiment: &Experiment<'_>) -> Vec<String> {
             why = why.trim_end_matches('.')
         )
     };
-    experiment.runs().map(sentence).collect()
+    let several = |series: &Series| series.runs.len() > 1;
+    experiment
+        .every_series()
+        .flat_map(|(protocol, series)| {
+            if several(series) {
+                vec![counts(protocol, series)]
+            } else {
+                Placed::all(protocol, series).map(sentence).collect()
+            }
+        })
+        .collect()
+}
+
+/// One sentence for several seeds: how many ended how.
+fn counts(protocol: &str, series: &Series) -> String {
+    let over = OverSeeds::accuracy(series, Weights::Reported);
+    let completed = over.runs - over.diverged - over.pending;
+    let pending = match over.pending {
+        0 => String::new(),
+        pending => format!(", {pending} not finished"),
+    };
+    format!(
+        "{} ({protocol} protocol): of {}, {} diverged, {completed} completed{pending}.",
+        series.entry.label,
+        plural(over.runs, "seed"),
+        over.diverged
+    )
 }

@@ -7,6 +7,7 @@ mod accuracy;
 mod appendix;
 mod axis;
 mod chart;
+mod compared;
 mod cost;
 mod curves;
 mod divergence;
@@ -17,11 +18,12 @@ mod html;
 mod input;
 mod loss_table;
 mod markdown;
-mod number;
+pub(crate) mod number;
 mod outcome;
 mod overview;
 pub mod published;
 mod rates;
+pub(crate) mod seeds;
 mod svg;
 mod table;
 
@@ -68,6 +70,10 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     write_whole(&index, rendered.html.as_bytes())?;
     Ok(index)
 }
+
+/// How much one run says.
+const ONE_RUN: &str = "One run each (n = 1), here as presumably in the paper: differences between rows may be chance, \
+    and none is claimed to be significant.";
 
 /// An experiment with its sections, one a protocol.
 #[derive(Debug, Clone)]
@@ -147,6 +153,20 @@ impl<'a> Experiment<'a> {
             .collect()
     }
 
+    /// Whether any series is run with several seeds.
+    fn several_seeds(&self) -> bool {
+        self.every_series().any(|(_, series)| series.runs.len() > 1)
+    }
+
+    /// What stands under a table of results: how much its rows say.
+    fn sample_note(&self) -> String {
+        if self.several_seeds() {
+            "A row a run: differences between rows may be chance, and none is claimed to be significant.".to_owned()
+        } else {
+            ONE_RUN.to_owned()
+        }
+    }
+
     /// The protocols, in the manifest's order.
     fn protocols(&self) -> Vec<&'a str> {
         let protocols = self
@@ -193,7 +213,10 @@ fn document(input: &ReportInput) -> Document {
     for experiment in &experiments {
         blocks.push(Block::section(experiment.title()));
         match experiment.name {
-            ExperimentName::Table1 => blocks.push(Block::Table(accuracy::table(experiment))),
+            ExperimentName::Table1 => {
+                blocks.extend(accuracy::tables(experiment).into_iter().map(Block::Table));
+                blocks.extend(compared::table(experiment).map(Block::Table));
+            }
             ExperimentName::Fig2 => {
                 blocks.push(Block::Table(loss_table::table(experiment)));
                 blocks.push(Block::Table(rates::table(experiment)));

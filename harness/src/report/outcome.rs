@@ -3,7 +3,7 @@
 use super::number::plural;
 use super::table::Cell;
 use super::{Placed, Run};
-use crate::record::Outcome;
+use crate::record::{Outcome, RunLog};
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,11 @@ pub(super) enum Status<'a> {
 
 impl<'a> Status<'a> {
     pub(super) fn of(run: &'a Run) -> Self {
-        let Some(log) = &run.log else {
+        Self::of_log(run.log.as_ref())
+    }
+
+    pub(super) fn of_log(log: Option<&'a RunLog>) -> Self {
+        let Some(log) = log else {
             return Self::NotBegun;
         };
         match log.summary.as_ref().map(|summary| &summary.outcome) {

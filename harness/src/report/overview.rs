@@ -72,6 +72,12 @@ fn facts(input: &ReportInput) -> Table {
         let values: BTreeSet<String> = logs().map(|log| of(&log.provenance)).collect();
         rows.push((what, values.into_iter().collect()));
     };
+    let seeds: BTreeSet<u64> = input
+        .sections
+        .iter()
+        .flat_map(Section::runs)
+        .map(|(_, run)| run.entry.seed)
+        .collect();
     distinct("data", &|p| data(&p.data));
     distinct("device", &|p| p.device.clone());
     distinct("threads", &|p| p.threads.to_string());
@@ -80,6 +86,10 @@ fn facts(input: &ReportInput) -> Table {
     distinct("libtorch", &|p| {
         p.libtorch.clone().unwrap_or_else(|| "none".to_owned())
     });
+    if seeds.len() > 1 {
+        let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+        rows.insert(2, ("seeds", vec![seeds.join(", ")]));
+    }
     let mut table = Table::new(
         "The runs of this report.",
         vec![Column::text("what"), Column::text("value")],

@@ -230,7 +230,10 @@ mod tests {
         assert_eq!(alone(&[]).to_string(), "too few seeds (0 of at least 6)");
         // All the same is no difference, with pairs enough.
         assert_eq!(alone(&[0.0; 6]), Verdict::NotDistinguishable);
-        assert_eq!(alone(&[0.0; 5]).to_string(), "too few seeds (5 of at least 6)");
+        assert_eq!(
+            alone(&[0.0; 5]).to_string(),
+            "too few seeds (5 of at least 6)"
+        );
     }
 
     #[test]
@@ -351,7 +354,12 @@ mod tests {
         }
     }
 
-    fn null_pairs(n: usize, kind: usize, baselines: usize, random: &mut ChaCha8Rng) -> Vec<Comparison> {
+    fn null_pairs(
+        n: usize,
+        kind: usize,
+        baselines: usize,
+        random: &mut ChaCha8Rng,
+    ) -> Vec<Comparison> {
         let seeds: Vec<(f64, Vec<f64>)> = (0..n)
             .map(|_| {
                 let level = normal(random);
@@ -409,7 +417,10 @@ mod tests {
             claims as f64 / NULL_COMPARISONS as f64
         };
         let verdicts = share(&judged);
-        println!("10,000 null comparisons: {:.2} % better or worse", 100.0 * verdicts);
+        println!(
+            "10,000 null comparisons: {:.2} % better or worse",
+            100.0 * verdicts
+        );
         assert!(verdicts <= 0.05, "{verdicts}");
         // Not because nothing is ever found: 1/32 of those with 6 seeds and 50/1024 of those with 10 are due, less ties.
         assert!(verdicts >= 0.03, "{verdicts}");
@@ -435,7 +446,10 @@ mod tests {
             claims as f64 / NULL_COMPARISONS as f64
         };
         let verdicts = share(&judged);
-        println!("10,000 null families of four: {:.2} % with a claim", 100.0 * verdicts);
+        println!(
+            "10,000 null families of four: {:.2} % with a claim",
+            100.0 * verdicts
+        );
         assert!(verdicts <= 0.05, "{verdicts}");
         assert!(verdicts > 0.01, "{verdicts}");
         let free = share(&uncorrected(LEVEL));
