@@ -41,7 +41,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
     }
     table.notes = vec![
         format!(
-            "p: exact two-sided sign-flip test of the paired differences (over {EXACT_PAIRS} pairs, a million sign \
+            "p: exact two-sided sign-flip test of the paired differences (beyond {EXACT_PAIRS} pairs, a million sign \
              vectors are drawn). Holm: corrected for the comparisons of a protocol, {largest} at most. Better or worse \
              stands for a Holm-corrected p of at most 0.05, by the sign of the mean difference; if nothing differed, at \
              most one report in twenty would say so anywhere under a protocol. With {}, it takes at least {} to find \

@@ -9,10 +9,10 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// A number to two decimals, such as percents over seeds: `87.05`.
+/// A number to two decimals, such as percents over seeds: `87.05`, `−3.20`.
 pub(crate) fn hundredths(value: f64) -> String {
     if value.is_finite() {
-        format!("{value:.2}")
+        format!("{value:.2}").replace('-', "−")
     } else {
         not_finite(value)
     }
@@ -193,6 +193,7 @@ mod tests {
         ] {
             assert_eq!(signed(value), text);
         }
+        assert_eq!(hundredths(-3.2), "−3.20");
         for (p, text) in [
             (1.0, "1.000"),
             (0.03125, "0.031"),
