@@ -47,7 +47,10 @@ fn several_seeds_and_one_of_them_again() {
         report.contains("With 4 comparisons, it takes at least 8 seeds to find"),
         "{report}"
     );
-    assert!(report.contains("| ours (factor_5) − constant |"), "{report}");
+    assert!(
+        report.contains("| ours (factor_5) − constant |"),
+        "{report}"
+    );
     for claim in ["| better", "| worse"] {
         assert!(!report.contains(claim), "{report}");
     }

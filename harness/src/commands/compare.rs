@@ -15,6 +15,7 @@ use crate::record::{Outcome, RunLog, read_seconds};
 use crate::report::number::{count, duration, hundredths, p_value, plural, signed};
 use crate::report::seeds::{OverSeeds, Weights, observe, signed_interval};
 use crate::statistics::{Comparison, Judged, Observation, Verdict, judge};
+use crate::visible::visible;
 
 /// Compare two specifications over their runs, seed by seed
 ///
@@ -133,7 +134,7 @@ impl Side {
                 Ok(Some(found)) => found,
                 Ok(None) => continue,
                 Err(error) => {
-                    eprintln!("note: left out: {error:#}");
+                    eprintln!("note: left out: {}", visible(&format!("{error:#}")));
                     continue;
                 }
             };
@@ -465,8 +466,8 @@ fn print(
     judged: &Judged,
     out: &mut dyn Write,
 ) -> Result<()> {
-    writeln!(out, "A  {}: {}", a.name, a.seeds())?;
-    writeln!(out, "B  {}: {}", b.name, b.seeds())?;
+    writeln!(out, "A  {}: {}", visible(&a.name), a.seeds())?;
+    writeln!(out, "B  {}: {}", visible(&b.name), b.seeds())?;
     writeln!(out, "\nThe specifications differ in")?;
     let none = || "–".to_owned();
     let text = |value: &Option<Value>| value.as_ref().map_or_else(none, Value::to_string);
