@@ -8,6 +8,7 @@ pub mod exit;
 pub mod experiment;
 pub mod record;
 pub mod report;
+pub mod statistics;
 pub mod text_figure;
 pub mod train;
 pub mod visible;

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use harness::commands::{data, probe, replay, report, reproduce, run, schedule, update};
+use harness::commands::{compare, data, probe, replay, report, reproduce, run, schedule, update};
 use harness::data::DataError;
 use harness::exit::{BadInput, ExitStatus, Interrupted};
 use harness::visible::visible_lines;
@@ -24,6 +24,7 @@ enum Command {
     Report(report::ReportArgs),
     Run(run::RunArgs),
     Replay(replay::ReplayArgs),
+    Compare(compare::CompareArgs),
     Probe(probe::ProbeArgs),
     Schedule(schedule::ScheduleArgs),
     Update(update::UpdateArgs),
@@ -36,6 +37,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus
         Command::Report(args) => report::report(args, out),
         Command::Run(args) => run::run(args, out),
         Command::Replay(args) => replay::replay(args, out),
+        Command::Compare(args) => compare::compare(args, out),
         Command::Probe(args) => probe::probe(args, out),
         Command::Schedule(args) => schedule::schedule(args, out),
         Command::Update(args) => update::update(args, &mut io::stdin().lock(), out),

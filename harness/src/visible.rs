@@ -59,13 +59,19 @@ mod tests {
     #[test]
     fn what_is_not_seen_is_written_out() {
         for (text, shown) in [
-            ("plain, ünï, 学習率, שלום, 👩\u{200d}🔬", "plain, ünï, 学習率, שלום, 👩\u{200d}🔬"),
+            (
+                "plain, ünï, 学習率, שלום, 👩\u{200d}🔬",
+                "plain, ünï, 学習率, שלום, 👩\u{200d}🔬",
+            ),
             ("a\0b", "a\\u{0}b"),
             ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
             ("a\r\nb\tc", "a\\r\\nb\\tc"),
             ("\u{202e}gpj.exe\u{2069}", "\\u{202e}gpj.exe\\u{2069}"),
             ("\u{85}\u{9b}1m", "\\u{85}\\u{9b}1m"),
-            ("\u{feff}x\u{200b}y\u{e0041}", "\\u{feff}x\\u{200b}y\\u{e0041}"),
+            (
+                "\u{feff}x\u{200b}y\u{e0041}",
+                "\\u{feff}x\\u{200b}y\\u{e0041}",
+            ),
         ] {
             assert_eq!(visible(text), shown, "{text:?}");
         }

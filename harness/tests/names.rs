@@ -103,7 +103,10 @@ fn as_a_label_it_is_bounded_and_changes_no_path() {
             }
             Err(error) => {
                 assert!(label.len() > 200, "{label:?}: {error}");
-                assert!(error.0.contains("must have at most 200 characters"), "{error}");
+                assert!(
+                    error.0.contains("must have at most 200 characters"),
+                    "{error}"
+                );
             }
         }
     }
@@ -120,7 +123,7 @@ fn manifest(text: &str, run: &str) -> String {
             "experiment": "table1",
             "protocol": text,
             "description": text,
-            "series": [{ "name": text, "label": text, "run": run }],
+            "series": [{ "name": text, "label": text, "runs": [{ "seed": 0, "run": run }] }],
         }],
     })
     .to_string()
@@ -174,7 +177,10 @@ fn as_a_runs_folder_in_a_manifest_it_is_refused() {
         let output = autolr(dir, &["report", "report"]).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_ne!(output.status.code(), Some(0), "{name:?} was read");
-        assert!(said.contains("manifest.json") && said.contains("run = "), "{said}");
+        assert!(
+            said.contains("manifest.json") && said.contains("run = "),
+            "{said}"
+        );
         check_text(&said.replace('\n', ""), harm, &name);
         assert!(!dir.join("report/index.html").exists());
     }

@@ -35,11 +35,20 @@ fn every_record_gives_every_rate_again() {
     assert!(!records.is_empty());
     let mut decisions = 0;
     for (log, record) in &records {
-        assert!(record.log.summary.is_some(), "{}: not finished", log.display());
+        assert!(
+            record.log.summary.is_some(),
+            "{}: not finished",
+            log.display()
+        );
         match record.replay() {
             Ok(replayed) => {
                 assert_eq!(replayed.rates, record.log.epochs.len(), "{}", log.display());
-                assert_eq!(replayed.decisions, record.log.decisions.len(), "{}", log.display());
+                assert_eq!(
+                    replayed.decisions,
+                    record.log.decisions.len(),
+                    "{}",
+                    log.display()
+                );
                 decisions += replayed.decisions;
             }
             Err(difference) => panic!("{}: {difference}", log.display()),
@@ -73,7 +82,12 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
         }
         for (i, decision) in record.log.decisions.iter().enumerate() {
             let decision = &decision.decision;
-            for (j, loss) in decision.losses.iter().enumerate().filter(|(_, loss)| loss.is_finite()) {
+            for (j, loss) in decision
+                .losses
+                .iter()
+                .enumerate()
+                .filter(|(_, loss)| loss.is_finite())
+            {
                 try_with(format!("decision {i}, loss {j} = {loss}"), &|record| {
                     let loss = &mut record.log.decisions[i].decision.losses[j];
                     *loss = next(*loss);
@@ -87,7 +101,11 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
     }
     println!("{changed} numbers changed, one at a time");
     assert!(changed > 100, "{changed}");
-    assert!(unnoticed.is_empty(), "{} of {changed}: {unnoticed:#?}", unnoticed.len());
+    assert!(
+        unnoticed.is_empty(),
+        "{} of {changed}: {unnoticed:#?}",
+        unnoticed.len()
+    );
 }
 
 #[test]
@@ -95,7 +113,10 @@ fn the_command_goes_through_folders_and_logs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
     let said = printed(&root, &["replay", "records"]);
     let count = records().len();
-    assert!(said.ends_with(&format!("{count} records, 0 different\n")), "{said}");
+    assert!(
+        said.ends_with(&format!("{count} records, 0 different\n")),
+        "{said}"
+    );
     assert_eq!(said.lines().count(), count + 1);
 
     let json: serde_json::Value =
@@ -117,7 +138,11 @@ fn a_changed_record_is_told_with_epoch_key_and_both_values() {
     fs::copy(log.with_file_name("spec.toml"), dir.join("spec.toml")).unwrap();
     let text = fs::read_to_string(&log).unwrap();
     // The first loss of the second decision, one unit in its last digit further.
-    let line = text.lines().filter(|line| line.contains("\"decision\"")).nth(1).unwrap();
+    let line = text
+        .lines()
+        .filter(|line| line.contains("\"decision\""))
+        .nth(1)
+        .unwrap();
     let (head, rest) = line.split_once("\"losses\":[").unwrap();
     let (loss, tail) = rest.split_once(',').unwrap();
     let altered = format!("{head}\"losses\":[{:?},{tail}", next(loss.parse().unwrap()));
@@ -127,8 +152,14 @@ fn a_changed_record_is_told_with_epoch_key_and_both_values() {
     let output = output(dir, &["replay", "events.jsonl"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.starts_with("events.jsonl: DIFFERENT in epoch 1: "), "{said}");
-    assert!(said.contains(", recorded is ") && said.ends_with("1 records, 1 different\n"), "{said}");
+    assert!(
+        said.starts_with("events.jsonl: DIFFERENT in epoch 1: "),
+        "{said}"
+    );
+    assert!(
+        said.contains(", recorded is ") && said.ends_with("1 records, 1 different\n"),
+        "{said}"
+    );
     let json = autolr(dir, &["replay", ".", "--json"]).output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["different"], 1);

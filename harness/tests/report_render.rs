@@ -9,8 +9,8 @@ use harness::record::{
     RunLog, Summary, Tested,
 };
 use harness::report::{
-    ExperimentName, Manifest, ReportInput, Section, SectionEntry, Series, SeriesEntry, published,
-    render, write,
+    ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
+    SeriesEntry, published, render, write,
 };
 
 const HOSTILE: &str = "<script>alert(1)</script> | `x` ]]> \"quoted\"";
@@ -101,21 +101,28 @@ fn diverged(epoch: u64) -> Outcome {
 
 /// A run with a log; without an outcome it is not finished.
 fn series(name: &str, losses: &[f64], outcome: Option<Outcome>, accuracy: f64) -> Series {
+    let entry = RunEntry {
+        seed: 0,
+        run: format!("run-{name}"),
+    };
     Series {
         entry: SeriesEntry {
             name: name.to_owned(),
             label: name.to_owned(),
-            run: format!("run-{name}"),
+            runs: vec![entry.clone()],
         },
-        spec: format!("name = \"{name}\"\ntraining.epochs = 10\n"),
-        log: Some(RunLog {
-            continued: Vec::new(),
-            provenance: provenance(false),
-            epochs: epochs(losses),
-            decisions: Vec::new(),
-            summary: outcome.map(|outcome| summary(losses, outcome, accuracy)),
-        }),
-        seconds: Some(754.0),
+        runs: vec![Run {
+            entry,
+            spec: format!("name = \"{name}\"\ntraining.epochs = 10\n"),
+            log: Some(RunLog {
+                continued: Vec::new(),
+                provenance: provenance(false),
+                epochs: epochs(losses),
+                decisions: Vec::new(),
+                summary: outcome.map(|outcome| summary(losses, outcome, accuracy)),
+            }),
+            seconds: Some(754.0),
+        }],
     }
 }
 
@@ -140,15 +147,15 @@ fn input() -> ReportInput {
     let done = || Some(Outcome::Completed);
     let mut ours = series("ours", &SMOOTH, done(), 0.853);
     ours.entry.label = "ours (factor_5)".to_owned();
-    if let Some(log) = &mut ours.log {
+    if let Some(log) = &mut ours.runs[0].log {
         log.decisions = vec![decision(0), decision(1)];
     }
     let mut not_begun = series("cosine", &[], None, 0.0);
-    not_begun.log = None;
-    not_begun.seconds = None;
+    not_begun.runs[0].log = None;
+    not_begun.runs[0].seconds = None;
     let mut hostile = series(HOSTILE, &SMOOTH, done(), 0.5);
-    hostile.entry.run = "run-hostile".to_owned();
-    hostile.spec = format!("# {HOSTILE}\ntraining.epochs = 10\n");
+    hostile.runs[0].entry.run = "run-hostile".to_owned();
+    hostile.runs[0].spec = format!("# {HOSTILE}\ntraining.epochs = 10\n");
     let table_1 = vec![
         series("constant", &SMOOTH, done(), 0.8312),
         series("linear", &[2.0, 5.0, 1e30, NAN], Some(diverged(3)), 0.31),
@@ -163,11 +170,11 @@ fn input() -> ReportInput {
         series("factor_7", &[NAN], Some(diverged(0)), 0.01),
     ];
     let mut synthetic = series("batch_32", &SMOOTH, done(), 0.4);
-    if let Some(log) = &mut synthetic.log {
+    if let Some(log) = &mut synthetic.runs[0].log {
         log.provenance = provenance(true);
     }
     let mut at_chance = series("no-batch-norm", &[2.4; 10], None, 0.1);
-    if let Some(log) = &mut at_chance.log {
+    if let Some(log) = &mut at_chance.runs[0].log {
         let outcome = Outcome::Diverged {
             epoch: 9,
             reason: "accuracy at chance when the run ended".to_owned(),
@@ -233,6 +240,108 @@ fn markdown() {
     );
 }
 
+/// A series of runs by accuracy, one a seed from 0.
+fn over_seeds(name: &str, accuracies: &[f64]) -> Series {
+    let runs = accuracies.iter().enumerate().map(|(seed, accuracy)| {
+        let mut run = series(name, &SMOOTH, Some(Outcome::Completed), *accuracy)
+            .runs
+            .remove(0);
+        run.entry = RunEntry {
+            seed: seed as u64,
+            run: format!("run-{name}-{seed}"),
+        };
+        run
+    });
+    let runs: Vec<Run> = runs.collect();
+    Series {
+        entry: SeriesEntry {
+            name: name.to_owned(),
+            label: name.to_owned(),
+            runs: runs.iter().map(|run| run.entry.clone()).collect(),
+        },
+        runs,
+    }
+}
+
+/// Eight seeds: better, worse, not distinguishable, diverged; three: too few, and one not finished.
+fn several_seeds() -> ReportInput {
+    let ours = [0.871, 0.868, 0.8725, 0.869, 0.8704, 0.8698, 0.8711, 0.8682];
+    let shifted = |shifts: [f64; 8]| -> Vec<f64> {
+        ours.iter()
+            .zip(shifts)
+            .map(|(ours, shift)| ours + shift)
+            .collect()
+    };
+    let above = shifted([0.01, 0.012, 0.011, 0.009, 0.013, 0.01, 0.012, 0.008]);
+    let below = shifted([-0.01, -0.012, -0.011, -0.009, -0.013, -0.01, -0.012, -0.008]);
+    let around = shifted([0.01, -0.012, 0.011, -0.009, 0.013, -0.01, 0.012, -0.008]);
+    let mut breaks = over_seeds("cosine", &below);
+    for seed in [2, 5] {
+        let log = breaks.runs[seed].log.as_mut().unwrap();
+        log.epochs = epochs(&[2.0, 5.0, NAN]);
+        log.summary = Some(summary(&[2.0, 5.0, NAN], diverged(2), 0.31));
+    }
+    let published = vec![
+        over_seeds("constant", &below),
+        over_seeds("linear", &above),
+        breaks,
+        over_seeds("step", &around),
+        over_seeds("ours", &ours),
+    ];
+    let mut outstanding = over_seeds("step", &[0.84, 0.841, 0.842]);
+    let log = outstanding.runs[1].log.as_mut().unwrap();
+    log.summary = None;
+    log.epochs.truncate(4);
+    let released = vec![
+        over_seeds("constant", &[0.83, 0.831, 0.832]),
+        outstanding,
+        over_seeds("ours", &[0.87, 0.871, 0.869]),
+    ];
+    let mut never = over_seeds("ours", &[0.1, 0.1]);
+    for run in &mut never.runs {
+        let log = run.log.as_mut().unwrap();
+        log.summary = Some(summary(&SMOOTH, diverged(9), 0.1));
+    }
+    let sections = vec![
+        section(ExperimentName::Table1, "published", published),
+        section(ExperimentName::Table1, "released", released),
+        section(
+            ExperimentName::Fig2,
+            "released",
+            vec![over_seeds("factor_3", &[0.5, 0.5])],
+        ),
+        section(ExperimentName::Divergence, "published", vec![never]),
+    ];
+    ReportInput {
+        manifest: Manifest {
+            scale: "paper".to_owned(),
+            notes: vec!["8 seeds each.".to_owned()],
+            sections: sections
+                .iter()
+                .map(|section| section.entry.clone())
+                .collect(),
+        },
+        sections,
+    }
+}
+
+#[test]
+fn markdown_of_several_seeds() {
+    let rendered = render(&several_seeds());
+    insta::assert_snapshot!(without_figures(&rendered.markdown));
+    // The tables are in the HTML as well, a verdict a comparison.
+    for words in [
+        ">better<",
+        ">worse<",
+        ">not distinguishable<",
+        ">not comparable: 2 of 8 diverged<",
+        ">too few seeds (3 of at least 7)<",
+        ">not finished: 1 of 3 outstanding<",
+    ] {
+        assert_eq!(rendered.html.matches(words).count(), 1, "{words}");
+    }
+}
+
 /// Elements are closed in the order in which they were opened, and attributes are quoted.
 fn assert_well_formed(html: &str) {
     const VOID: [&str; 1] = ["meta"];
@@ -260,13 +369,18 @@ fn assert_well_formed(html: &str) {
 #[test]
 fn html_is_whole_and_needs_nothing_else() {
     let html = render(&input()).html;
+    assert_needs_nothing_else(&html);
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert_needs_nothing_else(&render(&several_seeds()).html);
+}
+
+fn assert_needs_nothing_else(html: &str) {
     // Neither in markup nor in the style sheet is there a way to ask for anything.
     for request in [
         "http:", "https:", "src=", "<link", "<script", "url(", "@import", "xlink",
     ] {
         assert!(!html.contains(request), "{request}");
     }
-    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     let (head, rest) = html.split_once("<style>").unwrap();
     let (_, rest) = rest.split_once("</style>").unwrap();
     assert_well_formed(&format!("{head}{rest}"));
@@ -319,11 +433,11 @@ fn an_empty_report_says_so_little() {
     assert!(rendered.markdown.contains("0 runs"));
 }
 
-fn write_run(dir: &Path, series: &Series) {
-    let run = dir.join("runs").join(&series.entry.run);
+fn write_run(dir: &Path, read: &Run) {
+    let run = dir.join("runs").join(&read.entry.run);
     std::fs::create_dir_all(&run).unwrap();
-    std::fs::write(run.join("spec.toml"), &series.spec).unwrap();
-    let Some(log) = &series.log else { return };
+    std::fs::write(run.join("spec.toml"), &read.spec).unwrap();
+    let Some(log) = &read.log else { return };
     let mut writer = LogWriter::create(&Disk::default(), &run.join("events.jsonl")).unwrap();
     writer
         .append(&Event::RunStarted(log.provenance.clone()))
@@ -353,12 +467,15 @@ fn written_from_a_folder_and_again() {
     let mut input = input();
     for section in &mut input.sections {
         for (i, series) in section.series.iter_mut().enumerate() {
-            series.entry.run = format!(
-                "{:?}-{}-{i}",
-                section.entry.experiment, section.entry.protocol
-            );
-            series.seconds = None;
-            write_run(dir.path(), series);
+            for run in &mut series.runs {
+                run.entry.run = format!(
+                    "{:?}-{}-{i}-{}",
+                    section.entry.experiment, section.entry.protocol, run.entry.seed
+                );
+                run.seconds = None;
+                write_run(dir.path(), run);
+            }
+            series.entry.runs = series.runs.iter().map(|run| run.entry.clone()).collect();
         }
         section.entry.series = section
             .series

@@ -11,7 +11,7 @@ use support::{contents, printed};
 use tempfile::TempDir;
 
 fn summary(series: &Series) -> &Summary {
-    let log = series.log.as_ref().expect("the run has a log");
+    let log = series.runs[0].log.as_ref().expect("the run has a log");
     log.summary.as_ref().expect("the run is finished")
 }
 
@@ -22,7 +22,7 @@ fn summary(series: &Series) -> &Summary {
 /// the accuracy of its best epoch to ten percent, how often it decides, and its first decision.
 fn line(series: &Series) -> String {
     let summary = summary(series);
-    let log = series.log.as_ref().expect("the run has a log");
+    let log = series.runs[0].log.as_ref().expect("the run has a log");
     let outcome = match &summary.outcome {
         Outcome::Completed => "completed".to_owned(),
         Outcome::Diverged { epoch, .. } => format!("diverged in epoch {epoch}"),

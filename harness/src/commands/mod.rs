@@ -1,5 +1,6 @@
 //! The commands of `autolr`, one file each.
 
+pub mod compare;
 pub mod data;
 mod plan;
 pub mod probe;

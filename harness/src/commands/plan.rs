@@ -8,7 +8,7 @@ use super::run::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
 use crate::experiment::{DeviceName, Protocol, RunSpec, Scale, experiment_file};
 use crate::record::RunLog;
-use crate::report::{ExperimentName, Manifest, SectionEntry, SeriesEntry};
+use crate::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 /// A run of the plan.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub(crate) struct PlanRequest<'a> {
     pub(crate) protocols: &'a [Protocol],
     pub(crate) scale: Scale,
     pub(crate) device: DeviceName,
-    pub(crate) seed: u64,
+    pub(crate) seeds: &'a [u64],
 }
 
 impl Plan {
@@ -54,7 +54,6 @@ impl Plan {
                 let mut entries = Vec::new();
                 for series in &file.series {
                     let mut spec = file.spec(series, &overlay)?;
-                    spec.training.seed = request.seed;
                     spec.training.device = request.device;
                     resolve_device(&mut spec)?;
                     let wanted = spec.data.set;
@@ -69,23 +68,36 @@ impl Plan {
                     if !there {
                         spec.data.set = DataSetName::Synthetic;
                     }
-                    let run = spec.run_name()?;
-                    entries.push(SeriesEntry {
+                    let place = format!("{}/{}/{}", name(experiment), protocol.name(), series.name);
+                    let mut entry = SeriesEntry {
                         name: series.name.clone(),
                         label: series.label.clone(),
-                        run: run.clone(),
-                    });
-                    if runs.iter().any(|planned| planned.run == run) {
-                        continue;
+                        runs: Vec::new(),
+                    };
+                    for &seed in request.seeds {
+                        spec.training.seed = seed;
+                        let run = spec.run_name()?;
+                        entry.runs.push(RunEntry {
+                            seed,
+                            run: run.clone(),
+                        });
+                        if runs.iter().any(|planned| planned.run == run) {
+                            continue;
+                        }
+                        let log = RunLog::read(&dir.join("runs").join(&run).join("events.jsonl"))?;
+                        runs.push(PlannedRun {
+                            place: if request.seeds.len() > 1 {
+                                format!("{place}/seed-{seed}")
+                            } else {
+                                place.clone()
+                            },
+                            finished: log.as_ref().is_some_and(|log| log.summary.is_some()),
+                            epochs_done: log.map_or(0, |log| log.epochs.len() as u64),
+                            run,
+                            spec: spec.clone(),
+                        });
                     }
-                    let log = RunLog::read(&dir.join("runs").join(&run).join("events.jsonl"))?;
-                    runs.push(PlannedRun {
-                        place: format!("{}/{}/{}", name(experiment), protocol.name(), series.name),
-                        finished: log.as_ref().is_some_and(|log| log.summary.is_some()),
-                        epochs_done: log.map_or(0, |log| log.epochs.len() as u64),
-                        run,
-                        spec,
-                    });
+                    entries.push(entry);
                 }
                 sections.push(SectionEntry {
                     experiment,
@@ -108,9 +120,16 @@ impl Plan {
                 notes.push(note);
             }
         }
-        if request.seed != 0 {
-            notes.push(format!("Seed {} instead of the paper's 0.", request.seed));
+        match request.seeds {
+            [0] => {}
+            [seed] => notes.push(format!("Seed {seed} instead of the paper's 0.")),
+            seeds => notes.push(format!(
+                "{} seeds each; the paper's numbers are presumably of one, 0.",
+                seeds.len()
+            )),
         }
+        // One seed of everything first: what is there after an interruption can be compared.
+        runs.sort_by_key(|run| run.spec.training.seed);
         Ok(Self {
             manifest: Manifest {
                 scale: request.scale.name().into(),

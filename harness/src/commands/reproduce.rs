@@ -42,6 +42,9 @@ pub struct ReproduceArgs {
     // No larger than TOML can hold.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: u64,
+    /// Several seeds: 0..6 (which is 0 to 5), 0..=5, or 0,1,7
+    #[arg(long, value_name = "SEEDS", value_parser = seeds, conflicts_with = "seed")]
+    seeds: Option<Seeds>,
     /// Folder of the report and its runs
     #[arg(long, value_name = "DIR", default_value = "report")]
     out: PathBuf,
@@ -51,6 +54,14 @@ pub struct ReproduceArgs {
     /// Trainings at a time, each a process with one thread [default: the cores; 1 at scale smoke and on CUDA]
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     jobs: Option<usize>,
+}
+
+/// Seeds on the command line.
+#[derive(Debug, Clone)]
+struct Seeds(Vec<u64>);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    crate::experiment::seeds(text).map(Seeds)
 }
 
 /// An experiment, or all.
@@ -112,7 +123,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         protocols,
         scale: args.scale,
         device: args.device,
-        seed: args.seed,
+        seeds: &args.seeds.clone().map_or(vec![args.seed], |seeds| seeds.0),
     };
     let plan = Plan::new(&request, &args.out, &location)?;
     let runs_dir = args.out.join("runs");

@@ -464,17 +464,28 @@ mod tests {
         let (wanted, contents) = two_files();
         let expected: u64 = wanted.iter().map(|file| file.bytes).sum();
         let huge = 1 << 40;
-        let first = [header("set/a.bin", EntryType::Regular, 5000), contents[0].clone(), vec![0; 120]].concat();
+        let first = [
+            header("set/a.bin", EntryType::Regular, 5000),
+            contents[0].clone(),
+            vec![0; 120],
+        ]
+        .concat();
         let heads = [
             ("a stranger", header("bomb", EntryType::Regular, huge)),
             ("outside", header("../../bomb", EntryType::Regular, huge)),
             ("absolute", header("/tmp/bomb", EntryType::Regular, huge)),
             ("wanted", header("set/a.bin", EntryType::Regular, huge)),
-            ("a long name", header("././@LongLink", EntryType::GNULongName, huge)),
+            (
+                "a long name",
+                header("././@LongLink", EntryType::GNULongName, huge),
+            ),
             ("extensions", header("pax", EntryType::XHeader, huge)),
             ("sparse", header("set/b.bin", EntryType::GNUSparse, huge)),
             ("a link", header("set/b.bin", EntryType::Link, huge)),
-            ("after a right one", [first, header("bomb", EntryType::Regular, huge)].concat()),
+            (
+                "after a right one",
+                [first, header("bomb", EntryType::Regular, huge)].concat(),
+            ),
             ("nothing but zeros", Vec::new()),
         ];
         for (what, head) in heads {
@@ -488,8 +499,15 @@ mod tests {
             let archive = Path::new("archive.tar.gz");
             let outcome = from_tar(&mut stream, archive, &wanted, expected, &root);
             let text = outcome.unwrap_err().to_string();
-            println!("{what}: {} bytes read, {expected} expected: {text}", stream.bytes);
-            assert!(stream.bytes <= expected + (1 << 20), "{what}: {} bytes read", stream.bytes);
+            println!(
+                "{what}: {} bytes read, {expected} expected: {text}",
+                stream.bytes
+            );
+            assert!(
+                stream.bytes <= expected + (1 << 20),
+                "{what}: {} bytes read",
+                stream.bytes
+            );
             let names: Vec<_> = fs::read_dir(outer.path()).unwrap().collect();
             assert_eq!(names.len(), 1, "{what}");
             let set = fs::read_dir(root.join("set")).map_or(0, |set| set.count());
@@ -504,14 +522,19 @@ mod tests {
         use flate2::write::GzEncoder;
         let (wanted, _) = two_files();
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-        packed.write_all(&header("bomb", EntryType::Regular, 1 << 36)).unwrap();
+        packed
+            .write_all(&header("bomb", EntryType::Regular, 1 << 36))
+            .unwrap();
         let zeros = vec![0; 1 << 20];
         for _ in 0..64 {
             packed.write_all(&zeros).unwrap();
         }
         let (outcome, paths) = unpack(&packed.finish().unwrap(), &wanted);
         let text = outcome.unwrap_err().to_string();
-        assert!(text.contains("unpacks to more than 1123576 bytes"), "{text}");
+        assert!(
+            text.contains("unpacks to more than 1123576 bytes"),
+            "{text}"
+        );
         assert!(paths.is_empty(), "{paths:?}");
     }
 

@@ -120,9 +120,9 @@ impl ExperimentFile {
             lines: Lines::default(),
         };
         place.lines = Lines::parse(text).map_err(|(line, message)| place.error(line, message))?;
-        let mut base: Table = text.parse().map_err(|error: toml::de::Error| {
-            place.error(None, error.message())
-        })?;
+        let mut base: Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| place.error(None, error.message()))?;
         let top = |fault: Fault| place.at(&fault);
         let title = take_text(&mut base, "title", LINE_LENGTH).map_err(top)?;
         let title = title.unwrap_or_default();
@@ -221,7 +221,9 @@ impl ExperimentFile {
             return self.place.error(Some(self.place.lines.last()), message);
         }
         if over.iter().any(|table| holds(table, &fault.key)) {
-            return self.place.error(None, format!("{message} (not from the file itself)"));
+            return self
+                .place
+                .error(None, format!("{message} (not from the file itself)"));
         }
         self.place.error(self.line(series, &fault.key), message)
     }
@@ -243,7 +245,12 @@ impl ExperimentFile {
         // A table of another kind replaces the common one whole.
         let replaced = above.is_some() && above != below;
         let common = || lines.exact(key).filter(|_| !replaced);
-        let around = || series.overrides.contains_key(table).then(|| lines.nearest(&own));
+        let around = || {
+            series
+                .overrides
+                .contains_key(table)
+                .then(|| lines.nearest(&own))
+        };
         lines
             .exact(&own)
             .or_else(common)

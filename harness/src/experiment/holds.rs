@@ -173,7 +173,11 @@ mod tests {
             (Whole, "3", "must be a whole number, without quotes"),
             (Switch, "true", "must be true or false, without quotes"),
             (NAMES, "sine", "must be \"x\" or \"cos\""),
-            (NAMES, "cso", "must be \"x\" or \"cos\"; did you mean \"cos\"?"),
+            (
+                NAMES,
+                "cso",
+                "must be \"x\" or \"cos\"; did you mean \"cos\"?",
+            ),
         ] {
             let found = holds.broken_by(&Value::String(text.to_owned()));
             assert_eq!(found.as_deref(), Some(rule), "{text}");

@@ -28,7 +28,11 @@ impl Fault {
     }
 
     /// A value against a rule: `scheduler.lr = 0: must be positive`.
-    pub(super) fn value(key: impl Into<String>, value: &Value, rule: impl std::fmt::Display) -> Self {
+    pub(super) fn value(
+        key: impl Into<String>,
+        value: &Value,
+        rule: impl std::fmt::Display,
+    ) -> Self {
         let key = key.into();
         let text = format!("{key} = {}: {rule}", shown(value));
         Self { key, text }
@@ -52,11 +56,12 @@ impl Fault {
     /// A message that begins with the key that it speaks of: `scheduler.lr = 0: …`, `optimizer: …`.
     pub(super) fn said(text: impl Into<String>) -> Self {
         let text = text.into();
-        let in_path =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.[]".contains(c);
+        let in_path = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.[]".contains(c);
         let end = text.find(|c| !in_path(c)).unwrap_or(text.len());
         let (key, rest) = text.split_at(end);
-        let begins = [" = ", ": ", " of length "].iter().any(|sign| rest.starts_with(sign));
+        let begins = [" = ", ": ", " of length "]
+            .iter()
+            .any(|sign| rest.starts_with(sign));
         if !begins {
             return Self::new("", text);
         }
@@ -109,7 +114,10 @@ const TABLES: [TableKeys; 6] = [
             ("batch_norm", Switch),
             ("hidden", Whole),
         ],
-        kinds: &[("resnet18", &["width", "batch_norm"]), ("reference", &["hidden"])],
+        kinds: &[
+            ("resnet18", &["width", "batch_norm"]),
+            ("reference", &["hidden"]),
+        ],
         needed: &["kind"],
     },
     TableKeys {
@@ -227,7 +235,10 @@ fn check_keys(known: &TableKeys, table: &Table) -> Result<(), Fault> {
             return Err(Fault::missing(*needed, names));
         }
     }
-    let kind = table.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let kind = table
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if let Some((kind, keys)) = known.kinds.iter().find(|(name, _)| *name == kind) {
         for (key, value) in table {
             if key != "kind" && !keys.contains(&key.as_str()) {
@@ -247,7 +258,10 @@ fn check_scheduler(table: &Table) -> Result<(), Fault> {
             continue;
         }
         let mut of_some_kind = schedulers::keys().filter(|known| known.name == key);
-        if let Some(rule) = of_some_kind.next().and_then(|key| key.holds.broken_by(value)) {
+        if let Some(rule) = of_some_kind
+            .next()
+            .and_then(|key| key.holds.broken_by(value))
+        {
             return Err(Fault::value(key, value, rule));
         }
     }
@@ -351,7 +365,9 @@ mod tests {
                     changed.try_into::<RunSpec>().unwrap();
                     tried += 1;
                 }
-                let error = with(table.name, key, "?").try_into::<RunSpec>().unwrap_err();
+                let error = with(table.name, key, "?")
+                    .try_into::<RunSpec>()
+                    .unwrap_err();
                 let named = error.message().matches('`').count() / 2 - 1;
                 assert_eq!(named, names.len(), "{}.{key}: {error}", table.name);
             }
@@ -364,14 +380,19 @@ mod tests {
         for (text, key) in [
             ("scheduler.lr = 0: no", "scheduler.lr"),
             ("scheduler.factors[2] = 0: no", "scheduler.factors[2]"),
-            ("scheduler.milestones of length 1: no", "scheduler.milestones"),
+            (
+                "scheduler.milestones of length 1: no",
+                "scheduler.milestones",
+            ),
             ("scheduler: no good", "scheduler"),
             ("the table [data] is missing", ""),
             ("", ""),
         ] {
             assert_eq!(Fault::said(text).key, key, "{text}");
         }
-        let fault = Fault::said("lr = 0: no").within("schedules[0]").within("scheduler");
+        let fault = Fault::said("lr = 0: no")
+            .within("schedules[0]")
+            .within("scheduler");
         assert_eq!(fault.key, "scheduler.schedules[0].lr");
         assert_eq!(fault.text, "scheduler.schedules[0].lr = 0: no");
     }

@@ -48,7 +48,8 @@ impl Record {
     /// [`BadInput`] if there is none, or a folder cannot be read.
     pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        collect(path, &mut found).map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
+        collect(path, &mut found)
+            .map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
         if found.is_empty() {
             let text = format!("{}: no events.jsonl in it", path.display());
             return Err(BadInput(text).into());
@@ -67,13 +68,16 @@ impl Record {
             .map_err(|error| BadInput(format!("{error:#}")))?
             .ok_or_else(|| BadInput(format!("{}: holds no event", log_path.display())))?;
         let spec_path = log_path.with_file_name("spec.toml");
-        let in_spec = |error: &dyn std::fmt::Display| {
-            BadInput(format!("{}: {error}", spec_path.display()))
-        };
+        let in_spec =
+            |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", spec_path.display()));
         let text = std::fs::read_to_string(&spec_path).map_err(|error| in_spec(&error))?;
-        let table = text.parse().map_err(|error: toml::de::Error| in_spec(&error.message()))?;
+        let table = text
+            .parse()
+            .map_err(|error: toml::de::Error| in_spec(&error.message()))?;
         let spec = RunSpec::from_table(table).map_err(|error| in_spec(&error))?;
-        let digest = spec.digest().with_context(|| spec_path.display().to_string())?;
+        let digest = spec
+            .digest()
+            .with_context(|| spec_path.display().to_string())?;
         if digest != log.provenance.spec {
             return Err(in_spec(&format!(
                 "its digest is {digest}, but the log beside it is of the specification {}",
@@ -101,7 +105,11 @@ impl Record {
         for record in &log.epochs {
             let epoch = record.epoch;
             if scheduler.lr().to_bits() != record.lr.to_bits() {
-                let what = format!("the rate is {:e}, recorded is {:e}", scheduler.lr(), record.lr);
+                let what = format!(
+                    "the rate is {:e}, recorded is {:e}",
+                    scheduler.lr(),
+                    record.lr
+                );
                 return differs(epoch, what);
             }
             replayed.rates += 1;
@@ -115,9 +123,12 @@ impl Record {
                 // Stopped between the epoch and its decision.
                 break;
             }
-            let decision = match scheduler.advance(Tick::epoch(record.validation_loss), &mut probe) {
+            let decision = match scheduler.advance(Tick::epoch(record.validation_loss), &mut probe)
+            {
                 Ok(decision) => decision,
-                Err(ProbeError::Backend { source, .. }) => return differs(epoch, source.to_string()),
+                Err(ProbeError::Backend { source, .. }) => {
+                    return differs(epoch, source.to_string());
+                }
                 Err(error) => return differs(epoch, error.to_string()),
             };
             let again = decision.map(|decision| DecisionRecord { epoch, decision });
@@ -204,6 +215,7 @@ fn difference(recorded: Option<&DecisionRecord>, again: Option<&DecisionRecord>)
             again.get(key).unwrap_or(&null),
         );
         // As text: as numbers, 0 and −0 would be equal.
-        (before.to_string() != after.to_string()).then(|| format!("{key} is {after}, recorded is {before}"))
+        (before.to_string() != after.to_string())
+            .then(|| format!("{key} is {after}, recorded is {before}"))
     })
 }

@@ -6,7 +6,7 @@ use super::document::Block;
 use super::number::{loss, rate};
 use super::outcome::{Status, synthetic_note};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Series};
+use super::{Experiment, Placed};
 use crate::record::DecisionRecord;
 
 /// A folded block a run.
@@ -20,14 +20,13 @@ pub(super) fn blocks(experiments: &[Experiment<'_>]) -> Vec<Block> {
     ];
     let experiments = experiments.iter();
     for experiment in experiments {
-        for (protocol, run) in experiment.runs() {
-            blocks.push(details(experiment, protocol, run));
-        }
+        blocks.extend(experiment.runs().map(|run| details(experiment, run)));
     }
     blocks
 }
 
-fn details(experiment: &Experiment<'_>, protocol: &str, run: &Series) -> Block {
+fn details(experiment: &Experiment<'_>, placed: Placed<'_>) -> Block {
+    let run = placed.run;
     let status = Status::of(run);
     let mut blocks = Vec::new();
     let mut facts = vec![format!("Folder: runs/{}", run.entry.run)];
@@ -56,8 +55,9 @@ fn details(experiment: &Experiment<'_>, protocol: &str, run: &Series) -> Block {
     let short = experiment.title().split(':').next().unwrap_or_default();
     Block::Details {
         summary: format!(
-            "{short}, {protocol} protocol, {}: {}",
-            run.entry.label,
+            "{short}, {} protocol, {}: {}",
+            placed.protocol,
+            placed.label(),
             status.words()
         ),
         blocks,

@@ -7,7 +7,7 @@ use super::document::Block;
 use super::number::loss;
 use super::outcome::{Status, planned_epochs, synthetic_note};
 use super::published::{self, Curve};
-use super::{DOUBLE_DESCENT_RULE, DescentVerdict, ExperimentName, Section, Series, double_descent};
+use super::{DOUBLE_DESCENT_RULE, DescentVerdict, ExperimentName, Run, Section, double_descent};
 use crate::record::{EpochRecord, RunLog};
 
 /// Losses above this many times the paper's largest are drawn at that height.
@@ -62,7 +62,10 @@ enum Horizontal {
 impl Horizontal {
     fn of(section: &Section) -> Self {
         let experiment = section.entry.experiment;
-        let mut planned: BTreeSet<u64> = section.series.iter().filter_map(planned_epochs).collect();
+        let mut planned: BTreeSet<u64> = section
+            .runs()
+            .filter_map(|(_, run)| planned_epochs(run))
+            .collect();
         let ours = planned.clone();
         let has_paper = section
             .series
@@ -116,10 +119,10 @@ impl Horizontal {
     }
 
     /// As many epochs as a run is to have, as far as is known.
-    fn planned(&self, series: &Series, log: &RunLog) -> u64 {
+    fn planned(&self, run: &Run, log: &RunLog) -> u64 {
         let known = match self {
             Self::Epoch { epochs } => Some(*epochs),
-            Self::Share { ours } => planned_epochs(series).or(ours.last().copied()),
+            Self::Share { ours } => planned_epochs(run).or(ours.last().copied()),
         };
         known.unwrap_or(0).max(log.epochs.len() as u64)
     }
@@ -146,11 +149,15 @@ fn chart(number: usize, section: &Section, horizontal: &Horizontal, quantity: Qu
     let mut lines = Vec::new();
     for (hue, series) in section.series.iter().enumerate() {
         let paper = quantity.published(experiment, &series.entry.name);
-        lines.extend(series.log.as_ref().map(|log| {
-            let planned = horizontal.planned(series, log);
-            our_line(hue, series, log, quantity, experiment, |epoch| {
+        // A line a run; those of one series share its colour.
+        lines.extend(series.runs.iter().filter_map(|run| {
+            let log = run.log.as_ref()?;
+            let planned = horizontal.planned(run, log);
+            let mut line = our_line(hue, run, log, quantity, experiment, |epoch| {
                 horizontal.x(epoch, planned)
-            })
+            });
+            line.label = series.label(run);
+            Some(line)
         }));
         lines.extend(paper.map(|curve| {
             let epochs = published::epochs(experiment);
@@ -242,19 +249,19 @@ fn notes(
             loss(ceiling)
         ));
     }
-    for series in &section.series {
-        let status = Status::of(series);
+    for (series, run) in section.runs() {
+        let status = Status::of(run);
         if matches!(status, Status::NotBegun | Status::NotFinished { .. }) {
-            notes.push(format!("{}: {}.", series.entry.label, status.words()));
+            notes.push(format!("{}: {}.", series.label(run), status.words()));
         }
     }
-    notes.extend(synthetic_note(&section.series));
+    notes.extend(synthetic_note(section.runs().map(|(_, run)| run)));
     notes
 }
 
 fn our_line(
     hue: usize,
-    series: &Series,
+    run: &Run,
     log: &RunLog,
     quantity: Quantity,
     experiment: ExperimentName,
@@ -266,11 +273,11 @@ fn our_line(
         .map(|epoch| (epoch.epoch, quantity.of(epoch)))
         .collect();
     let mut marks = Vec::new();
-    if let Status::Diverged { epoch, .. } = Status::of(series) {
+    if let Status::Diverged { epoch, .. } = Status::of(run) {
         let before = values.iter().take_while(|(at, _)| *at <= epoch);
         let last = before.filter(|(_, y)| y.is_finite()).last();
         marks.push(Mark {
-            text: Status::of(series).words(),
+            text: Status::of(run).words(),
             kind: MarkKind::Cross {
                 x: x(epoch),
                 y: last.map(|(_, y)| *y),
@@ -281,7 +288,7 @@ fn our_line(
         marks.extend(bracket(&values, &x));
     }
     Line {
-        label: series.entry.label.clone(),
+        label: String::new(),
         hue,
         source: Source::Ours,
         points: values.iter().map(|(epoch, y)| (x(*epoch), *y)).collect(),
@@ -342,18 +349,24 @@ pub(super) fn judge(values: &[(u64, f64)]) -> DescentVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{SectionEntry, SeriesEntry};
+    use crate::report::{RunEntry, SectionEntry, Series, SeriesEntry};
 
     fn section(experiment: ExperimentName, specs: &[&str]) -> Section {
         let series = |spec: &&str| Series {
             entry: SeriesEntry {
                 name: "factor_5".to_owned(),
                 label: "factor_5".to_owned(),
-                run: "run".to_owned(),
+                runs: Vec::new(),
             },
-            spec: (*spec).to_owned(),
-            log: None,
-            seconds: None,
+            runs: vec![Run {
+                entry: RunEntry {
+                    seed: 0,
+                    run: "run".to_owned(),
+                },
+                spec: (*spec).to_owned(),
+                log: None,
+                seconds: None,
+            }],
         };
         Section {
             entry: SectionEntry {

@@ -1,9 +1,10 @@
 //! The run from learning rate 1: does it converge?
 
-use super::accuracy::ONE_RUN;
+use super::number::plural;
 use super::outcome::{Status, is_synthetic, synthetic_note};
+use super::seeds::{OverSeeds, Weights};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Series, number};
+use super::{Experiment, Placed, Series, number};
 
 /// How each run ended.
 pub(super) fn table(experiment: &Experiment<'_>) -> Table {
@@ -30,24 +31,23 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
         faint(),
         faint(),
     ]);
-    for (name, label) in experiment.series() {
-        for protocol in experiment.protocols() {
-            if let Some(run) = experiment.run(protocol, name) {
-                table.rows.push(row(label, protocol, run));
-            }
-        }
+    for (name, _) in experiment.series() {
+        table
+            .rows
+            .extend(experiment.runs_of(name).into_iter().map(row));
     }
     table.notes.push(
         "A run counts as diverged if a loss is not finite, or if its accuracy is still at chance when it ends.".to_owned(),
     );
-    table.notes.push(ONE_RUN.to_owned());
+    table.notes.push(experiment.sample_note());
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
 }
 
-fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
+fn row(placed: Placed<'_>) -> Vec<Cell> {
+    let run = placed.run;
     let status = Status::of(run);
     let last = run.log.as_ref().and_then(|log| log.epochs.last());
     let summary = run.log.as_ref().and_then(|log| log.summary.as_ref());
@@ -57,8 +57,8 @@ fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
         _ => Cell::none(),
     };
     vec![
-        Cell::new(label),
-        Cell::new(protocol),
+        Cell::new(placed.label()),
+        Cell::new(placed.protocol),
         status.cell(),
         reason,
         Cell::or_none(last.map(|epoch| number::loss(epoch.validation_loss))),
@@ -69,9 +69,10 @@ fn row(label: &str, protocol: &str, run: &Series) -> Vec<Cell> {
 
 /// One sentence a run: how it ended, and whether the paper says the same.
 pub(super) fn sentences(experiment: &Experiment<'_>) -> Vec<String> {
-    let sentence = |(protocol, run): (&str, &Series)| {
+    let sentence = |placed: Placed<'_>| {
+        let run = placed.run;
         // The paper has one such run; what was added to it has nothing to be compared with.
-        let comparable = run.entry.name == "ours" && !is_synthetic(run);
+        let comparable = placed.series.entry.name == "ours" && !is_synthetic(run);
         let status = Status::of(run);
         let (why, paper) = match status {
             Status::Diverged { reason, .. } => (format!(": {reason}"), ", as in the paper"),
@@ -80,11 +81,38 @@ pub(super) fn sentences(experiment: &Experiment<'_>) -> Vec<String> {
         };
         let paper = if comparable { paper } else { "" };
         format!(
-            "{} ({protocol} protocol): {}{paper}{why}.",
-            run.entry.label,
+            "{} ({} protocol): {}{paper}{why}.",
+            placed.label(),
+            placed.protocol,
             status.words(),
             why = why.trim_end_matches('.')
         )
     };
-    experiment.runs().map(sentence).collect()
+    let several = |series: &Series| series.runs.len() > 1;
+    experiment
+        .every_series()
+        .flat_map(|(protocol, series)| {
+            if several(series) {
+                vec![counts(protocol, series)]
+            } else {
+                Placed::all(protocol, series).map(sentence).collect()
+            }
+        })
+        .collect()
+}
+
+/// One sentence for several seeds: how many ended how.
+fn counts(protocol: &str, series: &Series) -> String {
+    let over = OverSeeds::accuracy(series, Weights::Reported);
+    let completed = over.runs - over.diverged - over.pending;
+    let pending = match over.pending {
+        0 => String::new(),
+        pending => format!(", {pending} not finished"),
+    };
+    format!(
+        "{} ({protocol} protocol): of {}, {} diverged, {completed} completed{pending}.",
+        series.entry.label,
+        plural(over.runs, "seed"),
+        over.diverged
+    )
 }

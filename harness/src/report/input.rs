@@ -44,11 +44,11 @@ pub struct SectionEntry {
     pub protocol: String,
     /// What was run and how it differs from the paper, in plain words.
     pub description: String,
-    /// The runs, in the order in which they are to be shown.
+    /// What is compared, in the order in which it is to be shown.
     pub series: Vec<SeriesEntry>,
 }
 
-/// One run in its place.
+/// One specification in its place, run under one seed or several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeriesEntry {
@@ -56,7 +56,17 @@ pub struct SeriesEntry {
     pub name: String,
     /// What a reader sees: `ours (factor_5)`.
     pub label: String,
-    /// Name of the run's folder under `runs/`.
+    /// Its runs, one a seed, in ascending order of the seeds.
+    pub runs: Vec<RunEntry>,
+}
+
+/// One run of a series.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunEntry {
+    /// `training.seed` of its specification.
+    pub seed: u64,
+    /// Name of its folder under `runs/`.
     pub run: String,
 }
 
@@ -78,11 +88,20 @@ pub struct Section {
     pub series: Vec<Series>,
 }
 
-/// One run, read.
+/// One series, read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// Its manifest entry.
     pub entry: SeriesEntry,
+    /// One entry a run of the manifest, in its order.
+    pub runs: Vec<Run>,
+}
+
+/// One run, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its manifest entry.
+    pub entry: RunEntry,
     /// The specification, as TOML.
     pub spec: String,
     /// The log; none if the run has not begun.
@@ -109,14 +128,15 @@ impl ReportInput {
         let mut value = serde_json::from_str(&text).with_context(in_manifest)?;
         harmless::make(&mut value);
         let manifest: Manifest = serde_json::from_value(value).with_context(in_manifest)?;
+        let runs = dir.join("runs");
         let read_series = |entry: &SeriesEntry| -> Result<Series> {
-            harmless::check_run(&entry.run).with_context(in_manifest)?;
-            let run = dir.join("runs").join(&entry.run);
+            let read = entry.runs.iter().map(|run| {
+                harmless::check_run(&run.run).with_context(in_manifest)?;
+                Run::read(run, &runs)
+            });
             Ok(Series {
                 entry: entry.clone(),
-                spec: std::fs::read_to_string(run.join("spec.toml")).unwrap_or_default(),
-                log: RunLog::read(&run.join("events.jsonl"))?,
-                seconds: crate::record::read_seconds(&run),
+                runs: read.collect::<Result<_>>()?,
             })
         };
         let sections = manifest.sections.iter().map(|entry| {
@@ -132,6 +152,38 @@ impl ReportInput {
         Ok(Self {
             sections: sections.collect::<Result<_>>()?,
             manifest,
+        })
+    }
+}
+
+impl Section {
+    /// Every run, with its series.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (&Series, &Run)> {
+        let series = self.series.iter();
+        series.flat_map(|series| series.runs.iter().map(move |run| (series, run)))
+    }
+}
+
+impl Series {
+    /// The label, with the seed of the run where there are several.
+    pub(super) fn label(&self, run: &Run) -> String {
+        if self.runs.len() == 1 {
+            self.entry.label.clone()
+        } else {
+            format!("{}, seed {}", self.entry.label, run.entry.seed)
+        }
+    }
+}
+
+impl Run {
+    /// Reads a run from its folder under `runs`.
+    fn read(entry: &RunEntry, runs: &Path) -> Result<Self> {
+        let dir = runs.join(&entry.run);
+        Ok(Self {
+            entry: entry.clone(),
+            spec: std::fs::read_to_string(dir.join("spec.toml")).unwrap_or_default(),
+            log: RunLog::read(&dir.join("events.jsonl"))?,
+            seconds: crate::record::read_seconds(&dir),
         })
     }
 }

@@ -1,11 +1,13 @@
 //! The tables of figures 2 and 3: where the losses end, and whether they descend twice.
 
-use super::accuracy::ONE_RUN;
 use super::curves::judge;
 use super::number::{loss, plural, rate};
 use super::outcome::{Status, divergence_notes, synthetic_note};
+use super::seeds::OverSeeds;
 use super::table::{Cell, Column, Table};
-use super::{DescentVerdict, Experiment, ExperimentName, Swings, published};
+use super::{DescentVerdict, Experiment, ExperimentName, Series, Swings, published};
+use crate::record::RunLog;
+use crate::statistics::Observation;
 
 /// Final and best validation loss, final rate and double descent, by series and source.
 pub(super) fn table(experiment: &Experiment<'_>) -> Table {
@@ -35,32 +37,64 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
                 .rows
                 .push(row(label, "paper", Cell::none(), &losses, rate));
         }
+        for placed in experiment.runs_of(name) {
+            let log = placed.run.log.as_ref();
+            let epochs = log.map_or(&[][..], |log| log.epochs.as_slice());
+            let losses: Vec<(u64, f64)> = epochs
+                .iter()
+                .map(|e| (e.epoch, e.validation_loss))
+                .collect();
+            let rate = Cell::or_none(epochs.last().map(|epoch| rate(epoch.lr)));
+            let state = Status::of(placed.run).cell();
+            table
+                .rows
+                .push(row(&placed.label(), placed.protocol, state, &losses, rate));
+        }
         for protocol in experiment.protocols() {
-            if let Some(run) = experiment.run(protocol, name) {
-                let epochs = run
-                    .log
-                    .as_ref()
-                    .map_or(&[][..], |log| log.epochs.as_slice());
-                let losses: Vec<(u64, f64)> = epochs
-                    .iter()
-                    .map(|e| (e.epoch, e.validation_loss))
-                    .collect();
-                let rate = Cell::or_none(epochs.last().map(|epoch| rate(epoch.lr)));
-                table
-                    .rows
-                    .push(row(label, protocol, Status::of(run).cell(), &losses, rate));
-            }
+            let series = experiment.find(protocol, name);
+            let several = series.filter(|series| series.runs.len() > 1);
+            table
+                .rows
+                .extend(several.map(|series| over_seeds(protocol, series)));
         }
     }
     table
         .notes
         .push("Double descent: by the rule under the figures of validation losses.".to_owned());
     table.notes.extend(divergence_notes(experiment.runs()));
-    table.notes.push(ONE_RUN.to_owned());
+    table.notes.push(experiment.sample_note());
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
+}
+
+/// Mean ± half the 95 % interval of the final and the best loss of the runs that completed.
+fn over_seeds(protocol: &str, series: &Series) -> Vec<Cell> {
+    let over = |of: &dyn Fn(&RunLog) -> Option<f64>| {
+        OverSeeds::of(series.runs.iter().map(|run| match Status::of(run) {
+            Status::NotBegun | Status::NotFinished { .. } => Observation::Pending,
+            Status::Diverged { .. } => Observation::Diverged,
+            Status::Completed => {
+                Observation::value(run.log.as_ref().and_then(of).unwrap_or(f64::NAN))
+            }
+        }))
+    };
+    let last = over(&|log| log.epochs.last().map(|epoch| epoch.validation_loss));
+    let best = over(&|log| {
+        let losses = log.epochs.iter().map(|epoch| epoch.validation_loss);
+        losses.filter(|loss| loss.is_finite()).reduce(f64::min)
+    });
+    vec![
+        Cell::new(format!("{}, mean ± 95 % interval", series.entry.label)),
+        Cell::new(protocol),
+        Cell::new(last.counts()),
+        last.cell(loss),
+        best.cell(loss),
+        Cell::none(),
+        Cell::none(),
+        Cell::none(),
+    ]
 }
 
 /// The last rate that the plot shows, or that it is below what can be read.

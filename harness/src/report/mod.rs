@@ -7,6 +7,7 @@ mod accuracy;
 mod appendix;
 mod axis;
 mod chart;
+mod compared;
 mod cost;
 mod curves;
 mod divergence;
@@ -17,11 +18,12 @@ mod html;
 mod input;
 mod loss_table;
 mod markdown;
-mod number;
+pub(crate) mod number;
 mod outcome;
 mod overview;
 pub mod published;
 mod rates;
+pub(crate) mod seeds;
 mod svg;
 mod table;
 
@@ -34,7 +36,8 @@ use crate::disk::write_whole;
 use document::{Block, Document};
 pub use double_descent::{DOUBLE_DESCENT_RULE, DescentVerdict, Swings, double_descent};
 pub use input::{
-    ExperimentName, Manifest, ReportInput, Section, SectionEntry, Series, SeriesEntry,
+    ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
+    SeriesEntry,
 };
 
 /// A report, written out.
@@ -67,6 +70,10 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     write_whole(&index, rendered.html.as_bytes())?;
     Ok(index)
 }
+
+/// How much one run says.
+const ONE_RUN: &str = "One run each (n = 1), here as presumably in the paper: differences between rows may be chance, \
+    and none is claimed to be significant.";
 
 /// An experiment with its sections, one a protocol.
 #[derive(Debug, Clone)]
@@ -105,30 +112,59 @@ impl<'a> Experiment<'a> {
         }
     }
 
-    /// Every run, with its protocol.
-    fn runs(&self) -> impl Iterator<Item = (&'a str, &'a Series)> {
+    /// Every series of every section, with its protocol.
+    fn every_series(&self) -> impl Iterator<Item = (&'a str, &'a Series)> {
         self.sections.iter().flat_map(|(_, section)| {
             let protocol = section.entry.protocol.as_str();
             section.series.iter().map(move |series| (protocol, series))
         })
     }
 
+    /// Every run, in its place.
+    fn runs(&self) -> impl Iterator<Item = Placed<'a>> {
+        self.every_series()
+            .flat_map(|(protocol, series)| Placed::all(protocol, series))
+    }
+
     /// Every series once: name, and what a reader sees; in the order in which they are to be shown.
     fn series(&self) -> Vec<(&'a str, &'a str)> {
         let mut series: Vec<(&str, &str)> = Vec::new();
-        for (_, run) in self.runs() {
-            if !series.iter().any(|(name, _)| *name == run.entry.name) {
-                series.push((&run.entry.name, &run.entry.label));
+        for (_, one) in self.every_series() {
+            if !series.iter().any(|(name, _)| *name == one.entry.name) {
+                series.push((&one.entry.name, &one.entry.label));
             }
         }
         series
     }
 
-    /// The run of a series under a protocol.
-    fn run(&self, protocol: &str, name: &str) -> Option<&'a Series> {
-        self.runs()
+    /// A series under a protocol.
+    fn find(&self, protocol: &str, name: &str) -> Option<&'a Series> {
+        self.every_series()
             .find(|(of, series)| *of == protocol && series.entry.name == name)
             .map(|(_, series)| series)
+    }
+
+    /// The runs of a series, protocol by protocol.
+    fn runs_of(&self, name: &str) -> Vec<Placed<'a>> {
+        let protocols = self.protocols().into_iter();
+        protocols
+            .filter_map(|protocol| Some((protocol, self.find(protocol, name)?)))
+            .flat_map(|(protocol, series)| Placed::all(protocol, series))
+            .collect()
+    }
+
+    /// Whether any series is run with several seeds.
+    fn several_seeds(&self) -> bool {
+        self.every_series().any(|(_, series)| series.runs.len() > 1)
+    }
+
+    /// What stands under a table of results: how much its rows say.
+    fn sample_note(&self) -> String {
+        if self.several_seeds() {
+            "A row a run: differences between rows may be chance, and none is claimed to be significant.".to_owned()
+        } else {
+            ONE_RUN.to_owned()
+        }
     }
 
     /// The protocols, in the manifest's order.
@@ -147,13 +183,40 @@ impl<'a> Experiment<'a> {
     }
 }
 
+/// A run with what it belongs to.
+#[derive(Debug, Clone, Copy)]
+struct Placed<'a> {
+    protocol: &'a str,
+    series: &'a Series,
+    run: &'a Run,
+}
+
+impl<'a> Placed<'a> {
+    fn all(protocol: &'a str, series: &'a Series) -> impl Iterator<Item = Self> {
+        let runs = series.runs.iter();
+        runs.map(move |run| Self {
+            protocol,
+            series,
+            run,
+        })
+    }
+
+    /// The series' label, with the seed where there are several.
+    fn label(&self) -> String {
+        self.series.label(self.run)
+    }
+}
+
 fn document(input: &ReportInput) -> Document {
     let experiments = Experiment::all(input);
     let mut blocks = overview::blocks(input, &experiments);
     for experiment in &experiments {
         blocks.push(Block::section(experiment.title()));
         match experiment.name {
-            ExperimentName::Table1 => blocks.push(Block::Table(accuracy::table(experiment))),
+            ExperimentName::Table1 => {
+                blocks.extend(accuracy::tables(experiment).into_iter().map(Block::Table));
+                blocks.extend(compared::table(experiment).map(Block::Table));
+            }
             ExperimentName::Fig2 => {
                 blocks.push(Block::Table(loss_table::table(experiment)));
                 blocks.push(Block::Table(rates::table(experiment)));

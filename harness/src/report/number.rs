@@ -1,7 +1,7 @@
 //! How numbers are written in the report.
 
 /// A share in \[0, 1\] in percent, to one decimal: `87.0`.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share.is_finite() {
         format!("{:.1}", 100.0 * share)
     } else {
@@ -9,8 +9,42 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
+/// A number to two decimals, such as percents over seeds: `87.05`, `−3.20`.
+pub(crate) fn hundredths(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value:.2}").replace('-', "−")
+    } else {
+        not_finite(value)
+    }
+}
+
+/// A difference to two decimals, with its sign: `+1.30`, `−0.12`, `0.00`.
+pub(crate) fn signed(value: f64) -> String {
+    let size = hundredths(value.abs());
+    if !value.is_finite() {
+        not_finite(value)
+    } else if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+        size
+    } else if value > 0.0 {
+        format!("+{size}")
+    } else {
+        format!("−{size}")
+    }
+}
+
+/// A p-value, to three decimals; never a zero, and never 0.050 for what is above the level.
+pub(crate) fn p_value(p: f64) -> String {
+    if p < 0.001 {
+        "< 0.001".to_owned()
+    } else if p > 0.05 && p < 0.0505 {
+        format!("{p:.4}")
+    } else {
+        format!("{p:.3}")
+    }
+}
+
 /// A loss (nats), to three decimals; very large ones in scientific notation.
-pub(super) fn loss(value: f64) -> String {
+pub(crate) fn loss(value: f64) -> String {
     if !value.is_finite() {
         not_finite(value)
     } else if value.abs() < 1e4 {
@@ -21,7 +55,7 @@ pub(super) fn loss(value: f64) -> String {
 }
 
 /// A learning rate, to three significant digits: `5.00e-3`.
-pub(super) fn rate(value: f64) -> String {
+pub(crate) fn rate(value: f64) -> String {
     if value.is_finite() {
         format!("{value:.2e}")
     } else {
@@ -30,7 +64,7 @@ pub(super) fn rate(value: f64) -> String {
 }
 
 /// A count, to three significant digits from 10,000 on: `4.00 M`.
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     const UNITS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     if value < 10_000 {
         return value.to_string();
@@ -53,7 +87,7 @@ pub(super) fn count(value: u64) -> String {
 }
 
 /// A count in full, in groups of three digits: `11,173,962`.
-pub(super) fn grouped(value: usize) -> String {
+pub(crate) fn grouped(value: usize) -> String {
     let digits = value.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -66,7 +100,7 @@ pub(super) fn grouped(value: usize) -> String {
 }
 
 /// Seconds as a person says them: `12.3 s`, `4 min 05 s`, `2 h 03 min`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !(0.0..1e12).contains(&seconds) {
         return "–".to_owned();
     }
@@ -82,7 +116,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `1 run`, `2 runs`.
-pub(super) fn plural(n: usize, noun: &str) -> String {
+pub(crate) fn plural(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -144,6 +178,30 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn differences_and_p_values() {
+        for (value, text) in [
+            (1.3, "+1.30"),
+            (-0.123, "−0.12"),
+            (0.004, "0.00"),
+            (-0.004, "0.00"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "−∞"),
+        ] {
+            assert_eq!(signed(value), text);
+        }
+        assert_eq!(hundredths(-3.2), "−3.20");
+        for (p, text) in [
+            (1.0, "1.000"),
+            (0.03125, "0.031"),
+            (0.05, "0.050"),
+            (0.050_24, "0.0502"),
+            (0.000_98, "< 0.001"),
+        ] {
+            assert_eq!(p_value(p), text);
         }
     }
 

@@ -1,9 +1,9 @@
 //! How far a run has come, in the words that every table and figure uses.
 
-use super::Series;
 use super::number::plural;
 use super::table::Cell;
-use crate::record::Outcome;
+use super::{Placed, Run};
+use crate::record::{Outcome, RunLog};
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,12 @@ pub(super) enum Status<'a> {
 }
 
 impl<'a> Status<'a> {
-    pub(super) fn of(series: &'a Series) -> Self {
-        let Some(log) = &series.log else {
+    pub(super) fn of(run: &'a Run) -> Self {
+        Self::of_log(run.log.as_ref())
+    }
+
+    pub(super) fn of_log(log: Option<&'a RunLog>) -> Self {
+        let Some(log) = log else {
             return Self::NotBegun;
         };
         match log.summary.as_ref().map(|summary| &summary.outcome) {
@@ -64,14 +68,13 @@ impl<'a> Status<'a> {
 }
 
 /// The reason of each run that diverged, a sentence each, under its protocol and label.
-pub(super) fn divergence_notes<'a>(
-    runs: impl IntoIterator<Item = (&'a str, &'a Series)>,
-) -> Vec<String> {
+pub(super) fn divergence_notes<'a>(runs: impl IntoIterator<Item = Placed<'a>>) -> Vec<String> {
     let runs = runs.into_iter();
-    runs.filter_map(|(protocol, run)| match Status::of(run) {
+    runs.filter_map(|placed| match Status::of(placed.run) {
         Status::Diverged { epoch, reason } => Some(format!(
-            "{}, {protocol}: diverged (epoch {epoch}): {reason}.",
-            run.entry.label
+            "{}, {}: diverged (epoch {epoch}): {reason}.",
+            placed.label(),
+            placed.protocol
         )),
         _ => None,
     })
@@ -79,23 +82,23 @@ pub(super) fn divergence_notes<'a>(
 }
 
 /// The epochs that a run is to have: `training.epochs` of its specification, else what a completed run has.
-pub(super) fn planned_epochs(series: &Series) -> Option<u64> {
+pub(super) fn planned_epochs(run: &Run) -> Option<u64> {
     let specified = || {
-        let table: toml::Table = toml::from_str(&series.spec).ok()?;
+        let table: toml::Table = toml::from_str(&run.spec).ok()?;
         let epochs = table.get("training")?.get("epochs")?.as_integer()?;
         u64::try_from(epochs).ok()
     };
     let trained = || {
-        let log = series.log.as_ref()?;
-        let complete = Status::of(series) == Status::Completed;
+        let log = run.log.as_ref()?;
+        let complete = Status::of(run) == Status::Completed;
         complete.then_some(log.epochs.len() as u64)
     };
     specified().or_else(trained).filter(|epochs| *epochs > 0)
 }
 
 /// What stands under a table or figure if any of its runs was trained on synthetic data.
-pub(super) fn synthetic_note<'a>(series: impl IntoIterator<Item = &'a Series>) -> Option<String> {
-    let synthetic = series.into_iter().any(is_synthetic);
+pub(super) fn synthetic_note<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Option<String> {
+    let synthetic = runs.into_iter().any(is_synthetic);
     synthetic.then(|| {
         "SYNTHETIC DATA: drawn by the program itself, not CIFAR. These numbers are not comparable with the paper's."
             .to_owned()
@@ -103,21 +106,20 @@ pub(super) fn synthetic_note<'a>(series: impl IntoIterator<Item = &'a Series>) -
 }
 
 /// Whether a run was trained on data that the program drew itself; not, as far as known, if it has not begun.
-pub(super) fn is_synthetic(series: &Series) -> bool {
-    let log = series.log.as_ref();
+pub(super) fn is_synthetic(run: &Run) -> bool {
+    let log = run.log.as_ref();
     log.is_some_and(|log| log.provenance.data.synthetic)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::SeriesEntry;
+    use crate::report::RunEntry;
 
-    fn with_spec(spec: &str) -> Series {
-        Series {
-            entry: SeriesEntry {
-                name: "ours".to_owned(),
-                label: "ours".to_owned(),
+    fn with_spec(spec: &str) -> Run {
+        Run {
+            entry: RunEntry {
+                seed: 0,
                 run: "run".to_owned(),
             },
             spec: spec.to_owned(),

@@ -6,14 +6,14 @@ use super::document::Block;
 use super::number::{grouped, plural};
 use super::outcome::{Status, is_synthetic};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, ExperimentName, ReportInput, accuracy, divergence, published};
+use super::{Experiment, ExperimentName, ReportInput, Section, accuracy, divergence, published};
 use crate::record::{DataProvenance, Provenance};
 
 /// What was run, then the results at a glance.
 pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut runs = input.sections.iter().flat_map(|section| &section.series);
-    if runs.any(is_synthetic) {
+    let mut runs = input.sections.iter().flat_map(Section::runs);
+    if runs.any(|(_, run)| is_synthetic(run)) {
         blocks.push(Block::Warning(
             "Synthetic data. Runs of this report were trained on data which the program drew itself, not on CIFAR. Their \
              numbers say that the machinery works, and nothing about CIFAR or the paper. Every table and figure with \
@@ -61,8 +61,8 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
 /// Scale, data, device, versions, sizes and states; a row for each value that differs between runs.
 fn facts(input: &ReportInput) -> Table {
     let logs = || {
-        let runs = input.sections.iter().flat_map(|section| &section.series);
-        runs.filter_map(|run| run.log.as_ref())
+        let runs = input.sections.iter().flat_map(Section::runs);
+        runs.filter_map(|(_, run)| run.log.as_ref())
     };
     let mut rows: Vec<(&str, Vec<String>)> = vec![
         ("scale", vec![input.manifest.scale.clone()]),
@@ -72,6 +72,12 @@ fn facts(input: &ReportInput) -> Table {
         let values: BTreeSet<String> = logs().map(|log| of(&log.provenance)).collect();
         rows.push((what, values.into_iter().collect()));
     };
+    let seeds: BTreeSet<u64> = input
+        .sections
+        .iter()
+        .flat_map(Section::runs)
+        .map(|(_, run)| run.entry.seed)
+        .collect();
     distinct("data", &|p| data(&p.data));
     distinct("device", &|p| p.device.clone());
     distinct("threads", &|p| p.threads.to_string());
@@ -80,6 +86,10 @@ fn facts(input: &ReportInput) -> Table {
     distinct("libtorch", &|p| {
         p.libtorch.clone().unwrap_or_else(|| "none".to_owned())
     });
+    if seeds.len() > 1 {
+        let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+        rows.insert(2, ("seeds", vec![seeds.join(", ")]));
+    }
     let mut table = Table::new(
         "The runs of this report.",
         vec![Column::text("what"), Column::text("value")],
@@ -101,7 +111,7 @@ fn states(input: &ReportInput) -> String {
     let mut counts = [0_usize; 4];
     // A run that stands in two sections is one run.
     let mut seen = BTreeSet::new();
-    for run in input.sections.iter().flat_map(|section| &section.series) {
+    for (_, run) in input.sections.iter().flat_map(Section::runs) {
         if seen.insert(&run.entry.run) {
             counts[match Status::of(run) {
                 Status::Completed => 0,

@@ -58,14 +58,13 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
                 .rows
                 .push(row(label, name, "paper", Cell::none(), paper));
         }
-        for protocol in experiment.protocols() {
-            if let Some(run) = experiment.run(protocol, name) {
-                let log = run.log.as_ref();
-                let ours = log.and_then(|log| Ratios::of(log.epochs.iter().map(|epoch| epoch.lr)));
-                table
-                    .rows
-                    .push(row(label, name, protocol, Status::of(run).cell(), ours));
-            }
+        for placed in experiment.runs_of(name) {
+            let log = placed.run.log.as_ref();
+            let ours = log.and_then(|log| Ratios::of(log.epochs.iter().map(|epoch| epoch.lr)));
+            let state = Status::of(placed.run).cell();
+            table
+                .rows
+                .push(row(&placed.label(), name, placed.protocol, state, ours));
         }
     }
     table.notes.push(
@@ -81,7 +80,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     ));
     table
         .notes
-        .extend(synthetic_note(experiment.runs().map(|(_, run)| run)));
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
     table
 }
 

@@ -82,7 +82,11 @@ fn factor(ratio: f64) -> String {
 
 /// The factor of the candidate with the smallest loss, and whether it is the outermost; or that there is none.
 pub(crate) fn best(decision: &Decision) -> String {
-    let finite = decision.losses.iter().filter(|loss| loss.is_finite()).count();
+    let finite = decision
+        .losses
+        .iter()
+        .filter(|loss| loss.is_finite())
+        .count();
     let pairs = decision.candidates.iter().zip(&decision.losses);
     let finite_pairs = pairs.filter(|(_, loss)| loss.is_finite());
     let Some((lr, _)) = finite_pairs.min_by(|a, b| a.1.total_cmp(b.1)) else {
@@ -91,8 +95,14 @@ pub(crate) fn best(decision: &Decision) -> String {
     let (low, high) = decision
         .candidates
         .iter()
-        .fold((f64::INFINITY, 0.0_f64), |(low, high), &lr| (low.min(lr), high.max(lr)));
-    let edge = if *lr == low || *lr == high { ", edge" } else { "" };
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), &lr| {
+            (low.min(lr), high.max(lr))
+        });
+    let edge = if *lr == low || *lr == high {
+        ", edge"
+    } else {
+        ""
+    };
     let others = match decision.losses.len() - finite {
         0 => String::new(),
         n => format!(", {n} of {} losses not finite", decision.losses.len()),
@@ -139,7 +149,11 @@ pub(crate) fn in_full(readings: &[Reading]) -> String {
             None => "not finite".to_owned(),
         };
         let lines = |pick: fn(&EpochRecord) -> f64| -> String {
-            let numbers: Vec<String> = log.epochs.iter().map(|record| number(pick(record))).collect();
+            let numbers: Vec<String> = log
+                .epochs
+                .iter()
+                .map(|record| number(pick(record)))
+                .collect();
             numbers.join(" ")
         };
         let best_epoch = match summary.best_epoch {

@@ -169,7 +169,10 @@ fn an_endless_answer_is_not_read() {
         bytes: archive().len() as u64,
     };
     let error = download(&source, &file, &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("more than the 200000 bytes"), "{error}");
+    assert!(
+        error.to_string().contains("more than the 200000 bytes"),
+        "{error}"
+    );
     let kept = fs::metadata(&file).map_or(0, |file| file.len());
     assert!(kept <= source.bytes, "{kept} bytes kept");
     let sent = server.join().unwrap();

@@ -1,0 +1,115 @@
+//! The closed loop against each baseline, over seeds.
+
+use super::number::{p_value, plural, signed};
+use super::outcome::synthetic_note;
+use super::seeds::{compare, signed_interval};
+use super::table::{Cell, Column, Table};
+use super::{Experiment, Section, Series};
+use crate::statistics::{EXACT_PAIRS, Judged, Verdict, judge, least_pairs};
+
+/// The series that is compared with the others.
+const CANDIDATE: &str = "ours";
+
+/// A row a baseline and protocol; none where no series is run with several seeds, or there is nothing to compare.
+pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
+    if !experiment.several_seeds() {
+        return None;
+    }
+    let columns = vec![
+        Column::text("comparison"),
+        Column::text("protocol"),
+        Column::number("pairs"),
+        Column::text("diverged"),
+        Column::number("mean difference (points)"),
+        Column::number("95 % interval"),
+        Column::number("p"),
+        Column::number("p, Holm"),
+        Column::text("verdict"),
+    ];
+    let mut table = Table::new(
+        "Test accuracy as the protocol reports it: differences, seed by seed.",
+        columns,
+    );
+    let mut largest = 0;
+    for (_, section) in &experiment.sections {
+        let rows = rows(section);
+        largest = largest.max(rows.len());
+        table.rows.extend(rows);
+    }
+    if table.rows.is_empty() {
+        return None;
+    }
+    table.notes = vec![
+        format!(
+            "p: exact two-sided sign-flip test of the paired differences (beyond {EXACT_PAIRS} pairs, a million sign \
+             vectors are drawn). Holm: corrected for the comparisons of a protocol, {largest} at most. Better or worse \
+             stands for a Holm-corrected p of at most 0.05, by the sign of the mean difference; if nothing differed, at \
+             most one report in twenty would say so anywhere under a protocol. With {}, it takes at least {} to find \
+             anything, however large.",
+            plural(largest, "comparison"),
+            plural(least_pairs(largest), "seed")
+        ),
+        "A run that diverged has no accuracy, and none is made up for it. Who diverges depends on the scheduler, so the \
+         seeds that are left are no fair sample: a comparison with diverged runs has no p and no verdict of better or \
+         worse, and its mean difference is over the pairs in which both completed. It still counts as one of the \
+         comparisons that are corrected for."
+            .to_owned(),
+    ];
+    table
+        .notes
+        .extend(synthetic_note(experiment.runs().map(|placed| placed.run)));
+    Some(table)
+}
+
+/// The comparisons of a section: one family.
+fn rows(section: &Section) -> Vec<Vec<Cell>> {
+    let candidate = |series: &&Series| series.entry.name == CANDIDATE;
+    let Some(ours) = section.series.iter().find(candidate) else {
+        return Vec::new();
+    };
+    let baselines: Vec<&Series> = section
+        .series
+        .iter()
+        .filter(|series| !candidate(series))
+        .collect();
+    let family = baselines.iter().map(|other| compare(ours, other)).collect();
+    let judged = judge(family);
+    let rows = baselines.iter().zip(&judged);
+    rows.map(|(baseline, judged)| row(&section.entry.protocol, ours, baseline, judged))
+        .collect()
+}
+
+fn row(protocol: &str, ours: &Series, baseline: &Series, judged: &Judged) -> Vec<Cell> {
+    let comparison = &judged.comparison;
+    let diverged = match comparison.diverged {
+        0 => Cell::new("0"),
+        pairs => Cell::diverged(format!(
+            "{} ({} here, {} there)",
+            plural(pairs, "pair"),
+            comparison.candidate_diverged,
+            comparison.baseline_diverged
+        )),
+    };
+    let difference = comparison.difference;
+    vec![
+        Cell::new(format!("{} − {}", ours.entry.label, baseline.entry.label)),
+        Cell::new(protocol),
+        Cell::new(comparison.pairs.to_string()),
+        diverged,
+        Cell::or_none(difference.map(|difference| signed(difference.mean))),
+        Cell::or_none(difference.and_then(|difference| signed_interval(&difference))),
+        Cell::or_none(comparison.test.map(|test| p_value(test.p))),
+        Cell::or_none(judged.holm_p.map(p_value)),
+        verdict(judged.verdict),
+    ]
+}
+
+fn verdict(verdict: Verdict) -> Cell {
+    let words = verdict.to_string();
+    match verdict {
+        Verdict::Better | Verdict::Worse => Cell::strong(words),
+        Verdict::NotComparable { .. } => Cell::diverged(words),
+        Verdict::NotFinished { .. } => Cell::faint(words),
+        _ => Cell::new(words),
+    }
+}
