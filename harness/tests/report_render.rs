@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use autolr_core::Decision;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use harness::disk::Disk;
 use harness::record::{
     Build, DataProvenance, DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance,
@@ -12,6 +14,7 @@ use harness::report::{
     ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
     SeriesEntry, published, render, write,
 };
+use sha2::{Digest, Sha256};
 
 const HOSTILE: &str = "<script>alert(1)</script> | `x` ]]> \"quoted\"";
 
@@ -344,7 +347,7 @@ fn markdown_of_several_seeds() {
 
 /// Elements are closed in the order in which they were opened, and attributes are quoted.
 fn assert_well_formed(html: &str) {
-    const VOID: [&str; 1] = ["meta"];
+    const VOID: [&str; 2] = ["meta", "input"];
     let mut open: Vec<&str> = Vec::new();
     let mut rest = html.strip_prefix("<!DOCTYPE html>").unwrap();
     while let Some(start) = rest.find('<') {
@@ -375,15 +378,38 @@ fn html_is_whole_and_needs_nothing_else() {
 }
 
 fn assert_needs_nothing_else(html: &str) {
-    // Neither in markup nor in the style sheet is there a way to ask for anything.
+    // Neither in markup nor in style sheet or script is there a way to ask for anything.
     for request in [
-        "http:", "https:", "src=", "<link", "<script", "url(", "@import", "xlink",
+        "http:",
+        "https:",
+        "src=",
+        "<link",
+        "<script ",
+        "url(",
+        "@import",
+        "xlink",
+        "fetch",
+        "import(",
+        "XMLHttp",
+        "WebSocket",
+        "sendBeacon",
     ] {
         assert!(!html.contains(request), "{request}");
     }
-    let (head, rest) = html.split_once("<style>").unwrap();
-    let (_, rest) = rest.split_once("</style>").unwrap();
-    assert_well_formed(&format!("{head}{rest}"));
+    assert_eq!(html.matches("<script").count(), 1);
+    let mut markup = html.to_owned();
+    for (element, directive) in [("style", "style-src"), ("script", "script-src")] {
+        let (head, rest) = markup.split_once(&format!("<{element}>")).unwrap();
+        let (text, rest) = rest.split_once(&format!("</{element}>")).unwrap();
+        let digest = BASE64_STANDARD.encode(Sha256::digest(text));
+        assert!(
+            html.contains(&format!("{directive} 'sha256-{digest}';")),
+            "{element}"
+        );
+        markup = format!("{head}{rest}");
+    }
+    assert!(!markup.contains("style=\"") && !markup.contains(" onclick"));
+    assert_well_formed(&markup);
     assert!(html.contains("width=device-width") && html.contains("prefers-color-scheme: dark"));
     assert!(html.len() < 1_000_000);
 }
@@ -393,11 +419,12 @@ fn figures_are_drawn_with_numbers_only() {
     let html = render(&input()).html;
     for (i, path) in html.split(" d=\"").skip(1).enumerate() {
         let path = path.split('"').next().unwrap();
-        let drawable = |c: char| c.is_ascii_digit() || " .-MLHVhvlaz".contains(c);
+        let drawable = |c: char| c.is_ascii_digit() || " .-MLHVhvlamz".contains(c);
         assert!(path.chars().all(drawable), "path {i}: {path}");
     }
-    assert_eq!(html.matches("role=\"img\"").count(), 10);
-    assert_eq!(html.matches("<desc ").count(), 10);
+    // Three a section, and one of the decisions.
+    assert_eq!(html.matches("role=\"img\"").count(), 16);
+    assert_eq!(html.matches("<desc ").count(), 16);
     // The cross of each diverged run stands in both figures of its section.
     for label in [
         "linear: diverged (epoch 3)",
@@ -414,8 +441,8 @@ fn figures_are_drawn_with_numbers_only() {
 #[test]
 fn synthetic_data_is_said_everywhere() {
     let html = render(&input()).html;
-    // Figure 3: its table, two figures, what it cost.
-    assert_eq!(html.matches("<p class=\"note synthetic\">").count(), 4);
+    // Figure 3: its table, three figures, what it cost.
+    assert_eq!(html.matches("<p class=\"note synthetic\">").count(), 5);
     assert_eq!(html.matches("class=\"warning\"").count(), 1);
     let mut real = input();
     real.sections

@@ -23,6 +23,7 @@ Environment:
   AUTOLR_DATA           the folder with the data sets, instead of data/
   LIBTORCH_BYPASS_VERSION_CHECK
                         set: take a libtorch of another version
+  AUTOLR_BROWSER        for browser: a Chromium, where it is not on the path
   AUTOLR_MSRV_RUSTC     for msrv: a rustc of the oldest version that autolr-core promises
 
 With neither of the first two, libtorch is fetched once, from the Python package index, into
@@ -106,6 +107,10 @@ enum Task {
     },
     /// Train the example back ends: by hand, candle, burn
     Examples,
+    /// The report: look at it in headless Chromium, and work with it
+    Browser,
+    /// The report: read its event files with the Python package tensorboard
+    Tensorboard,
 }
 
 fn main() -> ExitCode {
@@ -153,6 +158,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         }
         Task::Bench { args } => project.bench(args),
         Task::Examples => checks::examples::check(&project),
+        Task::Browser => checks::browser::check(&project),
+        Task::Tensorboard => checks::tensorboard::check(&project),
     }
 }
 

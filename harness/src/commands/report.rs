@@ -17,6 +17,9 @@ pub struct ReportArgs {
     /// Print the report as Markdown
     #[arg(long)]
     markdown: bool,
+    /// Write event files for TensorBoard as well, under DIR/tensorboard
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 /// `autolr report`
@@ -33,10 +36,17 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         .into());
     }
     let path = crate::report::write(&args.dir)?;
+    let events = args
+        .tensorboard
+        .then(|| crate::report::write_tensorboard(&args.dir))
+        .transpose()?;
     if args.markdown {
         out.write_all(&std::fs::read(args.dir.join("report.md"))?)?;
     } else {
         writeln!(out, "{}", path.display())?;
+        if let Some(events) = events {
+            writeln!(out, "{}", events.display())?;
+        }
     }
     Ok(ExitStatus::Success)
 }

@@ -7,5 +7,5 @@ mod replay;
 pub use event::{
     Build, DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
 };
-pub use log::{LogMark, LogWriter, RunLog, read_seconds};
+pub use log::{LogMark, LogWriter, RunLog, read_seconds, read_timings};
 pub use replay::{Difference, Record, Replayed};

@@ -54,6 +54,12 @@ impl Scale {
         (value - self.low) / (self.high - self.low)
     }
 
+    /// The low and the high end, and whether values in between are placed by their logarithm; then the ends are
+    /// logarithms to base ten.
+    pub(super) fn ends(&self) -> (f64, f64, bool) {
+        (self.low, self.high, self.log)
+    }
+
     /// Values to be labelled, with their labels.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
         if self.log {

@@ -1,19 +1,27 @@
 //! The figures: validation loss and learning rate by epoch, over the paper's curves.
+//!
+//! Of several seeds, each has its line of the learning rate; of the losses there is the median, with a band from the
+//! lowest to the highest.
 
-use std::collections::BTreeSet;
-
-use super::chart::{Chart, Line, Mark, MarkKind, Source};
+use super::chart::{Chart, Line, Mark, MarkKind, Of, Points, Source};
 use super::document::Block;
-use super::number::loss;
-use super::outcome::{Status, planned_epochs, synthetic_note};
+use super::horizontal::Horizontal;
+use super::number::{loss, plural};
+use super::outcome::{Status, synthetic_note};
 use super::published::{self, Curve};
-use super::{DOUBLE_DESCENT_RULE, DescentVerdict, ExperimentName, Run, Section, double_descent};
+use super::spread::{SeedCurve, spread};
+use super::{
+    DOUBLE_DESCENT_RULE, DescentVerdict, ExperimentName, Run, Section, Series, double_descent,
+};
 use crate::record::{EpochRecord, RunLog};
 
 /// Losses above this many times the paper's largest are drawn at that height.
 const CEILING: f64 = 2.0;
 /// Without a curve of the paper, and on a logarithmic axis: this many times the lowest loss.
 const LOG_CEILING: f64 = 1e6;
+
+/// As many diverged seeds of a series have a cross with words of their own.
+const CROSSES: usize = 4;
 
 /// What a chart shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,82 +60,6 @@ impl Quantity {
     }
 }
 
-/// The horizontal axis: epochs where all curves have as many, else the share of the training done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Horizontal {
-    Epoch { epochs: u64 },
-    Share { ours: BTreeSet<u64> },
-}
-
-impl Horizontal {
-    fn of(section: &Section) -> Self {
-        let experiment = section.entry.experiment;
-        let mut planned: BTreeSet<u64> = section
-            .runs()
-            .filter_map(|(_, run)| planned_epochs(run))
-            .collect();
-        let ours = planned.clone();
-        let has_paper = section
-            .series
-            .iter()
-            .any(|series| published::validation_loss(experiment, &series.entry.name).is_some());
-        if has_paper || planned.is_empty() {
-            planned.insert(published::epochs(experiment));
-        }
-        match planned.first() {
-            Some(epochs) if planned.len() == 1 => Self::Epoch { epochs: *epochs },
-            _ => Self::Share { ours },
-        }
-    }
-
-    /// Where an epoch stands in a training of so many. The share is the one done when the epoch ends.
-    fn x(&self, epoch: u64, planned: u64) -> f64 {
-        match self {
-            Self::Epoch { .. } => epoch as f64,
-            Self::Share { .. } => 100.0 * (epoch + 1) as f64 / planned.max(1) as f64,
-        }
-    }
-
-    fn title(&self) -> &'static str {
-        match self {
-            Self::Epoch { .. } => "epoch",
-            Self::Share { .. } => "share of the training done (%)",
-        }
-    }
-
-    fn range(&self) -> (f64, f64) {
-        match self {
-            Self::Epoch { epochs } => (0.0, epochs.saturating_sub(1) as f64),
-            Self::Share { .. } => (0.0, 100.0),
-        }
-    }
-
-    /// Why the axis is not in epochs.
-    fn note(&self, experiment: ExperimentName) -> Option<String> {
-        match self {
-            Self::Epoch { .. } => None,
-            Self::Share { ours } => {
-                let ours: Vec<String> = ours.iter().map(u64::to_string).collect();
-                Some(format!(
-                    "Drawn against the share of the training done, since the numbers of epochs differ: {} here, {} in the \
-                     paper.",
-                    ours.join(" or "),
-                    published::epochs(experiment)
-                ))
-            }
-        }
-    }
-
-    /// As many epochs as a run is to have, as far as is known.
-    fn planned(&self, run: &Run, log: &RunLog) -> u64 {
-        let known = match self {
-            Self::Epoch { epochs } => Some(*epochs),
-            Self::Share { ours } => planned_epochs(run).or(ours.last().copied()),
-        };
-        known.unwrap_or(0).max(log.epochs.len() as u64)
-    }
-}
-
 /// The figures of a section: validation loss and learning rate by epoch.
 pub(super) fn figures(number: usize, section: &Section) -> Vec<Block> {
     let horizontal = Horizontal::of(section);
@@ -149,16 +81,7 @@ fn chart(number: usize, section: &Section, horizontal: &Horizontal, quantity: Qu
     let mut lines = Vec::new();
     for (hue, series) in section.series.iter().enumerate() {
         let paper = quantity.published(experiment, &series.entry.name);
-        // A line a run; those of one series share its colour.
-        lines.extend(series.runs.iter().filter_map(|run| {
-            let log = run.log.as_ref()?;
-            let planned = horizontal.planned(run, log);
-            let mut line = our_line(hue, run, log, quantity, experiment, |epoch| {
-                horizontal.x(epoch, planned)
-            });
-            line.label = series.label(run);
-            Some(line)
-        }));
+        lines.extend(our_lines(hue, series, horizontal, quantity, experiment));
         lines.extend(paper.map(|curve| {
             let epochs = published::epochs(experiment);
             paper_line(hue, &series.entry.name, curve, quantity, |epoch| {
@@ -175,10 +98,15 @@ fn chart(number: usize, section: &Section, horizontal: &Horizontal, quantity: Qu
     // The paper's plots of losses are linear; a diverging loss and a learning rate move by factors.
     let log_y = quantity == Quantity::LearningRate || experiment == ExperimentName::Divergence;
     let has_paper = lines.iter().any(|line| line.source == Source::Paper);
+    let spread = if lines.iter().any(|line| !line.band.is_empty()) {
+        ", median and min–max band over seeds"
+    } else {
+        ""
+    };
     let mut chart = Chart {
         id: format!("figure-{number}-{}", quantity.title().replace(' ', "-")),
         title: format!(
-            "{name}: {}, {} protocol.",
+            "{name}: {}{spread}, {} protocol.",
             quantity.title(),
             section.entry.protocol
         ),
@@ -245,10 +173,26 @@ fn notes(
     }
     if let Some(ceiling) = chart.ceiling.filter(|_| chart.any_clipped()) {
         notes.push(format!(
-            "Values above {0} are drawn at {0} (as ▲ in the HTML figure).",
+            "Values above {0} are drawn at {0}, infinite ones at the top (as ▲ in the HTML figure).",
             loss(ceiling)
         ));
     }
+    if chart.lines.iter().any(|line| !line.band.is_empty()) {
+        notes.push(
+            "Of several seeds: the line is the median of their losses, the band reaches from the lowest to the highest \
+             (min–max, no interval of confidence). A seed that diverged counts as above all others from there on, and \
+             the band then reaches to the top."
+                .to_owned(),
+        );
+    }
+    if chart.lines.iter().any(|line| !line.rings.is_empty()) {
+        notes.push(
+            "A ring is a rate set after several probes: the best candidate was the outermost one, and the window was \
+             moved on."
+                .to_owned(),
+        );
+    }
+    notes.extend(section.series.iter().filter_map(diverged_seeds));
     for (series, run) in section.runs() {
         let status = Status::of(run);
         if matches!(status, Status::NotBegun | Status::NotFinished { .. }) {
@@ -259,41 +203,143 @@ fn notes(
     notes
 }
 
-fn our_line(
+/// How many seeds of a series diverged, and when, if any did and there are several.
+fn diverged_seeds(series: &Series) -> Option<String> {
+    let diverged = series.runs.iter().filter_map(|run| match Status::of(run) {
+        Status::Diverged { epoch, .. } => Some(format!("seed {} (epoch {epoch})", run.entry.seed)),
+        _ => None,
+    });
+    let diverged: Vec<String> = diverged.collect();
+    (series.runs.len() > 1 && !diverged.is_empty()).then(|| {
+        format!(
+            "{}: {} of {} diverged: {}.",
+            series.entry.label,
+            diverged.len(),
+            plural(series.runs.len(), "seed"),
+            diverged.join(", ")
+        )
+    })
+}
+
+/// The lines of a series: one a run, or for the losses of several seeds their median.
+fn our_lines(
     hue: usize,
-    run: &Run,
-    log: &RunLog,
+    series: &Series,
+    horizontal: &Horizontal,
     quantity: Quantity,
     experiment: ExperimentName,
-    x: impl Fn(u64) -> f64,
-) -> Line {
-    let values: Vec<(u64, f64)> = log
-        .epochs
-        .iter()
-        .map(|epoch| (epoch.epoch, quantity.of(epoch)))
-        .collect();
+) -> Vec<Line> {
+    let begun = |run: &'_ Run| run.log.as_ref().map(|log| horizontal.planned(run, log));
+    let judged = quantity == Quantity::ValidationLoss && experiment != ExperimentName::Divergence;
+    let runs = || series.runs.iter().filter(|run| begun(run).is_some());
+    if quantity == Quantity::ValidationLoss && runs().count() > 1 {
+        return vec![median_line(hue, series, horizontal, judged)];
+    }
+    let mut crosses = 0;
+    let mut lines = Vec::new();
+    for run in runs() {
+        let (Some(log), Some(planned)) = (&run.log, begun(run)) else {
+            continue;
+        };
+        let x = |epoch| horizontal.x(epoch, planned);
+        let values = values(log, quantity);
+        let mut line = Line::new(&series.entry.label, hue, Source::Ours, placed(&values, x));
+        if series.runs.len() > 1 {
+            line.of = Of::Seed(run.entry.seed);
+        }
+        if let Some(cross) = cross(run, &values, x).filter(|_| crosses < CROSSES) {
+            crosses += 1;
+            line.marks.push(cross);
+        }
+        if judged {
+            line.marks.extend(bracket(&values, x));
+        }
+        if quantity == Quantity::LearningRate {
+            // The rate that such a decision set holds from the next epoch on.
+            let several = log.decisions.iter().filter(|it| it.decision.probes() > 1);
+            let next = several.map(|it| it.epoch + 1);
+            let there = next.filter(|epoch| *epoch < log.epochs.len() as u64);
+            line.rings = there.map(x).collect();
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// The median over a series' seeds with the range around; the seeds themselves are among the numbers beneath.
+fn median_line(hue: usize, series: &Series, horizontal: &Horizontal, judged: bool) -> Line {
+    let mut curves = Vec::new();
     let mut marks = Vec::new();
-    if let Status::Diverged { epoch, .. } = Status::of(run) {
-        let before = values.iter().take_while(|(at, _)| *at <= epoch);
-        let last = before.filter(|(_, y)| y.is_finite()).last();
-        marks.push(Mark {
-            text: Status::of(run).words(),
-            kind: MarkKind::Cross {
-                x: x(epoch),
-                y: last.map(|(_, y)| *y),
-            },
+    let mut beneath = Vec::new();
+    let mut planned = 0;
+    for run in &series.runs {
+        let Some(log) = &run.log else { continue };
+        let of_run = horizontal.planned(run, log);
+        planned = planned.max(of_run);
+        let x = |epoch| horizontal.x(epoch, of_run);
+        let values = values(log, Quantity::ValidationLoss);
+        marks.extend(cross(run, &values, x).map(|cross| Mark {
+            text: format!("seed {}: {}", run.entry.seed, cross.text),
+            ..cross
+        }));
+        beneath.push((series.label(run), placed(&values, x)));
+        curves.push(SeedCurve {
+            seed: run.entry.seed,
+            values: values.iter().map(|(_, y)| *y).collect(),
+            diverged: matches!(Status::of(run), Status::Diverged { .. }),
         });
     }
-    if quantity == Quantity::ValidationLoss && experiment != ExperimentName::Divergence {
-        marks.extend(bracket(&values, &x));
+    marks.truncate(CROSSES);
+    let x = |epoch| horizontal.x(epoch, planned);
+    let spread = spread(&curves);
+    let epochs = || spread.iter().zip(0_u64..);
+    let values: Vec<(u64, f64)> = epochs().map(|(it, epoch)| (epoch, it.median)).collect();
+    if judged {
+        marks.extend(bracket(&values, x));
     }
+    let label = &series.entry.label;
+    let edge = |name: &str, of: fn(&super::spread::Spread) -> f64| {
+        let points: Points = epochs().map(|(it, epoch)| (x(epoch), of(it))).collect();
+        (format!("{label}, {name}"), points)
+    };
+    let edges = [edge("lowest", |it| it.low), edge("highest", |it| it.high)];
     Line {
-        label: String::new(),
-        hue,
-        source: Source::Ours,
-        points: values.iter().map(|(epoch, y)| (x(*epoch), *y)).collect(),
+        of: Of::Median(curves.len()),
+        band: epochs()
+            .map(|(it, epoch)| (x(epoch), it.low, it.high))
+            .collect(),
         marks,
+        beneath: edges.into_iter().chain(beneath).collect(),
+        ..Line::new(label, hue, Source::Ours, placed(&values, x))
     }
+}
+
+fn values(log: &RunLog, quantity: Quantity) -> Vec<(u64, f64)> {
+    let epochs = log.epochs.iter();
+    epochs
+        .map(|epoch| (epoch.epoch, quantity.of(epoch)))
+        .collect()
+}
+
+fn placed(values: &[(u64, f64)], x: impl Fn(u64) -> f64) -> Points {
+    values.iter().map(|(epoch, y)| (x(*epoch), *y)).collect()
+}
+
+/// Where a run diverged, at its last value that can be drawn.
+fn cross(run: &Run, values: &[(u64, f64)], x: impl Fn(u64) -> f64) -> Option<Mark> {
+    let status = Status::of(run);
+    let Status::Diverged { epoch, .. } = status else {
+        return None;
+    };
+    let before = values.iter().take_while(|(at, _)| *at <= epoch);
+    let last = before.filter(|(_, y)| y.is_finite()).last();
+    Some(Mark {
+        text: status.words(),
+        kind: MarkKind::Cross {
+            x: x(epoch),
+            y: last.map(|(_, y)| *y),
+        },
+    })
 }
 
 fn paper_line(
@@ -308,16 +354,14 @@ fn paper_line(
         .map(|reading| (reading.epoch, reading.value))
         .collect();
     let judged = quantity == Quantity::ValidationLoss;
+    let points = placed(&values, &x);
     Line {
-        label: name.to_owned(),
-        hue,
-        source: Source::Paper,
-        points: values.iter().map(|(epoch, y)| (x(*epoch), *y)).collect(),
         marks: judged
             .then(|| bracket(&values, &x))
             .flatten()
             .into_iter()
             .collect(),
+        ..Line::new(name, hue, Source::Paper, points)
     }
 }
 
@@ -347,11 +391,11 @@ pub(super) fn judge(values: &[(u64, f64)]) -> DescentVerdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::report::{RunEntry, SectionEntry, Series, SeriesEntry};
 
-    fn section(experiment: ExperimentName, specs: &[&str]) -> Section {
+    pub(crate) fn section(experiment: ExperimentName, specs: &[&str]) -> Section {
         let series = |spec: &&str| Series {
             entry: SeriesEntry {
                 name: "factor_5".to_owned(),
@@ -380,35 +424,6 @@ mod tests {
     }
 
     #[test]
-    fn the_axis_is_in_epochs_where_all_agree() {
-        let same = Horizontal::of(&section(
-            ExperimentName::Fig2,
-            &["training.epochs = 50", "training.epochs = 50"],
-        ));
-        assert_eq!(same, Horizontal::Epoch { epochs: 50 });
-        assert_eq!(same.range(), (0.0, 49.0));
-        let shorter = Horizontal::of(&section(ExperimentName::Fig2, &["training.epochs = 5"]));
-        assert_eq!(
-            (shorter.x(0, 5), shorter.x(4, 5), shorter.x(49, 50)),
-            (20.0, 100.0, 100.0)
-        );
-        assert!(
-            shorter
-                .note(ExperimentName::Fig2)
-                .unwrap()
-                .contains("5 here, 50 in the paper")
-        );
-        // No curve of the paper to agree with.
-        let alone = Horizontal::of(&section(
-            ExperimentName::Divergence,
-            &["training.epochs = 5"],
-        ));
-        assert_eq!(alone, Horizontal::Epoch { epochs: 5 });
-        let unknown = Horizontal::of(&section(ExperimentName::Divergence, &[""]));
-        assert_eq!(unknown, Horizontal::Epoch { epochs: 100 });
-    }
-
-    #[test]
     fn a_section_not_begun_shows_the_papers_curves() {
         let blocks = figures(0, &section(ExperimentName::Fig2, &[""]));
         let [Block::Figure(losses), Block::Figure(rates)] = &blocks[..] else {
@@ -425,13 +440,7 @@ mod tests {
 
     #[test]
     fn an_axis_without_the_papers_curves_has_a_bound_too() {
-        let line = |source, points: &[(f64, f64)]| Line {
-            label: String::new(),
-            hue: 0,
-            source,
-            points: points.to_vec(),
-            marks: Vec::new(),
-        };
+        let line = |source, points: &[(f64, f64)]| Line::new("", 0, source, points.to_vec());
         let ours = line(Source::Ours, &[(0.0, 2.0), (1.0, 1e200), (2.0, f64::NAN)]);
         let paper = line(Source::Paper, &[(0.0, 3.0), (1.0, 1.0)]);
         assert_eq!(ceiling(&[ours.clone(), paper], false), Some(6.0));

@@ -1,6 +1,7 @@
 //! The report before it is HTML or Markdown: a title and blocks.
 
 use super::chart::Chart;
+use super::heat::HeatMap;
 use super::table::Table;
 
 /// The whole report.
@@ -29,6 +30,8 @@ pub(super) enum Block {
     Table(Table),
     /// A figure.
     Figure(Chart),
+    /// A heat map of probe losses.
+    Heat(HeatMap),
     /// Text as it stands, such as a specification.
     Verbatim(String),
     /// Blocks folded away under a line; Markdown for a terminal leaves them out.

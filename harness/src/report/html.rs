@@ -1,13 +1,52 @@
-//! Writes the report as one HTML file that needs nothing else: no script, no font, no request.
+//! Writes the report as one HTML file that needs nothing else: no font, no request.
+//!
+//! A figure's numbers stand in the page once, as CSV in a folded block; the script shows them beside the pointer and
+//! offers them as a file. Lines are hidden by the style sheet, from checkboxes. Without the script nothing else is
+//! missing.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
 
+use super::chart::{Chart, Source};
+use super::data::Data;
 use super::document::{Block, Document};
+use super::heat::{COLOURS, HeatMap, LEGEND, colour_label};
 use super::table::{Cell, Column, Table, Tone};
-use super::{chart::Chart, svg};
+use super::{heat_svg, svg};
 
-/// Forbids the page every request, should one ever creep in.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const SCRIPT: &str = include_str!("script.js");
+
+/// Forbids the page every request, and every script and style but its own two, should one ever creep in.
+fn policy(style: &str) -> String {
+    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
+    format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        hash(SCRIPT),
+        hash(style)
+    )
+}
+
+/// The style sheet, with a rule for each entry that a legend of the document has: its lines are there while it is
+/// checked.
+fn style(document: &Document) -> String {
+    fn entries(blocks: &[Block]) -> usize {
+        let of = |block: &Block| match block {
+            Block::Figure(chart) => chart.legend().len(),
+            Block::Details { blocks, .. } => entries(blocks),
+            _ => 0,
+        };
+        blocks.iter().map(of).max().unwrap_or(0)
+    }
+    let mut style = include_str!("style.css").to_owned();
+    for key in 0..entries(&document.blocks) {
+        style.push_str(&format!(
+            "figure:has(.k{key}:not(:checked)) .l{key} {{ display: none; }}\n"
+        ));
+    }
+    style
+}
 
 /// The whole page.
 pub(super) fn page(document: &Document) -> String {
@@ -16,16 +55,17 @@ pub(super) fn page(document: &Document) -> String {
         Block::Section(title) => Some((i, title)),
         _ => None,
     });
+    let style = style(document);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy(&style));
                 meta name="color-scheme" content="light dark";
                 title { (document.title) }
-                style { (PreEscaped(include_str!("style.css"))) }
+                style { (PreEscaped(&style)) }
             }
             body {
                 header {
@@ -41,6 +81,7 @@ pub(super) fn page(document: &Document) -> String {
                         (write_block(block, Some(i)))
                     }
                 }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     };
@@ -57,6 +98,7 @@ fn write_block(block: &Block, position: Option<usize>) -> Markup {
             Block::List(items) => ul { @for item in items { li { (item) } } },
             Block::Table(table) => (write_table(table)),
             Block::Figure(chart) => (write_figure(chart)),
+            Block::Heat(map) => (write_heat(map)),
             Block::Verbatim(text) => pre { (text) },
             Block::Details { summary, blocks } => details {
                 summary { (summary) }
@@ -120,11 +162,73 @@ fn write_cell(cell: &Cell, column: &Column, first: bool) -> Markup {
 }
 
 fn write_figure(chart: &Chart) -> Markup {
+    let (data, keys) = chart.data();
+    let keys = keys
+        .iter()
+        .map(|key| key.map_or_else(|| "-".to_owned(), |key| key.to_string()));
+    let keys = keys.collect::<Vec<_>>().join(" ");
     html! {
-        figure {
+        figure class="plot" id=(chart.id) data-keys=(keys) {
             figcaption { (chart.title) }
+            div class="legend" role="group" aria-label="Lines shown" {
+                @for (i, key) in chart.legend().iter().enumerate() {
+                    label class=[(key.source == Source::Paper).then_some("paper")] {
+                        input type="checkbox" class={ "k" (i) } checked;
+                        (svg::sample(key))
+                        span { (key.text) }
+                    }
+                }
+            }
             div class="scroll" tabindex="0" role="region" aria-label=(chart.title) { (svg::draw(chart)) }
             (write_notes(&chart.notes))
+            (write_data(&data))
+        }
+    }
+}
+
+fn write_heat(map: &HeatMap) -> Markup {
+    html! {
+        figure class="plot" id=(map.id) {
+            figcaption { (map.title) }
+            @if map.legend { (heat_legend()) }
+            div class="scroll" tabindex="0" role="region" aria-label=(map.title) { (heat_svg::draw(map)) }
+            (write_notes(&map.notes))
+            (write_data(&map.data))
+        }
+    }
+}
+
+fn heat_legend() -> Markup {
+    let colours = (0..COLOURS).map(|colour| (Some(colour), colour_label(colour)));
+    html! {
+        div class="legend" {
+            span { "above the lowest loss (nats):" }
+            @for (colour, text) in colours.chain([(None, "not finite".to_owned())]) {
+                span class="entry" {
+                    svg class="sample heat" viewBox="0 0 16 16" aria-hidden="true" {
+                        g class="cells" { path class=(heat_svg::class(colour)) stroke-width="16" d="M0 8h16" {} }
+                        @if colour.is_none() { path class="broken" d="M3 3l10 10m0 -10l-10 10" {} }
+                    }
+                    (text)
+                }
+            }
+            span class="entry" {
+                svg class="sample heat" viewBox="0 0 16 16" aria-hidden="true" {
+                    g class="halo" { path class="dot" d="M8 8h0" {} }
+                    g class="dots" { path class="dot" d="M8 8h0" {} }
+                }
+                "chosen factor"
+            }
+        }
+        p class="note" { (LEGEND) }
+    }
+}
+
+fn write_data(data: &Data) -> Markup {
+    html! {
+        details class="data" {
+            summary { "Data (CSV)" }
+            pre tabindex="0" { (data.csv()) }
         }
     }
 }

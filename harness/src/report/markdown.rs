@@ -1,6 +1,6 @@
 //! Writes the report as Markdown that also reads well in a terminal: padded tables, figures drawn with letters.
 
-use super::chart::{Chart, Line};
+use super::chart::{Chart, Line, Of};
 use super::document::{Block, Document};
 use super::table::{Column, Table};
 use crate::text_figure::text_figure;
@@ -24,6 +24,7 @@ fn block(block: &Block) -> Option<String> {
         Block::List(items) => list(items),
         Block::Table(table) => write_table(table),
         Block::Figure(chart) => write_figure(chart),
+        Block::Heat(map) => format!("**{}** It is in index.html.", escape(&map.title)),
         Block::Verbatim(text) => fence(text),
         Block::Details { .. } => return None,
     })
@@ -87,11 +88,17 @@ fn write_figure(chart: &Chart) -> String {
         let points = line.points.iter();
         // What cannot be drawn breaks the line.
         points
-            .map(|(x, y)| (*x, chart.drawn(*y).unwrap_or(f64::NAN)))
+            .map(|(x, y)| {
+                let highest = chart.ceiling.unwrap_or(f64::INFINITY);
+                (*x, chart.drawn(*y).map_or(f64::NAN, |y| y.min(highest)))
+            })
             .collect()
     };
-    let lines: Vec<(String, Vec<(f64, f64)>)> = chart
-        .lines
+    if chart.lines.iter().any(|line| !line.joined) {
+        return format!("**{}** It is in index.html.", escape(&chart.title));
+    }
+    let shown = shown(&chart.lines);
+    let lines: Vec<(String, Vec<(f64, f64)>)> = shown
         .iter()
         .map(|line| (line.full_label(), drawn(line)))
         .collect();
@@ -105,19 +112,33 @@ fn write_figure(chart: &Chart) -> String {
         "Horizontal: {}. Vertical: {}.",
         chart.x_title, chart.y_title
     );
-    let marks: Vec<String> = chart
-        .marks()
-        .map(|(line, mark)| format!("{}: {}", line.full_label(), mark.text))
-        .collect();
+    let marks: Vec<String> = chart.marks().map(|(line, mark)| line.words(mark)).collect();
     let mut parts = vec![
         format!("**{}**", escape(&chart.title)),
         fence(&figure),
         escape(&axes),
     ];
+    if shown.len() < chart.lines.len() {
+        parts.push("Drawn here: the first seed of each series. All are in index.html.".to_owned());
+    }
     if !marks.is_empty() {
         parts.push(list(&marks));
     }
     join_with_notes(parts, &chart.notes)
+}
+
+/// What letters can show: of several seeds the first.
+fn shown(lines: &[Line]) -> Vec<&Line> {
+    let mut shown: Vec<&Line> = Vec::new();
+    for line in lines {
+        let again = shown
+            .iter()
+            .any(|other| other.hue == line.hue && other.source == line.source);
+        if !matches!(line.of, Of::Seed(_)) || !again {
+            shown.push(line);
+        }
+    }
+    shown
 }
 
 fn join_with_notes(parts: impl IntoIterator<Item = String>, notes: &[String]) -> String {

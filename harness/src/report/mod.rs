@@ -10,10 +10,14 @@ mod chart;
 mod compared;
 mod cost;
 mod curves;
+mod data;
 mod divergence;
 mod document;
 mod double_descent;
 mod harmless;
+mod heat;
+mod heat_svg;
+mod horizontal;
 mod html;
 mod input;
 mod loss_table;
@@ -21,11 +25,15 @@ mod markdown;
 pub(crate) mod number;
 mod outcome;
 mod overview;
+mod probes;
 pub mod published;
 mod rates;
 pub(crate) mod seeds;
+mod spread;
 mod svg;
 mod table;
+mod tensorboard;
+mod trade_off;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +47,8 @@ pub use input::{
     ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
     SeriesEntry,
 };
+
+pub use tensorboard::write_tensorboard;
 
 /// A report, written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,6 +244,8 @@ fn document(input: &ReportInput) -> Document {
             )));
             blocks.push(Block::paragraph(&section.entry.description));
             blocks.extend(curves::figures(*number, section));
+            blocks.extend(probes::heat_maps(*number, section));
+            blocks.extend(trade_off::figure(*number, section));
         }
         blocks.push(Block::heading("What it cost"));
         blocks.push(Block::Table(cost::table(experiment)));

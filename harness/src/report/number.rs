@@ -63,6 +63,18 @@ pub(crate) fn rate(value: f64) -> String {
     }
 }
 
+/// A number for a program to read, to five significant digits, and short: `0.005`, `1.25e-7`, `NaN`, `-inf`.
+pub(super) fn plain(value: f64) -> String {
+    let rounded: f64 = format!("{value:.4e}").parse().unwrap_or(value);
+    let (plain, scientific) = (rounded.to_string(), format!("{rounded:e}"));
+    // Where it saves but a letter or two, digits read better.
+    if scientific.len() + 2 < plain.len() {
+        scientific
+    } else {
+        plain
+    }
+}
+
 /// A count, to three significant digits from 10,000 on: `4.00 M`.
 pub(crate) fn count(value: u64) -> String {
     const UNITS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
@@ -149,6 +161,25 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(count(value), text);
+        }
+    }
+
+    #[test]
+    fn plain_numbers_are_short() {
+        let cases = [
+            (0.005, "0.005"),
+            (0.123_456, "0.12346"),
+            (1.25e-7, "1.25e-7"),
+            (1e9, "1e9"),
+            (99_999.6, "1e5"),
+            (100.0, "100"),
+            (0.0, "0"),
+            (-1.5, "-1.5"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(plain(value), text);
         }
     }
 

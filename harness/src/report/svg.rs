@@ -6,7 +6,7 @@
 use maud::{Markup, html};
 
 use super::axis::Scale;
-use super::chart::{Chart, Line, Mark, MarkKind, Source};
+use super::chart::{Chart, Key, Line, Mark, MarkKind, Of, Source};
 
 const WIDTH: f64 = 680.0;
 const LEFT: f64 = 64.0;
@@ -14,17 +14,17 @@ const RIGHT: f64 = 18.0;
 const PLOT_HEIGHT: f64 = 270.0;
 /// Room for the tick labels and the title of the horizontal axis.
 const BOTTOM: f64 = 44.0;
-const LEGEND_ROW: f64 = 20.0;
 /// One row above the plot for each mark, so that the words never cover a line or one another.
 const LANE: f64 = 18.0;
 /// What is added to a row where the words stand over what is marked instead of beside it.
 const WORDS_ABOVE: f64 = 14.0;
-/// Width of a letter, on average: enough to lay out the legend.
+/// Width of a letter, on average: enough to see where words fit.
 const LETTER: f64 = 6.9;
-/// As many series have a colour, marker and dash of their own.
+/// As many series have a colour and dash of their own; those after them have the same with another marker.
 const HUES: usize = 5;
-/// A line has about this many markers.
+/// A line has about this many markers, one of several seeds fewer.
 const MARKERS: usize = 8;
+const MARKERS_OF_A_SEED: usize = 3;
 
 /// Where things are: the plot's top, and the scales.
 struct Layout {
@@ -39,7 +39,8 @@ impl Layout {
     }
 
     fn y(&self, value: f64) -> f64 {
-        self.top + (1.0 - self.y.position(value)) * PLOT_HEIGHT
+        // What is infinite stands at the top.
+        self.top + (1.0 - self.y.position(value).min(1.0)) * PLOT_HEIGHT
     }
 
     fn bottom(&self) -> f64 {
@@ -73,7 +74,7 @@ fn lanes(chart: &Chart, top: f64) -> (Vec<Lane<'_>>, f64) {
     let mut bottom = top;
     let mut lanes = Vec::new();
     for (line, mark) in chart.marks() {
-        let words = format!("{}: {}", line.full_label(), mark.text);
+        let words = line.words(mark);
         let (from, to) = match mark.kind {
             MarkKind::Cross { x: at, .. } => (place_x(x, at) - 5.0, place_x(x, at) + 5.0),
             MarkKind::Bracket { from, to, .. } => (place_x(x, from), place_x(x, to)),
@@ -98,8 +99,7 @@ fn place_x(scale: Scale, value: f64) -> f64 {
 
 /// The chart as an `<svg>` element, with a title and a description for screen readers.
 pub(super) fn draw(chart: &Chart) -> Markup {
-    let (legend, legend_height) = legend(chart);
-    let (lanes, lanes_end) = lanes(chart, legend_height);
+    let (lanes, lanes_end) = lanes(chart, 2.0);
     let layout = Layout {
         top: lanes_end + 8.0,
         x: chart.x_scale(),
@@ -108,49 +108,70 @@ pub(super) fn draw(chart: &Chart) -> Markup {
     let height = layout.bottom() + BOTTOM;
     let (title, description) = (format!("{}-title", chart.id), format!("{}-desc", chart.id));
     let paper_first = [Source::Paper, Source::Ours];
+    let legend = chart.legend();
+    // What the script needs to find the point under the pointer.
+    let ends = |scale: Scale| {
+        let (low, high, log) = scale.ends();
+        [low, high, f64::from(u8::from(log))]
+    };
+    let mut place = vec![LEFT, WIDTH - RIGHT, layout.top, layout.bottom()];
+    place.extend(ends(layout.x));
+    place.extend(ends(layout.y));
+    let place = place
+        .iter()
+        .map(f64::to_string)
+        .chain(chart.ceiling.map(|y| y.to_string()));
+    let place = place.collect::<Vec<_>>().join(" ");
     html! {
-        svg class="chart" viewBox={ "0 0 " (WIDTH) " " (px(height)) } role="img"
+        svg class="chart lines" viewBox={ "0 0 " (WIDTH) " " (px(height)) } role="img" data-place=(place)
             aria-labelledby={ (title) " " (description) } {
             title id=(title) { (chart.title) }
             desc id=(description) { (chart.description()) }
-            (legend)
             (axes(chart, &layout))
+            // Bands lie under all lines.
+            @for line in chart.lines.iter().filter(|line| !line.band.is_empty()) {
+                g class=(classes(&legend, line)) { path class="band" d=(band(chart, line, &layout)) {} }
+            }
             @for source in paper_first {
                 @for line in chart.lines.iter().filter(|line| line.source == source) {
-                    (draw_line(chart, line, &layout))
+                    (draw_line(chart, line, &layout, &legend))
                 }
             }
             @for lane in &lanes {
-                (draw_mark(chart, lane, &layout))
+                (draw_mark(chart, lane, &layout, &legend))
             }
         }
     }
 }
 
-/// The legend, in as many rows as it needs, and its height.
-fn legend(chart: &Chart) -> (Markup, f64) {
-    let mut at = (LEFT, 0.0);
-    let mut entries = Vec::new();
-    for line in &chart.lines {
-        let width = 46.0 + LETTER * line.full_label().chars().count() as f64;
-        if at.0 > LEFT && at.0 + width > WIDTH {
-            at = (LEFT, at.1 + LEGEND_ROW);
+/// An entry of the legend as it looks in the plot.
+pub(super) fn sample(key: &Key) -> Markup {
+    html! {
+        svg class={ "sample " (hue_class(key.hue, key.source)) } viewBox="0 0 32 16" aria-hidden="true" {
+            @if key.band { path class="band" d="M0 1h32v14h-32z" {} }
+            @if key.joined { path class="line" d="M1 8h30" {} }
+            @if key.source == Source::Ours { path class="marker" d=(marker(key.hue, 16.0, 8.0)) {} }
         }
-        entries.push((line, at));
-        at.0 += width;
     }
-    let markup = html! {
-        @for (line, (x, y)) in entries {
-            g class={ "s" (line.hue % HUES) " " (class(line)) } {
-                path class="line" d={ "M" (px(x)) " " (px(y + 10.0)) "h28" } {}
-                @if line.source == Source::Ours {
-                    path class="marker" d=(marker(line.hue, x + 14.0, y + 10.0)) {}
-                }
-                text x=(px(x + 33.0)) y=(px(y + 14.5)) { (line.full_label()) }
-            }
-        }
+}
+
+/// Classes of what belongs to a line: its colour, whose it is, and its entry in the legend.
+fn classes(legend: &[Key], line: &Line) -> String {
+    let key = legend.iter().position(|key| key.is_of(line)).unwrap_or(0);
+    let several = if matches!(line.of, Of::Seed(_)) {
+        " one-of"
+    } else {
+        ""
     };
-    (markup, at.1 + LEGEND_ROW + 2.0)
+    format!("{} l{key}{several}", hue_class(line.hue, line.source))
+}
+
+fn hue_class(hue: usize, source: Source) -> String {
+    let source = match source {
+        Source::Paper => "paper",
+        Source::Ours => "ours",
+    };
+    format!("s{} {source}", hue % HUES)
 }
 
 fn axes(chart: &Chart, layout: &Layout) -> Markup {
@@ -173,34 +194,75 @@ fn axes(chart: &Chart, layout: &Layout) -> Markup {
     }
 }
 
-fn draw_line(chart: &Chart, line: &Line, layout: &Layout) -> Markup {
+fn draw_line(chart: &Chart, line: &Line, layout: &Layout, legend: &[Key]) -> Markup {
     let drawn: Vec<Option<(f64, f64)>> = line
         .points
         .iter()
         .map(|(x, y)| chart.drawn(*y).map(|y| (layout.x(*x), layout.y(y))))
         .collect();
     // Each series has its markers at other points, so that lines that coincide can be told apart.
-    let stride = drawn.len().div_ceil(MARKERS).max(1);
-    let offset = line.hue * stride / HUES;
+    let markers = match line.of {
+        Of::Seed(_) => MARKERS_OF_A_SEED,
+        Of::One | Of::Median(_) => MARKERS,
+    };
+    let stride = drawn.len().div_ceil(markers).max(1);
+    let offset = (line.hue % HUES) * stride / HUES;
     let alone = |i: usize| {
         let there = |i: Option<usize>| i.and_then(|i| drawn.get(i)).is_some_and(Option::is_some);
         there(Some(i)) && !there(i.checked_sub(1)) && !there(Some(i + 1))
     };
-    let marked = |i: usize| alone(i) || (line.source == Source::Ours && i % stride == offset);
+    let marked = |i: usize| {
+        !line.joined || alone(i) || (line.source == Source::Ours && i % stride == offset)
+    };
+    let clipped = |i: usize| line.points.get(i).is_some_and(|(_, y)| chart.clipped(*y));
+    let first_clipped = |i: usize| clipped(i) && !i.checked_sub(1).is_some_and(clipped);
     html! {
-        g class={ "s" (line.hue % HUES) " " (class(line)) } {
-            path class="line" d=(path(&drawn)) {}
+        g class=(classes(legend, line)) {
+            @if line.joined { path class="line" d=(path(&drawn)) {} }
+            @if !line.rings.is_empty() { path class="ring" d=(rings(line, &drawn)) {} }
             @for (i, (point, (_, y))) in drawn.iter().zip(&line.points).enumerate() {
                 @if let Some(point) = point {
-                    @if chart.clipped(*y) {
+                    @if chart.clipped(*y) && (marked(i) || first_clipped(i)) {
                         path class="marker" d={ "M" (px(point.0 - 4.5)) " " (px(point.1 + 4.0)) "h9l-4.5 -8z" } {}
-                    } @else if marked(i) {
+                    } @else if !chart.clipped(*y) && marked(i) {
                         path class="marker" d=(marker(line.hue, point.0, point.1)) {}
                     }
                 }
             }
         }
     }
+}
+
+/// Rings around points, in one path. A ring is an arc that all but closes, which takes half the letters of two arcs.
+fn rings(line: &Line, drawn: &[Option<(f64, f64)>]) -> String {
+    let many = matches!(line.of, Of::Seed(_)) && line.joined;
+    let r = if many { 3.0 } else { 6.0 };
+    let points = drawn.iter().zip(&line.points);
+    let ringed = points.filter(|(_, (x, _))| line.rings.contains(x));
+    let ring = |(x, y): &(f64, f64)| format!("M{} {}a{r} {r} 0 1 0 .1 0z", px(*x), px(y - r));
+    ringed
+        .filter_map(|(point, _)| point.as_ref().map(ring))
+        .collect()
+}
+
+/// The area between lowest and highest value, in as many pieces as there are gaps between.
+fn band(chart: &Chart, line: &Line, layout: &Layout) -> String {
+    let edge = |(x, low, high): &(f64, f64, f64)| {
+        let low = layout.y(chart.drawn(*low)?);
+        // Without a bound on the axis, what is infinite reaches to the top.
+        let high = chart.drawn(*high).map_or(layout.top, |high| layout.y(high));
+        Some((layout.x(*x), low, high))
+    };
+    let edges: Vec<Option<(f64, f64, f64)>> = line.band.iter().map(edge).collect();
+    let pieces = edges.split(Option::is_none);
+    let piece = |piece: &[Option<(f64, f64, f64)>]| {
+        let points = || piece.iter().flatten();
+        let over = points().map(|(x, _, high)| (*x, *high));
+        let back = points().rev().map(|(x, low, _)| (*x, *low));
+        let around: Vec<_> = over.chain(back).map(Some).collect();
+        path(&around) + "z"
+    };
+    pieces.filter(|it| !it.is_empty()).map(piece).collect()
 }
 
 /// The points as a path; it starts anew after each gap.
@@ -218,7 +280,7 @@ fn path(points: &[Option<(f64, f64)>]) -> String {
 }
 
 /// A mark on its line, and its words in its row above the plot.
-fn draw_mark(chart: &Chart, lane: &Lane<'_>, layout: &Layout) -> Markup {
+fn draw_mark(chart: &Chart, lane: &Lane<'_>, layout: &Layout, legend: &[Key]) -> Markup {
     let (words_y, middle) = match lane.words_at {
         WordsAt::Above(_) => (lane.top + 11.0, lane.top + WORDS_ABOVE + LANE / 2.0),
         WordsAt::Left(_) | WordsAt::Right(_) => {
@@ -247,7 +309,7 @@ fn draw_mark(chart: &Chart, lane: &Lane<'_>, layout: &Layout) -> Markup {
         }
     };
     html! {
-        g class={ "mark s" (lane.line.hue % HUES) " " (class(lane.line)) } {
+        g class={ "mark " (classes(legend, lane.line)) } {
             (shape)
             text class="words" text-anchor=(anchor) x=(px(words_x)) y=(px(words_y)) { (lane.words) }
         }
@@ -280,35 +342,33 @@ fn bracket(from: f64, peak: f64, to: f64, middle: f64) -> String {
     )
 }
 
-fn class(line: &Line) -> &'static str {
-    match line.source {
-        Source::Paper => "paper",
-        Source::Ours => "ours",
-    }
-}
-
 fn cross(x: f64, y: f64, r: f64) -> String {
     let (left, right, top, bottom) = (px(x - r), px(x + r), px(y - r), px(y + r));
     format!("M{left} {top}L{right} {bottom}M{left} {bottom}L{right} {top}")
 }
 
-/// Circle, square, triangle, diamond, plus.
+fn circle(x: f64, y: f64, r: f64) -> String {
+    let (left, y, r, width) = (px(x - r), px(y), px(r), px(2.0 * r));
+    format!("M{left} {y}a{r} {r} 0 1 0 {width} 0a{r} {r} 0 1 0 -{width} 0z")
+}
+
+/// Circle, square, triangle, diamond, plus; another one for the series of the same colour.
 fn marker(hue: usize, x: f64, y: f64) -> String {
-    match hue % HUES {
-        0 => format!(
-            "M{} {}a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0z",
-            px(x - 3.6),
-            px(y)
-        ),
+    match (hue + hue / HUES) % HUES {
+        0 => circle(x, y, 3.6),
         1 => format!("M{} {}h6.6v6.6h-6.6z", px(x - 3.3), px(y - 3.3)),
         2 => format!("M{} {}l4.4 7.6h-8.8z", px(x), px(y - 4.6)),
         3 => format!("M{} {}l4.6 4.6l-4.6 4.6l-4.6 -4.6z", px(x), px(y - 4.6)),
-        _ => format!("M{} {}v9M{} {}h9", px(x), px(y - 4.5), px(x - 4.5), px(y)),
+        _ => format!(
+            "M{} {}h2.4v3.3h3.3v2.4h-3.3v3.3h-2.4v-3.3h-3.3v-2.4h3.3z",
+            px(x - 1.2),
+            px(y - 4.5)
+        ),
     }
 }
 
 /// A coordinate to a tenth of a pixel, without a needless `.0`.
-fn px(value: f64) -> String {
+pub(super) fn px(value: f64) -> String {
     let text = format!("{value:.1}");
     match text.strip_suffix(".0") {
         Some("-0") => "0".to_owned(),
@@ -331,13 +391,7 @@ mod tests {
             y_title: "loss".to_owned(),
             log_y: false,
             ceiling: Some(5.0),
-            lines: vec![Line {
-                label: "ours & theirs".to_owned(),
-                hue: 0,
-                source: Source::Ours,
-                points,
-                marks: Vec::new(),
-            }],
+            lines: vec![Line::new("ours & theirs", 0, Source::Ours, points)],
         }
     }
 
@@ -359,6 +413,38 @@ mod tests {
         let svg = draw(&huge).into_string();
         assert_eq!(svg.matches("h9l-4.5 -8z").count(), 2, "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    /// Where a seed has diverged the band reaches to the top of the plot; where all have, there is none to draw.
+    #[test]
+    fn bands_break_at_gaps_and_reach_to_the_top() {
+        let mut chart = chart(vec![(0.0, 1.0), (4.0, 1.0)]);
+        chart.ceiling = None;
+        let infinite = f64::INFINITY;
+        chart.lines[0].band = vec![
+            (0.0, 1.0, 2.0),
+            (1.0, 1.0, infinite),
+            (2.0, infinite, infinite),
+            (3.0, 1.0, 2.0),
+            (4.0, 1.0, 2.0),
+        ];
+        let svg = draw(&chart).into_string();
+        let band = svg.split("class=\"band\" d=\"").nth(1).unwrap();
+        let band = band.split('"').next().unwrap();
+        assert_eq!(band.matches('z').count(), 2, "{band}");
+        let top = svg.split("class=\"axis\" d=\"M64 ").last().unwrap();
+        let top = top.split('V').next().unwrap();
+        assert!(band.contains(&format!(" {top}L")), "{top}: {band}");
+    }
+
+    #[test]
+    fn rings_are_around_their_points() {
+        let mut chart = chart(vec![(0.0, 1.0), (4.0, 1.0)]);
+        chart.lines[0].rings = vec![4.0];
+        let svg = draw(&chart).into_string();
+        let ring = svg.split("class=\"ring\" d=\"").nth(1).unwrap();
+        assert!(ring.starts_with("M662 "), "{ring:.20}");
+        assert_eq!(ring.split('"').next().unwrap().matches('M').count(), 1);
     }
 
     /// The cross of a run that left the plot stays in the plot.

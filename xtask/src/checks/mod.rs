@@ -1,6 +1,8 @@
-//! The tasks around `autolr-core`, a file each; none of them needs libtorch.
+//! The tasks around `autolr-core` and the report, a file each; none of them needs libtorch.
 
+pub(crate) mod browser;
 pub(crate) mod deny;
+mod devtools;
 pub(crate) mod doc;
 pub(crate) mod examples;
 pub(crate) mod fuzz;
@@ -10,6 +12,7 @@ pub(crate) mod package;
 pub(crate) mod properties;
 pub(crate) mod semver;
 pub(crate) mod soak;
+pub(crate) mod tensorboard;
 
 /// The crate that they are about.
 pub(crate) const CRATE: &str = "autolr-core";
