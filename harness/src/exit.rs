@@ -1,4 +1,4 @@
-//! Exit codes: 0 done, 1 something failed, 2 bad input, 130 interrupted.
+//! Exit codes: 0 done, 1 something failed, 2 bad input, 75 time budget spent, 130 interrupted.
 
 use std::process::ExitCode;
 
@@ -11,6 +11,8 @@ pub enum ExitStatus {
     Failure = 1,
     /// The input is to blame; nothing was started.
     BadInput = 2,
+    /// The time budget is spent (`EX_TEMPFAIL` of sysexits.h); the same command goes on where it stopped.
+    TimeSpent = 75,
     /// Stopped by the user; the same command goes on where it stopped.
     Interrupted = 130,
 }
@@ -37,3 +39,13 @@ impl BadInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted: the same command goes on where it stopped")]
 pub struct Interrupted;
+
+/// Work stopped because its time budget is spent; what was finished is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("time budget spent: the same command goes on where it stopped")]
+pub struct TimeSpent;
+
+/// Another process is at work on a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Busy(pub String);

@@ -3,16 +3,22 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use harness::commands::{compare, data, probe, replay, report, reproduce, run, schedule, update};
+use clap::{CommandFactory, Parser, Subcommand};
+use harness::commands::{
+    compare, completions, data, doctor, plan, probe, replay, report, reproduce, resume, run, schedule, status,
+    sweep, update,
+};
 use harness::data::DataError;
-use harness::exit::{BadInput, ExitStatus, Interrupted};
+use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};
 use harness::visible::visible_lines;
 
 /// Learning rates that set themselves while a network trains: the paper's experiments, beside its numbers.
 #[derive(Debug, Parser)]
 #[command(name = "autolr", version, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 done, 1 something failed, 2 bad input, 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 something failed, 2 bad input, 75 time budget spent, 130 interrupted; \
+    after 75 and 130 the same command goes on. Output of --json: one object on standard output."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,10 +31,17 @@ enum Command {
     Run(run::RunArgs),
     Replay(replay::ReplayArgs),
     Compare(compare::CompareArgs),
+    Sweep(sweep::SweepArgs),
+    Plan(plan::PlanArgs),
+    Status(status::StatusArgs),
+    Resume(resume::ResumeArgs),
+    Retry(resume::RetryArgs),
     Probe(probe::ProbeArgs),
     Schedule(schedule::ScheduleArgs),
     Update(update::UpdateArgs),
     Data(data::DataArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
@@ -38,10 +51,17 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus
         Command::Run(args) => run::run(args, out),
         Command::Replay(args) => replay::replay(args, out),
         Command::Compare(args) => compare::compare(args, out),
+        Command::Sweep(args) => sweep::sweep(args, out),
+        Command::Plan(args) => plan::plan(args, out),
+        Command::Status(args) => status::status(args, out),
+        Command::Resume(args) => resume::resume(args, out),
+        Command::Retry(args) => resume::retry(args, out),
         Command::Probe(args) => probe::probe(args, out),
         Command::Schedule(args) => schedule::schedule(args, out),
         Command::Update(args) => update::update(args, &mut io::stdin().lock(), out),
         Command::Data(args) => data::data(args, out),
+        Command::Doctor(args) => doctor::doctor(args, out),
+        Command::Completions(args) => completions::completions(*args, Cli::command(), out),
     }
 }
 
@@ -58,6 +78,9 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
     }
     if error.chain().any(|cause| cause.is::<Interrupted>()) {
         return ExitStatus::Interrupted;
+    }
+    if error.chain().any(|cause| cause.is::<TimeSpent>()) {
+        return ExitStatus::TimeSpent;
     }
     if error
         .chain()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use crate::data::download::Source;
 use crate::data::fetch::{self, Fetched, FileStatus, Supply};
@@ -48,6 +49,31 @@ struct StatusArgs {
     /// The data folder [default: $AUTOLR_DATA, else data/ in the project]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed {
+    folder: PathBuf,
+    origin: &'static str,
+    sets: Vec<PrintedSet>,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedSet {
+    set: &'static str,
+    whole: bool,
+    files: Vec<PrintedFile>,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedFile {
+    path: PathBuf,
+    verdict: &'static str,
+    detail: Option<String>,
 }
 
 /// Fetches a data set or reports on the data folder.
@@ -102,6 +128,9 @@ fn progress_bar(bytes: u64) -> ProgressBar {
 
 fn show_status(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let location = Location::from_process(args.data.as_deref())?;
+    if args.json {
+        return print_status(args, &location, out);
+    }
     writeln!(
         out,
         "{} ({})",
@@ -109,10 +138,7 @@ fn show_status(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<ExitSta
         location.origin.describe()
     )?;
     let mut status = ExitStatus::Success;
-    let sets = args
-        .set
-        .map_or(vec![Cifar::Cifar10, Cifar::Cifar100], |set| vec![set]);
-    for set in sets {
+    for set in sets(args) {
         writeln!(out, "{set}")?;
         let files = fetch::status(set, &location.folder);
         for file in &files {
@@ -127,6 +153,43 @@ fn show_status(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<ExitSta
         }
     }
     Ok(status)
+}
+
+fn sets(args: &StatusArgs) -> Vec<Cifar> {
+    args.set
+        .map_or(vec![Cifar::Cifar10, Cifar::Cifar100], |set| vec![set])
+}
+
+fn print_status(
+    args: &StatusArgs,
+    location: &Location,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitStatus> {
+    let file = |file: FileStatus| PrintedFile {
+        verdict: verdict(&file),
+        detail: file.fault.as_ref().and_then(detail),
+        path: file.path,
+    };
+    let set = |set: Cifar| {
+        let files = fetch::status(set, &location.folder);
+        PrintedSet {
+            set: set.key(),
+            whole: files.iter().all(|file| file.fault.is_none()),
+            files: files.into_iter().map(file).collect(),
+        }
+    };
+    let status = Printed {
+        folder: location.folder.clone(),
+        origin: location.origin.describe(),
+        sets: sets(args).into_iter().map(set).collect(),
+    };
+    let whole = status.sets.iter().all(|set| set.whole);
+    super::print_json(out, &status)?;
+    Ok(if whole {
+        ExitStatus::Success
+    } else {
+        ExitStatus::BadInput
+    })
 }
 
 fn verdict(file: &FileStatus) -> &'static str {

@@ -1,39 +1,32 @@
 //! The commands of `autolr`, one file each.
 
 pub mod compare;
+pub mod completions;
 pub mod data;
-mod plan;
+pub mod doctor;
+pub mod plan;
+mod pool;
 pub mod probe;
 mod progress;
 pub mod replay;
 pub mod report;
 pub mod reproduce;
+pub mod resume;
 pub mod run;
+mod run_state;
 pub mod schedule;
+pub mod status;
+mod stop;
+pub mod sweep;
+mod text_table;
 pub mod update;
 
+use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Once, OnceLock};
+
+use serde::Serialize;
 
 use crate::data::{DataError, Location};
-
-/// The flag that Ctrl-C sets. A second Ctrl-C ends the program at once.
-pub(crate) fn interrupt_flag() -> &'static AtomicBool {
-    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    static HANDLER: Once = Once::new();
-    let flag = FLAG.get_or_init(Arc::default);
-    HANDLER.call_once(|| {
-        let flag = Arc::clone(flag);
-        // Without a handler Ctrl-C ends the program, and the last checkpoint stands: no error worth stopping for.
-        let _ = ctrlc::set_handler(move || {
-            if flag.swap(true, std::sync::atomic::Ordering::Relaxed) {
-                std::process::exit(crate::exit::ExitStatus::Interrupted as i32);
-            }
-        });
-    });
-    flag
-}
 
 /// Where the data is looked for: the folder given, `AUTOLR_DATA`, the project's own.
 pub(crate) fn data_location(folder: Option<&PathBuf>) -> Result<Location, DataError> {
@@ -52,4 +45,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(count) => Ok(count),
         Err(error) => Err(format!("{error}")),
     }
+}
+
+/// What `--json` prints: one object, on one line.
+fn print_json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string(value)?;
+    writeln!(out, "{text}")?;
+    Ok(())
 }

@@ -1,13 +1,22 @@
-//! What `autolr reproduce` is going to run: specifications, each once, and where each stands in the report.
+//! What `autolr reproduce` is going to run: specifications, each once, and where each stands in the report; and
+//! `autolr plan`, which shows it.
+
+mod command;
+mod emit;
+mod forecast;
+
+pub(crate) use command::{Outlook, time_folders};
+pub use command::{PlanArgs, plan};
 
 use std::path::Path;
 
 use anyhow::Result;
 
+use super::pool::Job;
 use super::run::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
+use crate::disk::write_whole;
 use crate::experiment::{DeviceName, Protocol, RunSpec, Scale, experiment_file};
-use crate::record::RunLog;
 use crate::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 /// A run of the plan.
@@ -40,6 +49,25 @@ pub(crate) struct PlanRequest<'a> {
 }
 
 impl Plan {
+    /// The runs as they are to be carried out: one thread each, so that results do not depend on the cores.
+    pub(crate) fn jobs(&self, dir: &Path) -> Vec<Job> {
+        let job = |run: &PlannedRun| Job {
+            dir: dir.join("runs").join(&run.run),
+            name: run.place.clone(),
+            spec: run.spec.clone(),
+            threads: 1,
+            finished: run.finished,
+            epochs_done: run.epochs_done,
+        };
+        self.runs.iter().map(job).collect()
+    }
+
+    /// Writes `manifest.json` into `dir`, for the report.
+    pub(crate) fn write_manifest(&self, dir: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(&self.manifest)? + "\n";
+        write_whole(&dir.join("manifest.json"), text.as_bytes())
+    }
+
     /// Lays out the runs and checks their data, before any training.
     ///
     /// A data set that is not there at all is replaced by the synthetic one; one that is damaged is an error.
@@ -84,15 +112,15 @@ impl Plan {
                         if runs.iter().any(|planned| planned.run == run) {
                             continue;
                         }
-                        let log = RunLog::read(&dir.join("runs").join(&run).join("events.jsonl"))?;
+                        let (finished, epochs_done) = Job::progress(&dir.join("runs").join(&run));
                         runs.push(PlannedRun {
                             place: if request.seeds.len() > 1 {
                                 format!("{place}/seed-{seed}")
                             } else {
                                 place.clone()
                             },
-                            finished: log.as_ref().is_some_and(|log| log.summary.is_some()),
-                            epochs_done: log.map_or(0, |log| log.epochs.len() as u64),
+                            finished,
+                            epochs_done,
                             run,
                             spec: spec.clone(),
                         });

@@ -1,27 +1,22 @@
 //! `autolr reproduce`: the paper's experiments, and a report beside the paper's numbers.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
-use super::plan::{Plan, PlanRequest, PlannedRun};
-use super::progress::{Overview, glance};
-use super::run::execute;
-use super::{cores, data_location, interrupt_flag};
-use crate::data::Location;
-use crate::exit::{ExitStatus, Interrupted};
+use super::plan::{Plan, PlanRequest};
+use super::pool;
+use super::run_state::RunState;
+use super::stop::BudgetArgs;
+use super::{cores, data_location, print_json};
+use crate::exit::ExitStatus;
+#[cfg(doc)]
+use crate::exit::{Interrupted, TimeSpent};
 use crate::experiment::{DeviceName, Protocol, Scale};
-use crate::record::EpochRecord;
 use crate::report::ExperimentName;
-use crate::train::Observer;
 
 /// Run the paper's experiments and write a report
 #[derive(Debug, Args)]
@@ -54,6 +49,11 @@ pub struct ReproduceArgs {
     /// Trainings at a time, each a process with one thread [default: the cores; 1 at scale smoke and on CUDA]
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     jobs: Option<usize>,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// Seeds on the command line.
@@ -66,7 +66,7 @@ fn seeds(text: &str) -> Result<Seeds, String> {
 
 /// An experiment, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Choice {
+pub(crate) enum Choice {
     /// Test accuracy by scheduler, CIFAR-10
     Table1,
     /// Number of factors, CIFAR-100
@@ -80,7 +80,7 @@ enum Choice {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ProtocolChoice {
+pub(crate) enum ProtocolChoice {
     /// Algorithm 1 as the paper states it
     Published,
     /// What the released code does
@@ -96,27 +96,40 @@ const ALL: [(Choice, ExperimentName); 4] = [
     (Choice::Divergence, ExperimentName::Divergence),
 ];
 
+impl Choice {
+    /// The choice of a word, if it is one.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Self::from_str(word, false).ok()
+    }
+}
+
+impl ProtocolChoice {
+    pub(crate) fn protocols(self) -> &'static [Protocol] {
+        match self {
+            Self::Published => &[Protocol::Published],
+            Self::Released => &[Protocol::Released],
+            Self::Both => &Protocol::ALL,
+        }
+    }
+}
+
+/// The experiments of some choices, in the paper's order.
+pub(crate) fn experiments(choices: &[Choice]) -> Vec<ExperimentName> {
+    let chosen = |choice| choices.iter().any(|&c| c == choice || c == Choice::All);
+    ALL.iter()
+        .filter(|(choice, _)| chosen(*choice))
+        .map(|(_, name)| *name)
+        .collect()
+}
+
 /// `autolr reproduce`
 ///
 /// # Errors
-/// Bad input before any training; [`Interrupted`] after Ctrl-C; otherwise a run that failed does not take the others
-/// along: the report says so, and the status is a failure.
+/// Bad input before any training; [`Interrupted`] after Ctrl-C, [`TimeSpent`] at the end of the
+/// budget; otherwise a run that failed does not take the others along: the report says so, and the status is a failure.
 pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
-    let chosen = |choice| {
-        args.experiments
-            .iter()
-            .any(|&c| c == choice || c == Choice::All)
-    };
-    let experiments: Vec<ExperimentName> = ALL
-        .iter()
-        .filter(|(choice, _)| chosen(*choice))
-        .map(|(_, name)| *name)
-        .collect();
-    let protocols: &[Protocol] = match args.protocol {
-        ProtocolChoice::Published => &[Protocol::Published],
-        ProtocolChoice::Released => &[Protocol::Released],
-        ProtocolChoice::Both => &Protocol::ALL,
-    };
+    let experiments = experiments(&args.experiments);
+    let protocols = args.protocol.protocols();
     let location = data_location(args.data.as_ref())?;
     let request = PlanRequest {
         experiments: &experiments,
@@ -126,206 +139,56 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         seeds: &args.seeds.clone().map_or(vec![args.seed], |seeds| seeds.0),
     };
     let plan = Plan::new(&request, &args.out, &location)?;
-    let runs_dir = args.out.join("runs");
-    std::fs::create_dir_all(&runs_dir)
-        .with_context(|| format!("{}: cannot be made", runs_dir.display()))?;
-    let manifest = serde_json::to_string_pretty(&plan.manifest)?;
-    std::fs::write(args.out.join("manifest.json"), manifest + "\n")
-        .with_context(|| format!("{}: cannot be written", args.out.display()))?;
+    let budget = args.budget.start();
+    let jobs = plan.jobs(&args.out);
+    pool::lay_out(&jobs)?;
+    plan.write_manifest(&args.out)?;
 
     let cuda = plan
         .runs
         .iter()
         .any(|run| run.spec.training.device == DeviceName::Cuda);
-    let jobs = args.jobs.unwrap_or(if cuda || args.scale == Scale::Smoke {
+    let at_once = args.jobs.unwrap_or(if cuda || args.scale == Scale::Smoke {
         1
     } else {
         cores()
     });
-    let failures = carry_out(&plan.runs, &runs_dir, &location, jobs);
+    let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
     // Whatever happened, what there is is shown.
     let path = crate::report::write(&args.out)?;
+    let status = pool::status(&unfinished);
     let finished = plan.runs.iter().filter(|run| run.finished).count();
-    let (total, failed) = (plan.runs.len(), failures.len());
-    for (place, error) in &failures {
-        if !error.is::<Interrupted>() {
-            eprintln!("{place}: {error:#}");
-        }
+    let (total, failed) = (
+        plan.runs.len(),
+        unfinished.iter().filter(|run| run.is_failure()).count(),
+    );
+    if args.json {
+        let runs = jobs
+            .iter()
+            .map(|job| RunState::read(&job.dir, Some(&job.name)));
+        let result = Printed {
+            runs: runs.collect(),
+            finished_before: finished,
+            failed,
+            report: &path,
+        };
+        print_json(out, &result)?;
+        return status;
     }
-    if interrupt_flag().load(Ordering::Relaxed) {
-        return Err(Interrupted.into());
-    }
+    let status = status?;
     writeln!(
         out,
         "{total} runs ({finished} of them finished before), {failed} failed"
     )?;
     writeln!(out, "report: {}", path.display())?;
-    Ok(if failures.is_empty() {
-        ExitStatus::Success
-    } else {
-        ExitStatus::Failure
-    })
+    Ok(status)
 }
 
-/// Carries out what is not finished, `jobs` at a time; returns the places that failed, with the reason.
-fn carry_out(
-    runs: &[PlannedRun],
-    dir: &Path,
-    location: &Location,
-    jobs: usize,
-) -> Vec<(String, anyhow::Error)> {
-    let epochs = runs.iter().map(|run| run.spec.training.epochs).sum();
-    let done = |run: &PlannedRun| {
-        if run.finished {
-            run.spec.training.epochs
-        } else {
-            run.epochs_done
-        }
-    };
-    let overview = Overview::new(epochs, runs.iter().map(done).sum());
-    let queue: Mutex<VecDeque<&PlannedRun>> =
-        Mutex::new(runs.iter().filter(|run| !run.finished).collect());
-    let failures = Mutex::new(Vec::new());
-    let lock = |error: PoisonError<_>| error.into_inner();
-    let worker = || {
-        while !interrupt_flag().load(Ordering::Relaxed) {
-            let Some(run) = queue.lock().unwrap_or_else(lock).pop_front() else {
-                break;
-            };
-            let line = overview.line(&run.place);
-            let mut on_epoch = |record: &EpochRecord| {
-                line.set_message(glance(record));
-                overview.epochs(u64::from(record.epoch >= run.epochs_done));
-            };
-            let outcome = if jobs == 1 {
-                in_this_process(run, dir, location, &mut on_epoch)
-            } else {
-                in_a_child(run, dir, location, &mut on_epoch)
-            };
-            line.finish_and_clear();
-            if let Err(error) = outcome {
-                let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-                failures.push((run.place.clone(), error));
-            }
-        }
-    };
-    if jobs == 1 {
-        worker();
-    } else {
-        std::thread::scope(|scope| {
-            for _ in 0..jobs {
-                scope.spawn(worker);
-            }
-        });
-    }
-    overview.finish();
-    failures
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Passes each epoch on.
-struct OnEpoch<'a>(&'a mut dyn FnMut(&EpochRecord));
-
-impl Observer for OnEpoch<'_> {
-    fn epoch(&mut self, record: &EpochRecord) {
-        (self.0)(record);
-    }
-
-    fn note(&mut self, text: &str) {
-        eprintln!("note: {text}");
-    }
-}
-
-fn in_this_process(
-    run: &PlannedRun,
-    dir: &Path,
-    location: &Location,
-    on_epoch: &mut dyn FnMut(&EpochRecord),
-) -> Result<()> {
-    execute(
-        &run.spec,
-        &dir.join(&run.run),
-        location,
-        1,
-        &mut OnEpoch(on_epoch),
-    )
-    .map(|_| ())
-}
-
-/// `autolr run` with one thread: a run that crashes takes no other along, and results do not depend on the cores.
-fn in_a_child(
-    run: &PlannedRun,
-    dir: &Path,
-    location: &Location,
-    on_epoch: &mut dyn FnMut(&EpochRecord),
-) -> Result<()> {
-    let folder = dir.join(&run.run);
-    std::fs::create_dir_all(&folder)?;
-    let spec = folder.join("spec.toml");
-    std::fs::write(&spec, run.spec.to_toml()?)
-        .with_context(|| format!("{}: cannot be written", spec.display()))?;
-    let program = std::env::current_exe().context("this program does not know where it lies")?;
-    let mut child = Command::new(program)
-        .arg("run")
-        .arg(&spec)
-        .arg("--out")
-        .arg(dir)
-        .arg("--data")
-        .arg(&location.folder)
-        .args(["--threads", "1", "--epoch-lines"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("a training process cannot be started")?;
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let (lines, errors) = (child.stdout.take(), child.stderr.take());
-    let (status, said) = std::thread::scope(|scope| -> Result<_> {
-        scope.spawn(move || {
-            for line in lines
-                .map(BufReader::new)
-                .into_iter()
-                .flat_map(BufRead::lines)
-            {
-                let record = line.ok().and_then(|line| serde_json::from_str(&line).ok());
-                if let Some(record) = record
-                    && sender.send(record).is_err()
-                {
-                    break;
-                }
-            }
-        });
-        let said = scope.spawn(move || {
-            let mut said = String::new();
-            if let Some(mut errors) = errors {
-                // What could be read is what there is to say.
-                let _ = errors.read_to_string(&mut said);
-            }
-            said
-        });
-        loop {
-            match receiver.recv_timeout(Duration::from_millis(200)) {
-                Ok(record) => on_epoch(&record),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if interrupt_flag().load(Ordering::Relaxed) {
-                // Its last checkpoint stands.
-                let _ = child.kill();
-            }
-        }
-        Ok((child.wait()?, said.join().unwrap_or_default()))
-    })?;
-    if interrupt_flag().load(Ordering::Relaxed) {
-        return Err(Interrupted.into());
-    }
-    if status.code() == Some(ExitStatus::Interrupted as i32) {
-        return Err(Interrupted.into());
-    }
-    if !status.success() {
-        let said = said.trim().trim_start_matches("error: ");
-        bail!("the training process ended with {status}: {said}");
-    }
-    Ok(())
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    runs: Vec<RunState>,
+    finished_before: usize,
+    failed: usize,
+    report: &'a Path,
 }

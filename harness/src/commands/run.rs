@@ -2,17 +2,22 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
+use serde::Serialize;
 use toml::Table;
 
 use super::progress::RunBar;
-use super::{cores, data_location, interrupt_flag};
-use crate::data::Location;
-use crate::exit::{BadInput, ExitStatus};
+use super::stop::{self, Budget, BudgetArgs, WithinBudget, interrupt_flag};
+use super::{cores, data_location, print_json};
+use crate::data::{DataError, Location};
+use crate::exit::{BadInput, Busy, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
-use crate::record::{EpochRecord, Outcome, Summary, Tested};
+use crate::record::{
+    EpochRecord, Failure, Outcome, Summary, Tested, computed_epochs, typical_seconds,
+};
 use crate::train::{self, Observer, RunOptions, RunStatus};
 use crate::workload;
 
@@ -40,6 +45,14 @@ pub struct RunArgs {
     /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     threads: Option<usize>,
+    /// If another process is at work on this run, wait for it; then go on with what it left
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
     /// Write each epoch's record to standard output as a JSON line, for the program that started this one
     #[arg(long, hide = true)]
     epoch_lines: bool,
@@ -152,25 +165,71 @@ impl Observer for EpochLines<'_> {
     }
 }
 
-/// Carries out a specification in its folder.
+/// Carries out a specification in its folder. An error that is the run's own is left there as `failed.json`, until the
+/// run comes to its end.
+///
+/// # Errors
+/// As [`train::run`]; [`crate::exit::TimeSpent`] if the budget is.
 pub(crate) fn execute(
     spec: &RunSpec,
     dir: &Path,
     location: &Location,
     threads: usize,
+    budget: Budget,
     observer: &mut dyn Observer,
 ) -> Result<RunStatus> {
+    let mut observer = WithinBudget {
+        budget,
+        before: typical_seconds(&computed_epochs(dir)),
+        observer,
+        epochs: spec.training.epochs,
+        since: Instant::now(),
+    };
     let mut options = RunOptions {
         interrupted: interrupt_flag(),
         threads,
-        observer,
+        observer: &mut observer,
     };
-    train::run(
+    let outcome = train::run(
         spec,
         dir,
         &|| workload::build(spec, location, threads),
         &mut options,
-    )
+    );
+    match &outcome {
+        Ok(_) => Failure::clear(dir)?,
+        Err(error) if is_the_runs_own(error) && dir.is_dir() => {
+            // The error itself is what counts, whether or not it can be written.
+            let _ = Failure::of(error).write(dir);
+        }
+        Err(_) => {}
+    }
+    outcome.map_err(stop::with_reason)
+}
+
+/// Whether an error is a failure of the run: not a stop, not bad input, not that another process is at work on it.
+fn is_the_runs_own(error: &anyhow::Error) -> bool {
+    !(stop::is_stop(error)
+        || error.is::<BadInput>()
+        || error.is::<DataError>()
+        || error.is::<Busy>())
+}
+
+/// Waits as long as another process is at work on a run.
+fn or_wait(mut attempt: impl FnMut() -> Result<RunStatus>) -> Result<RunStatus> {
+    loop {
+        match attempt() {
+            Err(error) if error.is::<Busy>() => {
+                for _ in 0..5 {
+                    if stop::is_due() {
+                        return Err(stop::reason());
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// A summary in a few lines.
@@ -212,14 +271,36 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let threads = args.threads.unwrap_or_else(cores);
     let dir = args.out.join(spec.run_name()?);
     let in_file = |error| locate_in(&args.spec, args.series.as_deref(), args.scale, error);
+    let budget = args.budget.start();
+    let status = {
+        let mut bar;
+        let mut lines;
+        let observer: &mut dyn Observer = if args.epoch_lines {
+            lines = EpochLines(out);
+            &mut lines
+        } else {
+            bar = RunBar::new();
+            &mut bar
+        };
+        let mut attempt = || execute(&spec, &dir, &location, threads, budget, observer);
+        if args.wait {
+            or_wait(attempt).map_err(in_file)?
+        } else {
+            attempt().map_err(in_file)?
+        }
+    };
     if args.epoch_lines {
-        execute(&spec, &dir, &location, threads, &mut EpochLines(out)).map_err(in_file)?;
         return Ok(ExitStatus::Success);
     }
-    let status = {
-        let mut bar = RunBar::new();
-        execute(&spec, &dir, &location, threads, &mut bar).map_err(in_file)?
-    };
+    if args.json {
+        let result = Printed {
+            dir: &dir,
+            was_finished: status.was_finished,
+            summary: &status.summary,
+        };
+        print_json(out, &result)?;
+        return Ok(ExitStatus::Success);
+    }
     let before = if status.was_finished {
         " (finished before; not computed again)"
     } else {
@@ -232,4 +313,12 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         describe(&status.summary)
     )?;
     Ok(ExitStatus::Success)
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    dir: &'a Path,
+    was_finished: bool,
+    summary: &'a Summary,
 }

@@ -185,6 +185,19 @@ impl ExperimentFile {
     /// # Errors
     /// [`BadInput`] that names the file, the line, the key and the value.
     pub fn spec(&self, series: &SeriesSpec, scale: &Table) -> Result<RunSpec, BadInput> {
+        self.spec_with(series, scale, &Table::new())
+    }
+
+    /// As [`ExperimentFile::spec`], with `settings` laid over it last, as they are: as if they stood in the file.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the key and the value.
+    pub fn spec_with(
+        &self,
+        series: &SeriesSpec,
+        scale: &Table,
+        settings: &Table,
+    ) -> Result<RunSpec, BadInput> {
         let mut table = self.base.clone();
         overlay(&mut table, &series.overrides);
         let epochs = |table: &Table| table.get("training")?.get("epochs")?.as_integer();
@@ -196,7 +209,13 @@ impl ExperimentFile {
         {
             schedulers::fit(scheduler, before, after);
         }
-        RunSpec::read(table).map_err(|fault| self.located(series, &[scale], &fault))
+        overlay(&mut table, settings);
+        if let (Some(epochs), Some(Value::Table(scheduler))) =
+            (epochs(&table), table.get_mut("scheduler"))
+        {
+            schedulers::fill_in(scheduler, epochs);
+        }
+        RunSpec::read(table).map_err(|fault| self.located(series, &[scale, settings], &fault))
     }
 
     /// An error of a specification of this file that was found later, at the line of the key that it begins with.

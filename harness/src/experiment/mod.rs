@@ -9,6 +9,7 @@ mod registry;
 pub(crate) mod schedulers;
 mod seeds;
 mod spec;
+pub mod sweep;
 
 pub use file::{ExperimentFile, SeriesSpec};
 pub use optimizer::OptimizerSpec;

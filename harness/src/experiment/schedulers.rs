@@ -312,16 +312,19 @@ fn within<'a>(kind: &Kind, table: &'a Table) -> Vec<(String, &'a Table)> {
 }
 
 /// Fits a `[scheduler]` to another number of epochs: lengths change in proportion, rounded, at least 1 (`total_iters`:
-/// 2), those of the schedules within it too. A length whose default is the number of epochs, and that is absent, is
-/// filled in at the outermost.
+/// 2), those of the schedules within it too.
 pub(super) fn fit(scheduler: &mut Table, before: i64, after: i64) {
     if before > 0 && before != after {
         stretch(scheduler, after as f64 / before as f64, 1);
     }
+}
+
+/// Fills in a length whose default is the number of epochs, and that is absent, at the outermost.
+pub(super) fn fill_in(scheduler: &mut Table, epochs: i64) {
     let kind = kind_of(scheduler);
     for key in kind.into_iter().flat_map(|kind| kind.keys) {
         if matches!(key.absent, Epochs) {
-            scheduler.entry(key.name).or_insert(Value::Integer(after));
+            scheduler.entry(key.name).or_insert(Value::Integer(epochs));
         }
     }
 }

@@ -70,7 +70,7 @@ fn yes() -> bool {
 }
 
 /// `[network]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum NetworkSpec {
     /// ResNet-18 for 32 × 32 images, through libtorch.

@@ -1,11 +1,17 @@
 //! What a run leaves behind: its event log, its provenance, its directory.
 
 mod event;
+mod failure;
+mod lock_holder;
 mod log;
 mod replay;
+mod timings;
 
 pub use event::{
     Build, DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
 };
+pub use failure::Failure;
+pub use lock_holder::Holder;
 pub use log::{LogMark, LogWriter, RunLog, read_seconds, read_timings};
 pub use replay::{Difference, Record, Replayed};
+pub use timings::{Timing, computed_epochs, typical_seconds};

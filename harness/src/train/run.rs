@@ -10,7 +10,7 @@ use autolr_core::{AutoLr, LrScheduler, OpenLoop, SchedulerState, StateError, Tic
 
 use super::checkpoint::{Best, Checkpoint, Generations, Progress};
 use crate::disk::{Disk, remove_half_written};
-use crate::exit::{BadInput, Interrupted};
+use crate::exit::{BadInput, Busy, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
 use crate::record::{
     Build, DecisionRecord, EpochRecord, Event, LogMark, LogWriter, Outcome, Provenance, RunLog,
@@ -419,6 +419,8 @@ struct Lock(std::fs::File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // A process that ends in order takes its name away: one that stays there was killed.
+        let _ = self.0.set_len(0);
         // Said aloud: a child process that is just being started holds a copy of the file for a moment, and with it
         // the lock, if closing alone were to release it.
         let _ = self.0.unlock();
@@ -436,7 +438,16 @@ fn lock(dir: &Path) -> Result<Lock> {
     let mut file = open
         .open(&path)
         .with_context(|| format!("{}: cannot be made", path.display()))?;
-    match file.try_lock() {
+    let mut attempt = file.try_lock();
+    for _ in 0..3 {
+        if !matches!(attempt, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        // `autolr status` takes a look at the lock, for some microseconds.
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        attempt = file.try_lock();
+    }
+    match attempt {
         // On a file system without locks: as if alone.
         Ok(()) | Err(TryLockError::Error(_)) => {}
         Err(TryLockError::WouldBlock) => {
@@ -445,10 +456,11 @@ fn lock(dir: &Path) -> Result<Lock> {
                 "" => String::new(),
                 who => format!(" ({who})"),
             };
-            anyhow::bail!(
+            return Err(Busy(format!(
                 "{}: another process{who} is at work on this run; wait for it, or stop it",
                 dir.display()
-            );
+            ))
+            .into());
         }
     }
     // For those who look; the lock itself does not depend on it.

@@ -15,7 +15,7 @@ pub use reference::ReferenceWorkload;
 pub use state::{StateArray, StateValues};
 
 use crate::data::{DataError, Location, cifar, synthetic};
-use crate::data::{DataSet, DataSetName, Split};
+use crate::data::{DataSet, DataSetName, Split, SplitSpec};
 use crate::exit::BadInput;
 use crate::experiment::{GradientBatch, NetworkSpec, ProbeSpec, RunSpec, ScoringBatch, TrialLoss};
 use crate::record::{DataProvenance, Tested};
@@ -215,6 +215,54 @@ fn synthetic_sizes(spec: &RunSpec) -> (usize, usize) {
     )
 }
 
+/// How many images a run trains on, validates on, draws its scoring batches from, and tests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Images to train on.
+    pub train: usize,
+    /// Images to validate on.
+    pub validation: usize,
+    /// Images the scoring batches are drawn from.
+    pub scoring: usize,
+    /// Images to test on.
+    pub test: usize,
+}
+
+/// The sizes of a specification's parts, from the data sets' known sizes: nothing is loaded.
+///
+/// # Errors
+/// [`BadInput`] that names the key if a part would be empty, or smaller than a batch.
+pub fn sizes(spec: &RunSpec) -> Result<Sizes, BadInput> {
+    let data = &spec.data;
+    let (images, test) = match data.set.cifar() {
+        Some(set) => {
+            let records =
+                |files: &[cifar::OfficialFile]| files.iter().map(|file| file.records).sum();
+            (records(set.train_files()), records(set.test_files()))
+        }
+        None => synthetic_sizes(spec),
+    };
+    let subset = check_subset("data.train_images", data.train_images, images, data.set)?;
+    let test = check_subset("data.test_images", data.test_images, test, data.set)?;
+    let split = Split::draw(
+        &SplitSpec {
+            images,
+            subset: Some(subset),
+            validation_fraction: data.validation_fraction,
+            kind: data.split,
+        },
+        spec.training.seed,
+    )
+    .map_err(|error| BadInput(format!("data.{error}")))?;
+    check_batches(spec, &split, test)?;
+    Ok(Sizes {
+        train: split.train.len(),
+        validation: split.validation.len(),
+        scoring: split.scoring.len(),
+        test,
+    })
+}
+
 /// Makes what a specification trains; `threads` are those within an operation of libtorch.
 ///
 /// # Errors
@@ -270,7 +318,6 @@ fn check_batches(spec: &RunSpec, split: &Split, test: usize) -> Result<(), BadIn
 }
 
 /// Checks that a data set has as many images as a specification asks for.
-#[cfg_attr(not(feature = "tch"), allow(dead_code, reason = "for images"))]
 fn check_subset(
     key: &str,
     wanted: Option<usize>,

@@ -190,7 +190,7 @@ fn an_absent_length_is_the_number_of_epochs_at_the_outermost_alone() {
         ("lr = 1", "lr = 1"),
     ] {
         let mut scheduler = table(text);
-        fit(&mut scheduler, 30, 30);
+        fill_in(&mut scheduler, 30);
         assert_eq!(scheduler, table(expected), "{text}");
     }
 }

@@ -1,0 +1,296 @@
+//! What a run will cost, from its specification alone: steps, images through the network, disk, and time from others.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::commands::run_state::{find_runs, read_spec};
+use crate::data::DataSetName;
+use crate::exit::BadInput;
+use crate::experiment::{NetworkSpec, OptimizerSpec, RunSpec, SchedulerSpec};
+use crate::record::{Timing, computed_epochs, typical_seconds};
+use crate::workload::{Cost, sizes};
+
+/// A number that depends on how the run goes: whether it diverges is not counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Range {
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+}
+
+impl std::ops::AddAssign for Range {
+    fn add_assign(&mut self, other: Self) {
+        self.least = self.least.saturating_add(other.least);
+        self.most = self.most.saturating_add(other.most);
+    }
+}
+
+/// What a run costs that completes all its epochs. One that diverges costs less.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Forecast {
+    pub(crate) epochs: u64,
+    /// Optimiser steps.
+    pub(crate) steps: u64,
+    /// Decisions of the closed loop.
+    pub(crate) decisions: u64,
+    /// Images forward: training, validation, probes, tests. The most, if the best epoch is not the last, whose weights
+    /// are then tested too, and if every decision probes as often as it may.
+    pub(crate) forwards: Range,
+    /// Images backward.
+    pub(crate) backwards: Range,
+    /// Of the forwards, those of probes.
+    pub(crate) probe_forwards: Range,
+    /// Of the backwards, those of probes.
+    pub(crate) probe_backwards: Range,
+    pub(crate) parameters: u64,
+    /// Bytes on disk, while the run lasts, roughly.
+    pub(crate) disk: u64,
+}
+
+impl Forecast {
+    /// # Errors
+    /// [`BadInput`] that names the key if the data is too small for it.
+    pub(crate) fn of(spec: &RunSpec) -> Result<Self, BadInput> {
+        let sizes = sizes(spec)?;
+        let batch = spec.training.batch_size;
+        let whole = |images: usize| {
+            let images = if spec.data.drop_last {
+                images / batch * batch
+            } else {
+                images
+            };
+            images as u64
+        };
+        let epochs = spec.training.epochs;
+        let train = whole(sizes.train);
+        let test = whole(sizes.test);
+        let (decisions, candidates, further) = match &spec.scheduler {
+            SchedulerSpec::AutoLr(config) => (
+                epochs / config.cadence().every(),
+                config.rule().factors().len(),
+                u64::from(config.edge_probes()),
+            ),
+            SchedulerSpec::OpenLoop(_) => (0, 0, 0),
+        };
+        let probe = Cost::of_probe(&spec.probe, candidates, batch);
+        let probes = |images: u64| {
+            let least = decisions.saturating_mul(images);
+            Range {
+                least,
+                most: least.saturating_mul(1 + further),
+            }
+        };
+        let (probe_forwards, probe_backwards) = (probes(probe.forwards), probes(probe.backwards));
+        let each = epochs.saturating_mul(train + whole(sizes.validation)) + test;
+        let mut forwards = Range {
+            least: each,
+            // Of one epoch, the best is the last.
+            most: each + if epochs > 1 { test } else { 0 },
+        };
+        forwards += probe_forwards;
+        let mut backwards = Range {
+            least: epochs.saturating_mul(train),
+            most: epochs.saturating_mul(train),
+        };
+        backwards += probe_backwards;
+        let parameters = parameters(spec);
+        Ok(Self {
+            epochs,
+            steps: epochs.saturating_mul(train.div_ceil(batch as u64)),
+            decisions,
+            forwards,
+            backwards,
+            probe_forwards,
+            probe_backwards,
+            parameters,
+            disk: disk(spec, parameters, decisions, candidates as u64),
+        })
+    }
+}
+
+/// Number of trained parameters.
+fn parameters(spec: &RunSpec) -> u64 {
+    let classes = spec.classes() as u64;
+    match spec.network {
+        // 16 inputs, two hidden layers, each with a bias.
+        NetworkSpec::Reference { hidden } => {
+            let hidden = u64::from(hidden);
+            17 * hidden + (hidden + 1) * hidden + (hidden + 1) * classes
+        }
+        NetworkSpec::ResNet18 { width, batch_norm } => {
+            let norm = |channels: u64| if batch_norm { 2 * channels } else { 0 };
+            let convolution =
+                |input: u64, output: u64, kernel: u64| input * output * kernel + norm(output);
+            let width = u64::from(width);
+            let mut total = convolution(3, width, 9);
+            let mut input = width;
+            for stage in 0..4 {
+                let output = width << stage;
+                for block in 0..2 {
+                    let from = if block == 0 { input } else { output };
+                    total += convolution(from, output, 9) + convolution(output, output, 9);
+                    if from != output {
+                        total += convolution(from, output, 1);
+                    }
+                }
+                input = output;
+            }
+            total + (input + 1) * classes
+        }
+    }
+}
+
+/// Two generations of checkpoints and one being written, each with the optimiser's state and the best weights, and the
+/// log with its timings.
+fn disk(spec: &RunSpec, parameters: u64, decisions: u64, candidates: u64) -> u64 {
+    let copies = match (spec.network, spec.optimizer) {
+        // Its two moments are there whatever the optimiser.
+        (NetworkSpec::Reference { .. }, _) => 4,
+        (_, OptimizerSpec::AdamW { .. }) => 4,
+        (_, OptimizerSpec::Sgd { momentum, .. }) if momentum != 0.0 => 3,
+        _ => 2,
+    };
+    let bytes = match spec.network {
+        NetworkSpec::Reference { .. } => 8,
+        NetworkSpec::ResNet18 { .. } => 4,
+    };
+    let log = spec.training.epochs.saturating_mul(300)
+        + decisions.saturating_mul(400 + 130 * candidates)
+        + 3000;
+    3 * copies * bytes * parameters + log
+}
+
+/// What two runs have in common whose epochs take about as long.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Alike {
+    network: NetworkSpec,
+    set: DataSetName,
+    /// Training, validation.
+    images: (usize, usize),
+    batch_size: usize,
+    device: &'static str,
+    augment: bool,
+}
+
+impl Alike {
+    fn of(spec: &RunSpec) -> Option<Self> {
+        let sizes = sizes(spec).ok()?;
+        Some(Self {
+            network: spec.network,
+            set: spec.data.set,
+            images: (sizes.train, sizes.validation),
+            batch_size: spec.training.batch_size,
+            device: match spec.training.device {
+                crate::experiment::DeviceName::Cuda => "cuda",
+                _ => "cpu",
+            },
+            augment: spec.data.augment,
+        })
+    }
+}
+
+/// Images through the network in the probes of an epoch: of a few percent, or more than the training itself.
+fn probe_share(spec: &RunSpec) -> u64 {
+    match &spec.scheduler {
+        SchedulerSpec::AutoLr(config) => {
+            let candidates = config.rule().factors().len();
+            let cost = Cost::of_probe(&spec.probe, candidates, spec.training.batch_size);
+            (cost.forwards + cost.backwards) / config.cadence().every()
+        }
+        SchedulerSpec::OpenLoop(_) => 0,
+    }
+}
+
+/// Seconds of an epoch, as other runs took them.
+#[derive(Debug, Default)]
+pub(crate) struct KnownTimes {
+    epochs: HashMap<(Alike, u64), Vec<Timing>>,
+}
+
+impl KnownTimes {
+    /// From the runs in these folders; one that holds none says nothing.
+    pub(crate) fn gather(folders: &[PathBuf]) -> Self {
+        let mut known = Self::default();
+        let mut seen: Vec<PathBuf> = Vec::new();
+        for folder in folders {
+            for run in find_runs(folder).unwrap_or_default() {
+                let dir = std::path::absolute(&run.dir).unwrap_or(run.dir);
+                if !seen.contains(&dir) {
+                    known.add(&dir);
+                    seen.push(dir);
+                }
+            }
+        }
+        known
+    }
+
+    fn add(&mut self, run: &Path) {
+        let timings = computed_epochs(run);
+        if timings.is_empty() {
+            return;
+        }
+        let Ok(spec) = read_spec(run) else { return };
+        if let Some(alike) = Alike::of(&spec) {
+            let key = (alike, probe_share(&spec));
+            self.epochs.entry(key).or_default().extend(timings);
+        }
+    }
+
+    /// Median seconds of an epoch of runs with the same network, data, batch size and device: with the same probes
+    /// where there are any, else with whichever.
+    pub(crate) fn seconds_per_epoch(&self, spec: &RunSpec) -> Option<f64> {
+        let key = (Alike::of(spec)?, probe_share(spec));
+        if let Some(timings) = self.epochs.get(&key) {
+            return typical_seconds(timings);
+        }
+        let alike = self
+            .epochs
+            .iter()
+            .filter(|((alike, _), _)| *alike == key.0)
+            .flat_map(|(_, timings)| timings.iter().copied());
+        typical_seconds(&alike.collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{Protocol, Scale, experiment_file};
+    use crate::report::ExperimentName;
+
+    #[test]
+    fn the_papers_network_has_the_parameters_that_everyone_counts() {
+        let file = experiment_file(ExperimentName::Table1, Protocol::Published).unwrap();
+        let (overlay, _) = Scale::Paper.overlay().unwrap();
+        let mut spec = file.spec(&file.series[4], &overlay).unwrap();
+        // ResNet-18 for CIFAR-10, width 64.
+        assert_eq!(parameters(&spec), 11_173_962);
+        spec.network = NetworkSpec::ResNet18 {
+            width: 64,
+            batch_norm: false,
+        };
+        // 4,800 channels with a scale and a shift each.
+        assert_eq!(parameters(&spec), 11_173_962 - 9_600);
+    }
+
+    #[test]
+    fn the_papers_table_in_figures() {
+        let file = experiment_file(ExperimentName::Table1, Protocol::Published).unwrap();
+        let (overlay, _) = Scale::Paper.overlay().unwrap();
+        let spec = file.spec(&file.series[4], &overlay).unwrap();
+        let forecast = Forecast::of(&spec).unwrap();
+        // 40,000 training images in batches of 32 are 1,250 steps; 10,000 validation images lose 16 to drop_last.
+        assert_eq!(forecast.steps, 125_000);
+        assert_eq!(forecast.decisions, 100);
+        // Five candidates of 32 images and the gradient's 32.
+        assert_eq!(forecast.probe_forwards.least, 100 * 6 * 32);
+        assert_eq!(forecast.backwards.least, 100 * (40_000 + 32));
+        let each = 100 * (40_000 + 9_984 + 6 * 32);
+        assert_eq!(
+            (forecast.forwards.least, forecast.forwards.most),
+            (each + 9_984, each + 2 * 9_984)
+        );
+    }
+}

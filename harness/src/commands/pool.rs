@@ -1,0 +1,319 @@
+//! Trainings side by side, each a process of its own: one that fails or crashes takes no other along.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+
+use super::progress::{Overview, glance};
+use super::run::execute;
+use super::stop::{self, Budget};
+use crate::data::{DataError, Location};
+use crate::disk::write_whole;
+use crate::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};
+use crate::experiment::RunSpec;
+use crate::record::{EpochRecord, Failure, RunLog};
+use crate::train::Observer;
+
+/// How long a training that was told to stop may take over it. What it then loses is the epoch that it is in.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A run that is to be carried out.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// Its folder, named by the specification's digest.
+    pub(crate) dir: PathBuf,
+    /// What a person calls it.
+    pub(crate) name: String,
+    pub(crate) spec: RunSpec,
+    /// Threads within an operation of libtorch: results depend on it.
+    pub(crate) threads: usize,
+    pub(crate) finished: bool,
+    pub(crate) epochs_done: u64,
+}
+
+impl Job {
+    /// Whether the run in `dir` is finished, and its epochs so far. A log that cannot be read is for the run itself to
+    /// complain of: it takes no other along.
+    pub(crate) fn progress(dir: &Path) -> (bool, u64) {
+        let log = RunLog::read(&dir.join("events.jsonl")).ok().flatten();
+        let finished = log.as_ref().is_some_and(|log| log.summary.is_some());
+        (finished, log.map_or(0, |log| log.epochs.len() as u64))
+    }
+}
+
+/// A job that came to no end, and why.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) name: String,
+    pub(crate) error: anyhow::Error,
+}
+
+impl Unfinished {
+    /// Whether it failed; else it was stopped.
+    pub(crate) fn is_failure(&self) -> bool {
+        !stop::is_stop(&self.error)
+    }
+}
+
+/// Writes the specification of each run into its folder: from then on the folders alone say what is to be run.
+pub(crate) fn lay_out(jobs: &[Job]) -> Result<()> {
+    for job in jobs {
+        std::fs::create_dir_all(&job.dir)
+            .with_context(|| format!("{}: cannot be made", job.dir.display()))?;
+        let path = job.dir.join("spec.toml");
+        let text = job.spec.to_toml()?;
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            continue;
+        }
+        write_whole(&path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Carries out what is not finished, `at_once` at a time; returns what came to no end, with the reason.
+///
+/// With one at a time, all are trained in this process.
+pub(crate) fn carry_out(
+    jobs: &[Job],
+    location: &Location,
+    at_once: usize,
+    budget: Budget,
+) -> Vec<Unfinished> {
+    let epochs = jobs.iter().map(|job| job.spec.training.epochs).sum();
+    let done = |job: &Job| {
+        if job.finished {
+            job.spec.training.epochs
+        } else {
+            job.epochs_done
+        }
+    };
+    let overview = Overview::new(epochs, jobs.iter().map(done).sum());
+    let queue: Mutex<VecDeque<&Job>> =
+        Mutex::new(jobs.iter().filter(|job| !job.finished).collect());
+    let unfinished = Mutex::new(Vec::new());
+    let worker = || {
+        while let Some(job) = lock(&queue).pop_front() {
+            let outcome = if stop::is_due() {
+                Err(stop::reason())
+            } else {
+                let line = overview.line(&job.name);
+                let mut on_epoch = |record: &EpochRecord| {
+                    line.set_message(glance(record));
+                    overview.epochs(u64::from(record.epoch >= job.epochs_done));
+                };
+                let outcome = if at_once == 1 {
+                    in_this_process(job, location, budget, &mut on_epoch)
+                } else {
+                    in_a_child(job, location, budget, &mut on_epoch)
+                };
+                line.finish_and_clear();
+                outcome
+            };
+            if let Err(error) = outcome {
+                lock(&unfinished).push(Unfinished {
+                    name: job.name.clone(),
+                    error,
+                });
+            }
+        }
+    };
+    if at_once == 1 {
+        worker();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(worker);
+            }
+        });
+    }
+    overview.finish();
+    unfinished
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says on standard error what failed, and gives the status of the whole: an error where it was stopped.
+pub(crate) fn status(unfinished: &[Unfinished]) -> Result<ExitStatus> {
+    for run in unfinished.iter().filter(|run| run.is_failure()) {
+        eprintln!("{}: {:#}", run.name, run.error);
+    }
+    if stop::is_due() {
+        return Err(stop::reason());
+    }
+    // A child may have found before this process that no epoch fits in any more.
+    if unfinished.iter().any(|run| run.error.is::<TimeSpent>()) {
+        return Err(TimeSpent.into());
+    }
+    Ok(if unfinished.is_empty() {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Failure
+    })
+}
+
+/// Passes each epoch on.
+struct OnEpoch<'a>(&'a mut dyn FnMut(&EpochRecord));
+
+impl Observer for OnEpoch<'_> {
+    fn epoch(&mut self, record: &EpochRecord) {
+        (self.0)(record);
+    }
+
+    fn note(&mut self, text: &str) {
+        eprintln!("note: {text}");
+    }
+}
+
+fn in_this_process(
+    job: &Job,
+    location: &Location,
+    budget: Budget,
+    on_epoch: &mut dyn FnMut(&EpochRecord),
+) -> Result<()> {
+    let outcome = execute(
+        &job.spec,
+        &job.dir,
+        location,
+        job.threads,
+        budget,
+        &mut OnEpoch(on_epoch),
+    );
+    if let Err(error) = &outcome
+        && (error.is::<BadInput>() || error.is::<DataError>())
+    {
+        // `autolr run` writes nothing for bad input; here the run is one of several, and has a folder already.
+        Failure::of(error).write(&job.dir)?;
+    }
+    outcome.map(|_| ())
+}
+
+/// `autolr run` in a process of its own.
+fn in_a_child(
+    job: &Job,
+    location: &Location,
+    budget: Budget,
+    on_epoch: &mut dyn FnMut(&EpochRecord),
+) -> Result<()> {
+    let program = std::env::current_exe().context("this program does not know where it lies")?;
+    let mut command = Command::new(program);
+    command
+        .arg("run")
+        .arg(job.dir.join("spec.toml"))
+        .arg("--out")
+        .arg(job.dir.parent().unwrap_or(Path::new(".")))
+        .arg("--data")
+        .arg(&location.folder)
+        .args(["--threads", &job.threads.to_string(), "--epoch-lines"]);
+    if let Some(left) = budget.left() {
+        // Spent already is no budget: the least there is.
+        let left = left.max(Duration::from_millis(1)).as_millis();
+        command.arg("--time-budget").arg(format!("{left}ms"));
+    }
+    #[cfg(unix)]
+    // Ctrl-C on a terminal is for this process, which passes it on once: a second one would cut the child short.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("a training process cannot be started")?;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (lines, errors) = (child.stdout.take(), child.stderr.take());
+    let (status, said) = std::thread::scope(|scope| -> Result<_> {
+        scope.spawn(move || {
+            for line in lines
+                .map(BufReader::new)
+                .into_iter()
+                .flat_map(BufRead::lines)
+            {
+                let record = line.ok().and_then(|line| serde_json::from_str(&line).ok());
+                if let Some(record) = record
+                    && sender.send(record).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let said = scope.spawn(move || {
+            let mut said = String::new();
+            if let Some(mut errors) = errors {
+                // What could be read is what there is to say.
+                let _ = errors.read_to_string(&mut said);
+            }
+            said
+        });
+        let mut told = None;
+        loop {
+            match receiver.recv_timeout(Duration::from_millis(100)) {
+                Ok(record) => on_epoch(&record),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if stop::is_due() {
+                let since: &Instant = told.get_or_insert_with(|| {
+                    terminate(&mut child);
+                    Instant::now()
+                });
+                if since.elapsed() > GRACE {
+                    // Its last checkpoint stands.
+                    let _ = child.kill();
+                }
+            }
+        }
+        Ok((child.wait()?, said.join().unwrap_or_default()))
+    })?;
+    for note in said.lines().filter(|line| line.starts_with("note: ")) {
+        eprintln!("{note}");
+    }
+    if status.success() {
+        return Ok(());
+    }
+    if stop::is_due() {
+        return Err(stop::reason());
+    }
+    if status.code() == Some(ExitStatus::Interrupted as i32) {
+        return Err(Interrupted.into());
+    }
+    if status.code() == Some(ExitStatus::TimeSpent as i32) {
+        return Err(TimeSpent.into());
+    }
+    let errors = said.lines().filter(|line| !line.starts_with("note: "));
+    let said = errors.collect::<Vec<_>>().join("\n");
+    let said = said.trim().trim_start_matches("error: ");
+    let error = match said {
+        "" => format!("the training process ended with {status}"),
+        said => format!("the training process ended with {status}: {said}"),
+    };
+    let error = anyhow!(error);
+    let bad_input = status.code() == Some(ExitStatus::BadInput as i32);
+    if said.is_empty() || status.code().is_none() || bad_input {
+        // The process could not say so itself, or writes nothing for bad input.
+        Failure::of(&error).write(&job.dir)?;
+    }
+    Err(error)
+}
+
+/// Tells a training to stop, as Ctrl-C does.
+fn terminate(child: &mut Child) {
+    #[cfg(unix)]
+    if let Some(pid) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        // One that has ended already need not be told.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    #[cfg(not(unix))]
+    let _ = child.kill();
+}

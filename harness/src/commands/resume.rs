@@ -1,0 +1,159 @@
+//! `autolr resume` goes on with what is not finished, `autolr retry` with what failed: from the folders alone.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::pool::{self, Job};
+use super::run_state::{FoundRun, RunState, State, find_runs, read_spec};
+use super::stop::BudgetArgs;
+use super::{cores, data_location, print_json};
+use crate::exit::{BadInput, ExitStatus};
+use crate::experiment::DeviceName;
+use crate::record::RunLog;
+
+/// Go on with all runs of a folder that are not finished
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// A run's folder, a folder of runs, or one above such folders
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Try again the runs of a folder that ended with an error
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// Those that ended with an error; diverged runs are results, and stay as they are
+    #[arg(long, required = true)]
+    failed: bool,
+    /// A run's folder, a folder of runs, or one above such folders
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+#[derive(Debug, Args)]
+struct HowArgs {
+    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Trainings at a time, each a process [default: the cores; 1 on CUDA]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// `autolr resume`
+///
+/// # Errors
+/// Bad input before any training; [`crate::exit::Interrupted`] after Ctrl-C, [`crate::exit::TimeSpent`] at the end of
+/// the budget; otherwise a run that failed does not take the others along, and the status is a failure.
+pub fn resume(args: &ResumeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let runs = find_runs(&args.dir)?;
+    let open = |state: State| !state.is_done() && state != State::Running;
+    go_on(&runs, open, &args.how, out)
+}
+
+/// `autolr retry`
+///
+/// # Errors
+/// As [`resume`].
+pub fn retry(args: &RetryArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let runs = find_runs(&args.dir)?;
+    go_on(&runs, |state| state == State::Failed, &args.how, out)
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed {
+    /// Runs that were gone on with, as they are now.
+    runs: Vec<RunState>,
+    finished_before: usize,
+    /// Runs that other processes are at work on.
+    running: usize,
+    failed: usize,
+}
+
+fn go_on(
+    runs: &[FoundRun],
+    open: impl Fn(State) -> bool,
+    how: &HowArgs,
+    out: &mut dyn Write,
+) -> Result<ExitStatus> {
+    let location = data_location(how.data.as_ref())?;
+    let (mut jobs, mut finished_before, mut running) = (Vec::new(), 0, 0);
+    for run in runs {
+        let state = RunState::read(&run.dir, run.name.as_deref());
+        finished_before += usize::from(state.state.is_done());
+        running += usize::from(state.state == State::Running);
+        if open(state.state) {
+            jobs.push(job(run, &state)?);
+        }
+    }
+    let cuda = jobs
+        .iter()
+        .any(|job| job.spec.training.device == DeviceName::Cuda);
+    let at_once = how.jobs.unwrap_or(if cuda { 1 } else { cores() });
+    let budget = how.budget.start();
+    let unfinished = pool::carry_out(&jobs, &location, at_once.min(jobs.len().max(1)), budget);
+    let failed = unfinished.iter().filter(|run| run.is_failure()).count();
+    let states: Vec<RunState> = jobs
+        .iter()
+        .map(|job| RunState::read(&job.dir, Some(&job.name)))
+        .collect();
+    let done = states.iter().filter(|run| run.state.is_done()).count();
+    if how.json {
+        let result = Printed {
+            runs: states,
+            finished_before,
+            running,
+            failed,
+        };
+        print_json(out, &result)?;
+    } else {
+        write!(
+            out,
+            "{} runs: {finished_before} finished before, {} gone on with, {done} of them finished now, {failed} failed",
+            runs.len(),
+            jobs.len()
+        )?;
+        match running {
+            0 => writeln!(out)?,
+            others => writeln!(out, "; other processes are at work on {others}")?,
+        }
+    }
+    pool::status(&unfinished)
+}
+
+/// A run as its folder has it, under the conditions that it was begun under.
+fn job(run: &FoundRun, state: &RunState) -> Result<Job> {
+    let spec = read_spec(&run.dir)?;
+    let name = spec.run_name()?;
+    let dir = std::path::absolute(&run.dir)?;
+    if dir.file_name().is_none_or(|folder| folder != name.as_str()) {
+        return Err(BadInput(format!(
+            "{}: its spec.toml is that of the run {name}, which belongs into a folder of that name",
+            run.dir.display()
+        ))
+        .into());
+    }
+    let log = RunLog::read(&dir.join("events.jsonl"))?;
+    Ok(Job {
+        dir,
+        name: state.name.clone(),
+        spec,
+        threads: log.map_or(1, |log| log.provenance.threads),
+        finished: false,
+        epochs_done: state.epochs_done,
+    })
+}

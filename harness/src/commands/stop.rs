@@ -1,0 +1,188 @@
+//! When work stops before its end: Ctrl-C, a request to terminate, or a time budget that is spent.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once, OnceLock};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::exit::{ExitStatus, Interrupted, TimeSpent};
+use crate::record::EpochRecord;
+use crate::train::Observer;
+
+/// Whether it is the budget that set the flag.
+static OUT_OF_TIME: AtomicBool = AtomicBool::new(false);
+
+/// The flag that Ctrl-C, SIGTERM and a spent budget set. A second signal ends the program at once.
+pub(crate) fn interrupt_flag() -> &'static AtomicBool {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    static HANDLER: Once = Once::new();
+    let flag = FLAG.get_or_init(Arc::default);
+    HANDLER.call_once(|| {
+        let flag = Arc::clone(flag);
+        let mut signalled = false;
+        // Without a handler Ctrl-C ends the program, and the last checkpoint stands: no error worth stopping for.
+        let _ = ctrlc::set_handler(move || {
+            if std::mem::replace(&mut signalled, true) {
+                std::process::exit(ExitStatus::Interrupted as i32);
+            }
+            flag.store(true, Ordering::Relaxed);
+        });
+    });
+    flag
+}
+
+/// Whether work is to stop.
+pub(crate) fn is_due() -> bool {
+    interrupt_flag().load(Ordering::Relaxed)
+}
+
+/// The reason for which work was stopped.
+pub(crate) fn reason() -> anyhow::Error {
+    if OUT_OF_TIME.load(Ordering::Relaxed) {
+        TimeSpent.into()
+    } else {
+        Interrupted.into()
+    }
+}
+
+/// An error of a training, with the true reason where it was stopped.
+pub(crate) fn with_reason(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Interrupted>() {
+        reason()
+    } else {
+        error
+    }
+}
+
+/// Whether an error says no more than that work was stopped.
+pub(crate) fn is_stop(error: &anyhow::Error) -> bool {
+    error.is::<Interrupted>() || error.is::<TimeSpent>()
+}
+
+fn out_of_time() {
+    // Whoever was interrupted before stays interrupted.
+    if !is_due() {
+        OUT_OF_TIME.store(true, Ordering::Relaxed);
+        interrupt_flag().store(true, Ordering::Relaxed);
+    }
+}
+
+/// `--time-budget`
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct BudgetArgs {
+    /// Stop in good order before so much time has passed (30m, 1h 30m), with exit code 75; the same command goes on
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    time_budget: Option<Duration>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be above zero".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write 30m, 1h 30m, 90s")),
+    }
+}
+
+impl BudgetArgs {
+    /// Starts the clock. At its end everything stops where it is; [`WithinBudget`] stops trainings before, after an
+    /// epoch, if another would not fit in.
+    pub(crate) fn start(self) -> Budget {
+        let now = Instant::now();
+        let end = self.time_budget.and_then(|time| now.checked_add(time));
+        if let Some(end) = end {
+            std::thread::spawn(move || {
+                std::thread::sleep(end.saturating_duration_since(Instant::now()));
+                out_of_time();
+            });
+        }
+        Budget { end }
+    }
+}
+
+/// The time until which work has to stop, if there is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    end: Option<Instant>,
+}
+
+impl Budget {
+    /// What is left.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.end
+            .map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether something that takes so long fits in, with a tenth to spare.
+    fn fits(self, time: Duration) -> bool {
+        let needed = 1.1 * time.as_secs_f64();
+        self.left().is_none_or(|left| left.as_secs_f64() >= needed)
+    }
+}
+
+/// Stops a training after an epoch, when another would not fit into the time left.
+pub(crate) struct WithinBudget<'a> {
+    pub(crate) budget: Budget,
+    /// Seconds of an epoch of this run before, if known.
+    pub(crate) before: Option<f64>,
+    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) epochs: u64,
+    pub(crate) since: Instant,
+}
+
+impl Observer for WithinBudget<'_> {
+    fn begin(&mut self, done: u64, epochs: u64, steps_per_epoch: u64) {
+        self.observer.begin(done, epochs, steps_per_epoch);
+        self.epochs = epochs;
+        self.since = Instant::now();
+        let before = self
+            .before
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        if done < epochs && before.is_some_and(|time| !self.budget.fits(time)) {
+            out_of_time();
+        }
+    }
+
+    fn step(&mut self) {
+        self.observer.step();
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.observer.epoch(record);
+        let took = self.since.elapsed();
+        self.since = Instant::now();
+        // The decision and the checkpoint of this epoch still come; the next epoch then ends at its first step.
+        if record.epoch + 1 < self.epochs && !self.budget.fits(took) {
+            out_of_time();
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.observer.note(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        for text in ["", "30", "half an hour", "-1s", "0s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tenth_is_spared() {
+        let in_ten = Budget {
+            end: Some(Instant::now() + Duration::from_secs(10)),
+        };
+        assert!(in_ten.fits(Duration::from_secs(9)));
+        assert!(!in_ten.fits(Duration::from_millis(9200)));
+        assert!(Budget { end: None }.fits(Duration::MAX / 2));
+    }
+}

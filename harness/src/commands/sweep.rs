@@ -1,0 +1,465 @@
+//! `autolr sweep`: every combination of some values for the keys of a specification.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::plan::{Outlook, time_folders};
+use super::pool::{self, Job};
+use super::run::resolve_device;
+use super::run_state::{RunState, State, headline};
+use super::stop::BudgetArgs;
+use super::text_table::TextTable;
+use super::{cores, data_location, print_json};
+use crate::data::{DataSetName, Location, cifar};
+use crate::disk::write_whole;
+use crate::exit::{BadInput, ExitStatus};
+use crate::experiment::sweep::{self, Axis, Point};
+use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
+use crate::report::number;
+use crate::workload;
+
+/// Train every combination of some values for the keys of a specification
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// Specification (TOML)
+    #[arg(value_name = "SPEC.toml")]
+    spec: PathBuf,
+    #[command(flatten)]
+    variation: VariationArgs,
+    /// Folder of the sweep and its runs
+    #[arg(long, value_name = "DIR", default_value = "sweep")]
+    out: PathBuf,
+    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Trainings at a time, each a process with one thread [default: the cores; 1 on CUDA]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// Show what would run, as `autolr plan` does, and train nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is varied.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VariationArgs {
+    /// Values for a key: scheduler.lr=1e-4,1e-3. Given for several keys, every combination
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = sweep::axis)]
+    set: Vec<Axis>,
+    /// Seeds: 0..6 (which is 0 to 5), 0..=5, or 0,1,7 [default: the specification's]
+    #[arg(long, value_name = "SEEDS", value_parser = seeds)]
+    seeds: Option<Seeds>,
+    /// Values and seeds from a file: seeds = "0..6", [set] with a list for each key
+    #[arg(long, value_name = "FILE.toml")]
+    sweep: Option<PathBuf>,
+    /// Which [[series]] of the file [default: all]
+    #[arg(long, value_name = "NAME")]
+    series: Option<String>,
+    /// Lay a scale over the specification, before the values
+    #[arg(long, value_enum)]
+    pub(crate) scale: Option<Scale>,
+    /// Override training.device
+    #[arg(long, value_enum)]
+    pub(crate) device: Option<DeviceName>,
+}
+
+impl VariationArgs {
+    /// The seeds on the command line, if there are any.
+    pub(crate) fn seeds(&self) -> Option<&[u64]> {
+        Some(&self.seeds.as_ref()?.0)
+    }
+
+    /// The first option that means nothing for the paper's experiments.
+    pub(crate) fn without_paper(&self) -> Option<&'static str> {
+        [
+            ("--set", !self.set.is_empty()),
+            ("--sweep", self.sweep.is_some()),
+            ("--series", self.series.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(option, given)| given.then_some(option))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Seeds(Vec<u64>);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    crate::experiment::seeds(text).map(Seeds)
+}
+
+/// `sweep.json` in a sweep's folder: which run is which combination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepManifest {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// The keys that are varied, in their order; `training.seed` among them if seeds are. A series is not.
+    pub keys: Vec<String>,
+    /// The runs, in their order; the same run may stand for several combinations.
+    pub runs: Vec<SweepRun>,
+}
+
+/// A combination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepRun {
+    /// Name of the run's folder under `runs/`.
+    pub run: String,
+    /// What a person calls it.
+    pub name: String,
+    /// The specification's file.
+    pub spec: String,
+    /// Its series; empty if the file has none.
+    pub series: String,
+    /// The value of each key that is varied, in JSON.
+    pub settings: BTreeMap<String, serde_json::Value>,
+    /// Its seed.
+    pub seed: u64,
+}
+
+const MANIFEST: &str = "sweep.json";
+const SEED: &str = "training.seed";
+
+impl SweepManifest {
+    /// Reads the manifest of a sweep's folder, if there is one.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the file if it cannot be read as such.
+    pub fn read(dir: &Path) -> Result<Option<Self>, BadInput> {
+        let path = dir.join(MANIFEST);
+        let wrong =
+            |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrong(&error)),
+        };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| wrong(&error))
+    }
+}
+
+/// A specification and what is varied in it: every combination, checked.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    file: PathBuf,
+    keys: Vec<String>,
+    combinations: Vec<Combination>,
+}
+
+#[derive(Debug)]
+struct Combination {
+    series: String,
+    point: Point,
+    spec: RunSpec,
+}
+
+impl Combination {
+    /// The values without the seed.
+    fn setting(&self) -> String {
+        let point: Point = self
+            .point
+            .iter()
+            .filter(|(key, _)| key != SEED)
+            .cloned()
+            .collect();
+        let words = [self.series.clone(), sweep::describe(&point)];
+        let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        words.join(", ")
+    }
+
+    fn name(&self) -> String {
+        match (self.setting().as_str(), self.seed()) {
+            ("", None) => headline(&self.spec),
+            ("", Some(seed)) => format!("seed {seed}"),
+            (setting, None) => setting.to_owned(),
+            (setting, Some(seed)) => format!("{setting}, seed {seed}"),
+        }
+    }
+
+    fn seed(&self) -> Option<u64> {
+        let varied = self.point.iter().any(|(key, _)| key == SEED);
+        varied.then_some(self.spec.training.seed)
+    }
+}
+
+impl Sweep {
+    /// Reads a specification file and checks every combination: keys, values, sizes, device. No data is looked at.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the key, in the first combination that is wrong.
+    pub(crate) fn read(path: &Path, variation: &VariationArgs) -> Result<Self> {
+        let file = ExperimentFile::load(path)?;
+        let overlay = match variation.scale {
+            Some(scale) => scale.overlay()?.0,
+            None => Table::new(),
+        };
+        let mut axes = Vec::new();
+        let mut seeds = None;
+        if let Some(path) = &variation.sweep {
+            (axes, seeds) = sweep::read(path)?;
+        }
+        axes.extend(variation.set.iter().cloned());
+        if let Some(Seeds(given)) = &variation.seeds {
+            if seeds.is_some() {
+                return Err(BadInput("--seeds: the sweep file has seeds too".into()).into());
+            }
+            seeds = Some(given.clone());
+        }
+        if let Some(seeds) = seeds {
+            let value = |seed: u64| i64::try_from(seed).map(Value::Integer).ok();
+            axes.push(Axis {
+                key: SEED.into(),
+                values: seeds.into_iter().filter_map(value).collect(),
+            });
+        }
+        let series: Vec<&SeriesSpec> = match &variation.series {
+            Some(name) => vec![
+                file.find(Some(name))
+                    .map_err(|error| BadInput(format!("{}: {error}", path.display())))?,
+            ],
+            None => file.series.iter().collect(),
+        };
+        let mut combinations = Vec::new();
+        let points = sweep::points(&axes)?;
+        for series in series {
+            for point in &points {
+                let mut combination = Combination {
+                    series: series.name.clone(),
+                    point: point.clone(),
+                    spec: file
+                        .spec_with(series, &overlay, &sweep::settings(point))
+                        .map_err(|error| wrong(path, &series.name, point, &error))?,
+                };
+                let spec = &mut combination.spec;
+                if let Some(device) = variation.device {
+                    spec.training.device = device;
+                }
+                resolve_device(spec)?;
+                workload::sizes(spec).map_err(|error| wrong(path, &series.name, point, &error))?;
+                combinations.push(combination);
+            }
+        }
+        Ok(Self {
+            file: path.to_owned(),
+            keys: axes.into_iter().map(|axis| axis.key).collect(),
+            combinations,
+        })
+    }
+
+    /// The runs, each once, in folders under `runs`.
+    pub(crate) fn jobs(&self, runs: &Path) -> Result<Vec<Job>> {
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for combination in &self.combinations {
+            let run = combination.spec.run_name()?;
+            if !seen.insert(run.clone()) {
+                continue;
+            }
+            let dir = runs.join(run);
+            let (finished, epochs_done) = Job::progress(&dir);
+            jobs.push(Job {
+                name: combination.name(),
+                spec: combination.spec.clone(),
+                threads: 1,
+                finished,
+                epochs_done,
+                dir,
+            });
+        }
+        Ok(jobs)
+    }
+
+    /// Checks that the data is there, whole.
+    fn check_data(&self, location: &Location) -> Result<()> {
+        let mut checked: Vec<DataSetName> = Vec::new();
+        for combination in &self.combinations {
+            let set = combination.spec.data.set;
+            if let Some(cifar) = set.cifar()
+                && !checked.contains(&set)
+            {
+                cifar::load(cifar, location.find(cifar)?)?;
+                checked.push(set);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a combination.
+fn wrong(path: &Path, series: &str, point: &Point, error: &BadInput) -> BadInput {
+    let words = [series.to_owned(), sweep::describe(point)];
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    match words.join(", ").as_str() {
+        "" => BadInput(format!("{}: {error}", path.display())),
+        with => BadInput(format!("{}, with {with}: {error}", path.display())),
+    }
+}
+
+/// Writes `sweep.json` into `dir`.
+pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
+    let mut manifest = SweepManifest {
+        version: 1,
+        keys: Vec::new(),
+        runs: Vec::new(),
+    };
+    for sweep in sweeps {
+        for key in &sweep.keys {
+            if !manifest.keys.contains(key) {
+                manifest.keys.push(key.clone());
+            }
+        }
+        for combination in &sweep.combinations {
+            let mut settings = BTreeMap::new();
+            for (key, value) in &combination.point {
+                settings.insert(key.clone(), serde_json::to_value(value)?);
+            }
+            manifest.runs.push(SweepRun {
+                run: combination.spec.run_name()?,
+                name: combination.name(),
+                spec: sweep.file.display().to_string(),
+                series: combination.series.clone(),
+                settings,
+                seed: combination.spec.training.seed,
+            });
+        }
+    }
+    let text = serde_json::to_string_pretty(&manifest)? + "\n";
+    write_whole(&dir.join(MANIFEST), text.as_bytes())
+}
+
+/// `autolr sweep`
+///
+/// # Errors
+/// Bad input before any training; [`crate::exit::Interrupted`] after Ctrl-C, [`crate::exit::TimeSpent`] at the end of
+/// the budget; otherwise a run that failed does not take the others along, and the status is a failure.
+pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let sweep = Sweep::read(&args.spec, &args.variation)?;
+    let location = data_location(args.data.as_ref())?;
+    sweep.check_data(&location)?;
+    let jobs = sweep.jobs(&args.out.join("runs"))?;
+    let cuda = jobs
+        .iter()
+        .any(|job| job.spec.training.device == DeviceName::Cuda);
+    let at_once = args.jobs.unwrap_or(if cuda { 1 } else { cores() });
+    if args.dry_run {
+        let outlook = Outlook::of(&jobs, at_once, &time_folders(&args.out))?;
+        if args.json {
+            print_json(out, &outlook)?;
+        } else {
+            outlook.print(out)?;
+        }
+        return Ok(ExitStatus::Success);
+    }
+    let budget = args.budget.start();
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("{}: cannot be made", args.out.display()))?;
+    pool::lay_out(&jobs)?;
+    write_manifest(std::slice::from_ref(&sweep), &args.out)?;
+    let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
+    let result = SweepResult::read(&sweep, &args.out)?;
+    if args.json {
+        print_json(out, &result)?;
+    } else {
+        result.print(out)?;
+    }
+    pool::status(&unfinished)
+}
+
+/// What a sweep has come to.
+#[derive(Debug, Serialize)]
+struct SweepResult {
+    dir: PathBuf,
+    settings: Vec<Setting>,
+}
+
+/// A combination over its seeds.
+#[derive(Debug, Serialize)]
+struct Setting {
+    name: String,
+    runs: Vec<RunState>,
+}
+
+impl SweepResult {
+    fn read(sweep: &Sweep, dir: &Path) -> Result<Self> {
+        let mut settings: Vec<Setting> = Vec::new();
+        for combination in &sweep.combinations {
+            let run = dir.join("runs").join(combination.spec.run_name()?);
+            let name = match combination.setting() {
+                name if name.is_empty() => headline(&combination.spec),
+                name => name,
+            };
+            let state = RunState::read(&run, Some(&combination.name()));
+            match settings.iter_mut().find(|setting| setting.name == name) {
+                Some(setting) => setting.runs.push(state),
+                None => settings.push(Setting {
+                    name,
+                    runs: vec![state],
+                }),
+            }
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            settings,
+        })
+    }
+
+    fn print(&self, out: &mut dyn Write) -> Result<()> {
+        let mut table = TextTable::new(&[
+            ("setting", false),
+            ("runs", true),
+            ("finished", true),
+            ("diverged", true),
+            ("failed", true),
+            ("test accuracy (%): mean", true),
+            ("least", true),
+            ("most", true),
+        ]);
+        for setting in &self.settings {
+            let count = |state: State| {
+                let with = setting.runs.iter().filter(|run| run.state == state).count();
+                with.to_string()
+            };
+            let accuracies: Vec<f64> = setting.runs.iter().filter_map(RunState::accuracy).collect();
+            let shown = |value: Option<f64>| value.map_or_else(|| "–".into(), number::percent);
+            let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
+            table.row([
+                setting.name.clone(),
+                setting.runs.len().to_string(),
+                count(State::Finished),
+                count(State::Diverged),
+                count(State::Failed),
+                shown((!accuracies.is_empty()).then_some(mean)),
+                shown(accuracies.iter().copied().reduce(f64::min)),
+                shown(accuracies.iter().copied().reduce(f64::max)),
+            ]);
+        }
+        write!(out, "{table}")?;
+        let diverged = self
+            .settings
+            .iter()
+            .flat_map(|setting| &setting.runs)
+            .any(|run| run.state == State::Diverged);
+        if diverged {
+            writeln!(
+                out,
+                "Diverged runs count with the weights that their protocol reports."
+            )?;
+        }
+        writeln!(out, "{}", self.dir.join(MANIFEST).display())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! `timings.jsonl` in a run's folder, read.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// Wall-clock time of one epoch, its validation, decision and checkpoint included.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Timing {
+    /// Number of the epoch, from 0.
+    pub epoch: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// The epochs that were computed in the run's folder `run`, in the order in which they were. Lines that are torn or
+/// something else are left out; no file is no epoch.
+pub fn computed_epochs(run: &Path) -> Vec<Timing> {
+    let text = std::fs::read_to_string(run.join("timings.jsonl")).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|timing: &Timing| timing.seconds.is_finite() && timing.seconds >= 0.0)
+        .collect()
+}
+
+/// The median of the epochs' seconds; none without an epoch.
+pub fn typical_seconds(timings: &[Timing]) -> Option<f64> {
+    let mut seconds: Vec<f64> = timings.iter().map(|timing| timing.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn torn_lines_are_left_out_and_the_median_is_one_of_the_epochs() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(computed_epochs(dir.path()), []);
+        assert_eq!(typical_seconds(&[]), None);
+        let text = "{\"epoch\":0,\"seconds\":9.0}\n{\"epoch\":1,\"seconds\":1.0}\nx\n{\"epoch\":2,\"seconds\":2.0}\n{\"epo";
+        std::fs::write(dir.path().join("timings.jsonl"), text).unwrap();
+        let timings = computed_epochs(dir.path());
+        let epochs: Vec<u64> = timings.iter().map(|timing| timing.epoch).collect();
+        assert_eq!(epochs, [0, 1, 2]);
+        assert_eq!(typical_seconds(&timings), Some(2.0));
+    }
+}
