@@ -111,6 +111,8 @@ enum Task {
     Browser,
     /// The report: read its event files with the Python package tensorboard
     Tensorboard,
+    /// autolr: carry out a sweep through GNU parallel and through Slurm, and kill them in the middle
+    Engines,
 }
 
 fn main() -> ExitCode {
@@ -160,6 +162,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Examples => checks::examples::check(&project),
         Task::Browser => checks::browser::check(&project),
         Task::Tensorboard => checks::tensorboard::check(&project),
+        Task::Engines => checks::engines::check(&project),
     }
 }
 

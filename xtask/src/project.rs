@@ -8,6 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, anyhow};
 
+use crate::command;
+
 /// What `cargo xtask reproduce` does when nothing is said.
 const MAIN_JOB: [&str; 5] = ["all", "--scale", "quick", "--protocol", "both"];
 
@@ -83,6 +85,25 @@ impl Project {
             command.env("OMP_WAIT_POLICY", "PASSIVE");
         }
         command
+    }
+
+    /// Builds `autolr` without libtorch; returns where it lies.
+    pub(crate) fn reference_program(&self) -> anyhow::Result<PathBuf> {
+        let mut cargo = self.cargo();
+        cargo
+            .args(["build", "--package", "harness"])
+            .args([
+                "--no-default-features",
+                "--message-format=json-render-diagnostics",
+            ])
+            .current_dir(self.root());
+        let messages = command::output(&mut cargo)?;
+        messages
+            .lines()
+            .filter_map(|line| line.split_once("\"executable\":\"")?.1.split_once('"'))
+            .map(|(path, _)| PathBuf::from(path))
+            .find(|path| path.file_stem().is_some_and(|name| name == "autolr"))
+            .context("cargo built no autolr")
     }
 
     /// Turns into `autolr reproduce`; returns only if that failed.

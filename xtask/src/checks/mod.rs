@@ -1,9 +1,11 @@
 //! The tasks around `autolr-core` and the report, a file each; none of them needs libtorch.
+//! The tasks around `autolr-core`, and that of the engines, a file each; none of them needs libtorch.
 
 pub(crate) mod browser;
 pub(crate) mod deny;
 mod devtools;
 pub(crate) mod doc;
+pub(crate) mod engines;
 pub(crate) mod examples;
 pub(crate) mod fuzz;
 pub(crate) mod msrv;

@@ -1,0 +1,397 @@
+//! Runs seen and steered from outside: status, resume, time budgets, Ctrl-C.
+
+mod support;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{REFERENCE, autolr, output, printed, run_dir, spec, with};
+use tempfile::TempDir;
+
+/// Some tens of milliseconds an epoch, and enough of them to be caught in the middle.
+fn long() -> String {
+    let text = with(REFERENCE, "train_images = 800", "train_images = 8000");
+    with(&text, "epochs = 6", "epochs = 40")
+}
+
+fn folder(text: &str) -> TempDir {
+    let temp = TempDir::new().unwrap();
+    fs::write(temp.path().join("spec.toml"), text).unwrap();
+    temp
+}
+
+fn status(dir: &Path, of: &str) -> Value {
+    serde_json::from_str(&printed(dir, &["status", of, "--json"])).unwrap()
+}
+
+/// The epochs whose checkpoint was written, in the order in which they were.
+fn computed(run: &Path) -> Vec<u64> {
+    harness::record::read_timings(run)
+        .iter()
+        .map(|timing| timing.epoch)
+        .collect()
+}
+
+fn log(run: &Path) -> String {
+    fs::read_to_string(run.join("events.jsonl")).unwrap()
+}
+
+/// The runs of a sweep's folder.
+fn runs(sweep: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(sweep.join("runs")).unwrap();
+    let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    runs.sort();
+    runs
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(120), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A table without what differs from run to run: times, and how wide their columns are.
+fn stable(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let cells = line
+            .split("  ")
+            .map(str::trim)
+            .filter(|cell| !cell.is_empty());
+        let cells = cells.map(|cell| {
+            let number = cell.parse::<f64>().is_ok() && cell.contains('.') && !cell.contains('e');
+            let time = cell.ends_with(" s") || cell.ends_with(" min");
+            if number || time { "#" } else { cell }
+        });
+        out += &(cells.collect::<Vec<_>>().join(" | ") + "\n");
+    }
+    out
+}
+
+#[test]
+fn status_tells_every_state_apart() {
+    let temp = folder(&with(REFERENCE, "epochs = 6", "epochs = 2"));
+    let dir = temp.path();
+    let rates = "scheduler.lr=0.01,0.02,0.03,0.04,0.05,1e6,0.07";
+    let fixed = "scheduler.kind=fixed";
+    let args = ["--set", fixed, "--set", rates, "--out", "s"];
+    printed(
+        dir,
+        &[&["sweep", "spec.toml", "--jobs", "1"], &args[..]].concat(),
+    );
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(dir.join("s/sweep.json")).unwrap()).unwrap();
+    let run = |index: usize| {
+        let name = manifest["runs"][index]["run"].as_str().unwrap();
+        dir.join("s/runs").join(name)
+    };
+    // Number 0 is finished, 5 has diverged.
+    let unfinish = |index: usize| {
+        let text = log(&run(index));
+        let lines: Vec<&str> = text.lines().collect();
+        fs::write(
+            run(index).join("events.jsonl"),
+            lines[..2].join("\n") + "\n{\"eve",
+        )
+        .unwrap();
+    };
+    for index in [1, 2, 3, 6] {
+        unfinish(index);
+    }
+    let lock = File::create(run(1).join("lock")).unwrap();
+    lock.lock().unwrap();
+    fs::write(run(1).join("lock"), "pid 17 on shed\n").unwrap();
+    fs::write(run(2).join("lock"), "pid 18 on shed\n").unwrap();
+    fs::write(
+        run(3).join("failed.json"),
+        "{\"error\":\"the disk\\u001b[2J is full\"}",
+    )
+    .unwrap();
+    fs::remove_file(run(4).join("events.jsonl")).unwrap();
+    fs::remove_file(run(4).join("timings.jsonl")).unwrap();
+    insta::assert_snapshot!(stable(&printed(dir, &["status", "s"])));
+
+    let json = status(dir, ".");
+    let runs = json["runs"].as_array().unwrap();
+    let states: Vec<&str> = runs
+        .iter()
+        .map(|run| run["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "finished",
+            "running",
+            "stale",
+            "failed",
+            "not-begun",
+            "diverged",
+            "stopped"
+        ]
+    );
+    assert_eq!(runs[1]["process"]["pid"], 17);
+    assert_eq!(runs[1]["process"]["host"], "shed");
+    assert_eq!(runs[1]["epochs_done"], 1);
+    assert_eq!(json["counts"]["not-begun"], 1);
+    // The lock of a run, an older one's too, that says nothing.
+    fs::write(run(1).join("lock"), "").unwrap();
+    let one = status(dir, &run(1).display().to_string());
+    assert_eq!(one["runs"][0]["state"], "running");
+    assert_eq!(one["runs"][0]["process"]["pid"], Value::Null);
+    drop(lock);
+
+    // What was left open is gone on with; the log that was cut is the same again.
+    let whole = log(&run(0));
+    let said = printed(dir, &["resume", "s", "--jobs", "2"]);
+    assert_eq!(
+        said,
+        "7 runs: 2 finished before, 5 gone on with, 5 of them finished now, 0 failed\n"
+    );
+    assert_eq!(log(&run(0)), whole);
+    assert_eq!(status(dir, "s")["counts"]["finished"], 6);
+
+    let none = output(dir, &["status", "s/runs/../../spec.toml"]);
+    assert_eq!(none.status.code(), Some(2));
+    fs::create_dir(dir.join("empty")).unwrap();
+    assert_eq!(output(dir, &["status", "empty"]).status.code(), Some(2));
+    assert_eq!(output(dir, &["resume", "nowhere"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_run_is_seen_from_another_terminal_while_it_trains() {
+    let text = long();
+    let temp = folder(&text);
+    let dir = temp.path();
+    let mut child = autolr(dir, &["run", "spec.toml", "--threads", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let run = run_dir(&dir.join("runs"), &text);
+    wait_until("three epochs", || computed(&run).len() >= 3);
+    // As often as possible: looking disturbs nothing.
+    let mut seen = Vec::new();
+    while child.try_wait().unwrap().is_none() {
+        let one = status(dir, "runs")["runs"][0].clone();
+        if one["state"] == "running" {
+            assert_eq!(one["process"]["pid"], child.id());
+            assert!(one["seconds_per_epoch"].as_f64().unwrap() > 0.0);
+            seen.push(one["epochs_done"].as_u64().unwrap());
+        }
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(
+        seen.is_sorted() && seen.len() > 1 && seen[0] < *seen.last().unwrap(),
+        "{seen:?}"
+    );
+    let one = &status(dir, "runs")["runs"][0];
+    assert_eq!(one["state"], "finished");
+    assert_eq!(one["process"]["kind"], "nobody");
+}
+
+#[test]
+fn two_commands_on_one_run_compute_it_once() {
+    let text = long();
+    let temp = folder(&text);
+    let dir = temp.path();
+    let start = |more: &[&str]| {
+        autolr(
+            dir,
+            &[&["run", "spec.toml", "--threads", "1", "--json"], more].concat(),
+        )
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+    };
+    let first = start(&[]);
+    let run = run_dir(&dir.join("runs"), &text);
+    wait_until("an epoch", || !computed(&run).is_empty());
+    let refused = start(&[]).wait_with_output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains("another process"), "{stderr}");
+    // That was no failure of the run.
+    assert!(!run.join("failed.json").exists());
+    let waits = start(&["--wait"]);
+    let result = |child: std::process::Child| -> Value {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let (first, second) = (result(first), result(waits));
+    assert_eq!(
+        (&first["was_finished"], &second["was_finished"]),
+        (&false.into(), &true.into())
+    );
+    assert_eq!(first["summary"], second["summary"]);
+    assert_eq!(computed(&run), (0..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_time_budget_stops_after_an_epoch_and_the_same_command_goes_on() {
+    let text = long();
+    let temp = folder(&text);
+    let dir = temp.path();
+    let run = run_dir(&dir.join("runs"), &text);
+    let args = ["run", "spec.toml", "--threads", "1", "--time-budget", "1s"];
+    let mut stops = 0;
+    loop {
+        let before = computed(&run).len();
+        let start = Instant::now();
+        let output = output(dir, &args);
+        let took = start.elapsed();
+        if output.status.success() {
+            break;
+        }
+        assert_eq!(output.status.code(), Some(75));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "error: time budget spent: the same command goes on where it stopped\n"
+        );
+        // The program starts before its clock does.
+        assert!(took < Duration::from_millis(2000), "{took:?}");
+        assert!(computed(&run).len() > before, "no progress in {took:?}");
+        stops += 1;
+    }
+    assert!(stops > 0, "the run was done before its budget was");
+    assert_eq!(computed(&run), (0..40).collect::<Vec<_>>());
+    printed(
+        dir,
+        &["run", "spec.toml", "--threads", "1", "--out", "whole"],
+    );
+    assert_eq!(log(&run), log(&run_dir(&dir.join("whole"), &text)));
+}
+
+#[test]
+fn a_budget_holds_for_a_whole_sweep_with_its_processes() {
+    let temp = folder(&long());
+    let dir = temp.path();
+    let sweep = ["sweep", "spec.toml", "--seeds", "0..3", "--jobs", "2"];
+    let start = Instant::now();
+    let stopped = output(dir, &[&sweep[..], &["--time-budget", "1500ms"]].concat());
+    let took = start.elapsed();
+    assert_eq!(
+        stopped.status.code(),
+        Some(75),
+        "{:?}",
+        String::from_utf8_lossy(&stopped.stderr)
+    );
+    assert!(took < Duration::from_millis(3000), "{took:?}");
+    let counts = status(dir, "sweep")["counts"].clone();
+    assert_eq!(
+        (&counts["failed"], &counts["running"]),
+        (&0.into(), &0.into())
+    );
+    assert!(counts["finished"].as_u64().unwrap() < 3);
+    // Goes on from the folders alone, the run that had not begun included.
+    printed(dir, &["resume", "sweep", "--jobs", "2"]);
+    printed(dir, &[&sweep[..], &["--out", "whole"]].concat());
+    for (run, whole) in runs(&dir.join("sweep"))
+        .iter()
+        .zip(runs(&dir.join("whole")))
+    {
+        assert_eq!(computed(run), (0..40).collect::<Vec<_>>());
+        assert_eq!(log(run), log(&whole));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_tells_the_trainings_to_stop_and_no_checkpoint_is_lost() {
+    let temp = folder(&long());
+    let dir = temp.path();
+    let sweep = ["sweep", "spec.toml", "--seeds", "0..3", "--jobs", "2"];
+    let child = autolr(dir, &sweep)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = |least: usize| {
+        let runs = fs::read_dir(dir.join("sweep/runs")).into_iter().flatten();
+        let runs = runs.map(|entry| computed(&entry.unwrap().path()).len());
+        runs.filter(|epochs| *epochs >= least).count()
+    };
+    wait_until("two trainings", || begun(3) >= 2);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let start = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        stderr,
+        "error: interrupted: the same command goes on where it stopped\n"
+    );
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // Stopped in order: a process that is killed leaves its name in the lock, and is stale.
+    let counts = status(dir, "sweep")["counts"].clone();
+    assert_eq!(
+        (&counts["stopped"], &counts["not-begun"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(
+        (&counts["running"], &counts["stale"]),
+        (&0.into(), &0.into())
+    );
+    printed(dir, &sweep);
+    for run in runs(&dir.join("sweep")) {
+        assert_eq!(
+            computed(&run),
+            (0..40).collect::<Vec<_>>(),
+            "an epoch was lost or done twice"
+        );
+    }
+}
+
+#[test]
+fn a_run_of_another_name_is_not_gone_on_with() {
+    let temp = folder(REFERENCE);
+    let dir = temp.path();
+    let other = dir.join("runs/0123456789abcdef");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("spec.toml"), spec(REFERENCE).to_toml().unwrap()).unwrap();
+    let output = output(dir, &["resume", "runs"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr.contains("0123456789abcdef")
+            && stderr.contains(&spec(REFERENCE).run_name().unwrap()),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn reproduce_says_its_result_as_json_and_keeps_to_its_budget() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let args = [
+        "reproduce",
+        "table1",
+        "--scale",
+        "smoke",
+        "--protocol",
+        "published",
+        "--jobs",
+        "2",
+        "--json",
+    ];
+    let stopped = output(dir, &[&args[..], &["--time-budget", "1ms"]].concat());
+    assert_eq!(
+        stopped.status.code(),
+        Some(75),
+        "{}",
+        String::from_utf8_lossy(&stopped.stderr)
+    );
+    let result: Value = serde_json::from_str(&printed(dir, &args)).unwrap();
+    let runs = result["runs"].as_array().unwrap();
+    assert_eq!((runs.len(), &result["failed"]), (5, &0.into()));
+    assert_eq!(runs[4]["name"], "table1/published/ours");
+    assert!(runs.iter().all(|run| run["summary"]["epochs"] == 40));
+    assert_eq!(status(dir, ".")["runs"][4]["name"], "table1/published/ours");
+}

@@ -1,0 +1,333 @@
+//! `autolr sweep`: every combination, checked before any training; each run a process that takes no other along.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use support::{REFERENCE, output, printed, with};
+use tempfile::TempDir;
+
+/// An open loop: its last digits do not depend on the processor.
+fn open_loop() -> String {
+    with(
+        REFERENCE,
+        "kind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"",
+        "kind = \"fixed\"\nlr = 0.05",
+    )
+}
+
+fn folder(text: &str) -> TempDir {
+    let temp = TempDir::new().unwrap();
+    fs::write(temp.path().join("spec.toml"), text).unwrap();
+    temp
+}
+
+const LRS: &str = "scheduler.lr=0.02,0.1";
+
+/// What a sweep over two rates and two seeds is called with.
+fn sweep(more: &[&'static str]) -> Vec<&'static str> {
+    [
+        &["sweep", "spec.toml", "--set", LRS, "--seeds", "0..2"],
+        more,
+    ]
+    .concat()
+}
+
+fn manifest(dir: &Path) -> Value {
+    let text = fs::read(dir.join("sweep/sweep.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// The folders of the manifest's runs, in its order.
+fn runs(dir: &Path) -> Vec<PathBuf> {
+    let manifest = manifest(dir);
+    let runs = manifest["runs"].as_array().unwrap();
+    let folder = |run: &Value| dir.join("sweep/runs").join(run["run"].as_str().unwrap());
+    runs.iter().map(folder).collect()
+}
+
+/// A text with its accuracies, which a processor may change, replaced.
+fn without_accuracies(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        for word in &mut words {
+            let number = word.trim_end_matches('\n');
+            if number.contains('.') && number.parse::<f64>().is_ok_and(|n| n >= 2.0) {
+                *word = word.replace(number, "##.#");
+            }
+        }
+        out += &words.join(" ");
+    }
+    out
+}
+
+#[test]
+fn every_combination_once_and_a_table_of_them() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    let first = printed(dir, &sweep(&["--jobs", "2"]));
+    insta::assert_snapshot!(without_accuracies(&first));
+    let manifest = manifest(dir);
+    assert_eq!(
+        manifest["keys"],
+        serde_json::json!(["scheduler.lr", "training.seed"])
+    );
+    let settings: Vec<&Value> = manifest["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| &run["settings"])
+        .collect();
+    let expected: Vec<Value> = [(0.02, 0), (0.02, 1), (0.1, 0), (0.1, 1)]
+        .iter()
+        .map(|(lr, seed)| serde_json::json!({"scheduler.lr": lr, "training.seed": seed}))
+        .collect();
+    assert_eq!(settings, expected.iter().collect::<Vec<_>>());
+
+    // The same as each run alone, and nothing is computed again.
+    let timings = |run: &PathBuf| fs::read_to_string(run.join("timings.jsonl")).unwrap();
+    let before: Vec<String> = runs(dir).iter().map(timings).collect();
+    fs::copy(runs(dir)[3].join("spec.toml"), dir.join("lone.toml")).unwrap();
+    let alone = printed(dir, &["run", "lone.toml", "--out", "alone"]);
+    assert!(alone.contains("completed 6 epochs"), "{alone}");
+    let name = runs(dir)[3].file_name().unwrap().to_owned();
+    let log = |run: &Path| fs::read(run.join("events.jsonl")).unwrap();
+    let first_line = |log: &[u8]| log.iter().position(|&byte| byte == b'\n').unwrap();
+    // The first line has the number of threads.
+    let (one, other) = (log(&runs(dir)[3]), log(&dir.join("alone").join(name)));
+    assert!(one[first_line(&one)..] == other[first_line(&other)..]);
+    assert_eq!(printed(dir, &sweep(&["--jobs", "2"])), first);
+    let after: Vec<String> = runs(dir).iter().map(timings).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_sweep_from_a_file_is_the_same_as_from_the_command_line() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    fs::write(
+        dir.join("values.toml"),
+        "seeds = [0, 1]\n[set]\n\"scheduler.lr\" = [0.02, 0.1]\n",
+    )
+    .unwrap();
+    let named = printed(dir, &sweep(&["--dry-run", "--json"]));
+    let from_file = printed(
+        dir,
+        &[
+            "sweep",
+            "spec.toml",
+            "--sweep",
+            "values.toml",
+            "--dry-run",
+            "--json",
+        ],
+    );
+    assert_eq!(named, from_file);
+    let plan: Value = serde_json::from_str(&named).unwrap();
+    assert_eq!(plan["runs"].as_array().unwrap().len(), 4);
+    assert!(!dir.join("sweep").exists(), "a dry run writes nothing");
+}
+
+#[test]
+fn what_is_wrong_is_named_before_any_training() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    let mut said = String::new();
+    for (set, names) in [
+        ("scheduler.lr=0.1,-1", &["scheduler.lr = -1"][..]),
+        ("scheduler.lr=fast", &["scheduler.lr = \"fast\""]),
+        ("training.epoch=3", &["training", "`epoch`", "`epochs`"]),
+        ("trainig.epochs=3", &["`trainig`", "`training`"]),
+        ("lr=0.1", &["lr = 0.1", "[scheduler]"]),
+        (
+            "scheduler.kind=fixed,cosin",
+            &["scheduler.kind", "cosin", "cosine"],
+        ),
+        ("scheduler.gamma=0.5", &["scheduler.gamma = 0.5"]),
+        ("training.batch_size=64,641", &["training.batch_size = 641"]),
+        ("data.train_images=32", &["batch_size"]),
+        ("network.hidden=0", &["network.hidden = 0"]),
+        ("training.seed=-1", &["training.seed = -1"]),
+    ] {
+        let output = output(dir, &["sweep", "spec.toml", "--set", set]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{set}: {stderr}");
+        assert!(output.stdout.is_empty(), "{set}");
+        for name in names {
+            assert!(
+                stderr.contains(name),
+                "{set}: {name} is not named: {stderr}"
+            );
+        }
+        said += &format!("--set {set}\n  {stderr}");
+    }
+    insta::assert_snapshot!(said);
+    for args in [
+        &["--set", "scheduler.lr"][..],
+        &["--set", "scheduler.lr="],
+        &["--set", LRS, "--set", "scheduler.lr=1"],
+        &["--seeds", "3..3"],
+        &["--set", "training.seed=1", "--seeds", "0..2"],
+        &["--sweep", "no.toml"],
+        &["--series", "none"],
+        &["--time-budget", "30"],
+        &["--jobs", "0"],
+    ] {
+        let output = output(dir, &[&["sweep", "spec.toml"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+    assert_eq!(
+        fs::read_dir(dir).unwrap().count(),
+        1,
+        "something was written"
+    );
+}
+
+#[test]
+fn a_run_that_fails_takes_no_other_along_and_can_be_tried_again() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    printed(
+        dir,
+        &[
+            "plan",
+            "spec.toml",
+            "--set",
+            LRS,
+            "--seeds",
+            "0..2",
+            "--emit",
+            "parallel",
+            "--out",
+            "jobs",
+        ],
+    );
+    // Where the second run would write its times.
+    let obstacle = runs(dir)[1].join("timings.jsonl");
+    for jobs in ["2", "1"] {
+        fs::create_dir(&obstacle).unwrap();
+        let output = output(dir, &sweep(&["--jobs", jobs]));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.starts_with("scheduler.lr = 0.02, seed 1: ") && stderr.contains("timings.jsonl"),
+            "{stderr}"
+        );
+        if jobs == "2" {
+            insta::assert_snapshot!(without_accuracies(
+                &String::from_utf8(output.stdout).unwrap()
+            ));
+        }
+        let states: Vec<Value> = states(dir);
+        let names: Vec<&str> = states
+            .iter()
+            .map(|run| run["state"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["finished", "failed", "finished", "finished"]);
+        assert!(
+            states[1]["error"]
+                .as_str()
+                .unwrap()
+                .contains("timings.jsonl")
+        );
+        fs::remove_dir(&obstacle).unwrap();
+        if jobs == "2" {
+            let said = printed(dir, &["retry", "--failed", "sweep"]);
+            assert_eq!(
+                said,
+                "4 runs: 3 finished before, 1 gone on with, 1 of them finished now, 0 failed\n"
+            );
+            assert!(!runs(dir)[1].join("failed.json").exists());
+            // For the second turn: as if it had never been.
+            let run = &runs(dir)[1];
+            for file in ["events.jsonl", "timings.jsonl", "checkpoint.safetensors"] {
+                fs::remove_file(run.join(file)).unwrap();
+            }
+        }
+    }
+    // Nothing has failed that is not finished by now.
+    printed(dir, &["retry", "--failed", "sweep", "--jobs", "1"]);
+    assert!(states(dir).iter().all(|run| run["state"] == "finished"));
+    assert_eq!(
+        printed(dir, &["retry", "--failed", "sweep"]),
+        "4 runs: 4 finished before, 0 gone on with, 0 of them finished now, 0 failed\n"
+    );
+}
+
+fn states(dir: &Path) -> Vec<Value> {
+    let status: Value =
+        serde_json::from_str(&printed(dir, &["status", "sweep", "--json"])).unwrap();
+    status["runs"].as_array().unwrap().clone()
+}
+
+#[test]
+fn diverged_runs_are_results_and_are_not_tried_again() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    let args = [
+        "sweep",
+        "spec.toml",
+        "--set",
+        "scheduler.lr=0.05,1e6",
+        "--jobs",
+        "1",
+    ];
+    insta::assert_snapshot!(without_accuracies(&printed(dir, &args)));
+    let names: Vec<Value> = states(dir).iter().map(|run| run["state"].clone()).collect();
+    assert_eq!(names, ["finished", "diverged"]);
+    for args in [&["retry", "--failed", "sweep"][..], &["resume", "sweep"]] {
+        let said = printed(dir, args);
+        assert!(said.contains("2 finished before, 0 gone on with"), "{said}");
+    }
+}
+
+#[test]
+fn settings_are_taken_as_they_are_and_a_scale_comes_before_them() {
+    let cosine = with(
+        &open_loop(),
+        "kind = \"fixed\"\nlr = 0.05",
+        "kind = \"cosine\"\nlr = 0.05\nt_max = 6",
+    );
+    let temp = folder(&cosine);
+    let dir = temp.path();
+    let planned = |args: &[&str]| -> (u64, Value) {
+        let text = printed(
+            dir,
+            &[
+                &[
+                    "plan",
+                    "spec.toml",
+                    "--runs",
+                    "p/runs",
+                    "--emit",
+                    "parallel",
+                ],
+                args,
+            ]
+            .concat(),
+        );
+        let spec = text.split(' ').nth(2).unwrap().to_owned();
+        let spec: toml::Table = fs::read_to_string(spec).unwrap().parse().unwrap();
+        let epochs = spec["training"]["epochs"].as_integer().unwrap();
+        let scheduler = serde_json::to_value(&spec["scheduler"]).unwrap();
+        (u64::try_from(epochs).unwrap(), scheduler)
+    };
+    // A number of epochs that is set changes no length; a scale does.
+    let (epochs, scheduler) = planned(&["--set", "training.epochs=12"]);
+    assert_eq!((epochs, &scheduler["t_max"]), (12, &Value::from(6)));
+    let (epochs, scheduler) = planned(&["--scale", "smoke"]);
+    assert_eq!((epochs, &scheduler["t_max"]), (40, &Value::from(40)));
+    let (epochs, scheduler) = planned(&["--scale", "smoke", "--set", "training.epochs=3"]);
+    assert_eq!((epochs, &scheduler["t_max"]), (3, &Value::from(40)));
+    // Another kind replaces the table whole, and an absent length is the number of epochs that was set.
+    let (epochs, scheduler) = planned(&[
+        "--set",
+        "scheduler={kind=\"linear-decay\",lr=0.1}",
+        "--set",
+        "training.epochs=9",
+    ]);
+    assert_eq!((epochs, &scheduler["total_iters"]), (9, &Value::from(9)));
+}
