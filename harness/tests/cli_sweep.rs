@@ -14,7 +14,7 @@ fn open_loop() -> String {
     with(
         REFERENCE,
         "kind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"",
-        "kind = \"fixed\"\nlr = 0.05",
+        "kind = \"fixed\"\nlr = 0.5",
     )
 }
 
@@ -24,7 +24,7 @@ fn folder(text: &str) -> TempDir {
     temp
 }
 
-const LRS: &str = "scheduler.lr=0.02,0.1";
+const LRS: &str = "scheduler.lr=0.3,0.6";
 
 /// What a sweep over two rates and two seeds is called with.
 fn sweep(more: &[&'static str]) -> Vec<&'static str> {
@@ -81,7 +81,7 @@ fn every_combination_once_and_a_table_of_them() {
         .iter()
         .map(|run| &run["settings"])
         .collect();
-    let expected: Vec<Value> = [(0.02, 0), (0.02, 1), (0.1, 0), (0.1, 1)]
+    let expected: Vec<Value> = [(0.3, 0), (0.3, 1), (0.6, 0), (0.6, 1)]
         .iter()
         .map(|(lr, seed)| serde_json::json!({"scheduler.lr": lr, "training.seed": seed}))
         .collect();
@@ -110,7 +110,7 @@ fn a_sweep_from_a_file_is_the_same_as_from_the_command_line() {
     let dir = temp.path();
     fs::write(
         dir.join("values.toml"),
-        "seeds = [0, 1]\n[set]\n\"scheduler.lr\" = [0.02, 0.1]\n",
+        "seeds = [0, 1]\n[set]\n\"scheduler.lr\" = [0.3, 0.6]\n",
     )
     .unwrap();
     let named = printed(dir, &sweep(&["--dry-run", "--json"]));
@@ -213,7 +213,7 @@ fn a_run_that_fails_takes_no_other_along_and_can_be_tried_again() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(
-            stderr.starts_with("scheduler.lr = 0.02, seed 1: ") && stderr.contains("timings.jsonl"),
+            stderr.starts_with("scheduler.lr = 0.3, seed 1: ") && stderr.contains("timings.jsonl"),
             "{stderr}"
         );
         if jobs == "2" {
@@ -271,7 +271,7 @@ fn diverged_runs_are_results_and_are_not_tried_again() {
         "sweep",
         "spec.toml",
         "--set",
-        "scheduler.lr=0.05,1e6",
+        "scheduler.lr=0.5,1e6",
         "--jobs",
         "1",
     ];
@@ -288,7 +288,7 @@ fn diverged_runs_are_results_and_are_not_tried_again() {
 fn settings_are_taken_as_they_are_and_a_scale_comes_before_them() {
     let cosine = with(
         &open_loop(),
-        "kind = \"fixed\"\nlr = 0.05",
+        "kind = \"fixed\"\nlr = 0.5",
         "kind = \"cosine\"\nlr = 0.05\nt_max = 6",
     );
     let temp = folder(&cosine);

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::pool::{self, Job};
 use super::run_state::{FoundRun, RunState, State, find_runs, read_spec};
 use super::stop::BudgetArgs;
+use super::text_table;
 use super::{cores, data_location, print_json};
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::DeviceName;
@@ -123,8 +124,8 @@ fn go_on(
     } else {
         write!(
             out,
-            "{} runs: {finished_before} finished before, {} gone on with, {done} of them finished now, {failed} failed",
-            runs.len(),
+            "{}: {finished_before} finished before, {} gone on with, {done} of them finished now, {failed} failed",
+            text_table::runs(runs.len()),
             jobs.len()
         )?;
         match running {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::print_json;
 use super::run_state::{RunState, State, find_runs};
 use super::stop;
-use super::text_table::{TextTable, plain};
+use super::text_table::{self, TextTable, plain};
 use crate::exit::ExitStatus;
 use crate::record::Holder;
 use crate::report::number;
@@ -159,7 +159,7 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
         ]);
     }
     write!(out, "{table}")?;
-    writeln!(out, "{} runs: {}", runs.len(), counts.words())?;
+    writeln!(out, "{}: {}", text_table::runs(runs.len()), counts.words())?;
     for run in runs {
         if let Some(error) = &run.error {
             writeln!(out, "{}: {}", plain(&run.name), one_line(error))?;

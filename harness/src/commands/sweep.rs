@@ -304,7 +304,8 @@ fn wrong(path: &Path, series: &str, point: &Point, error: &BadInput) -> BadInput
     let words = [series.to_owned(), sweep::describe(point)];
     let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
     match words.join(", ").as_str() {
-        "" => BadInput(format!("{}: {error}", path.display())),
+        // Of a single value, the error says it all.
+        with if error.0.starts_with(with) => BadInput(format!("{}: {error}", path.display())),
         with => BadInput(format!("{}, with {with}: {error}", path.display())),
     }
 }

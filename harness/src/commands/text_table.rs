@@ -27,6 +27,11 @@ impl TextTable {
     }
 }
 
+/// `1 run`, `2 runs`.
+pub(crate) fn runs(count: usize) -> String {
+    format!("{count} run{}", if count == 1 { "" } else { "s" })
+}
+
 /// A text on one line, without what a terminal would obey or read backwards, and no longer than it may be.
 pub(crate) fn plain(text: &str) -> String {
     let harmless = |c: char| {
@@ -88,7 +93,7 @@ mod tests {
         table.row(["x\u{1b}[2J\n\u{202e}y".into(), "1000000".into()]);
         assert_eq!(
             table.to_string(),
-            "run         epochs\na                3\nx\u{fffd}[2J\u{fffd}\u{fffd}y  1000000\n"
+            "run        epochs\na               3\nx\u{fffd}[2J\u{fffd}\u{fffd}y  1000000\n"
         );
         assert_eq!(plain(&"n".repeat(10_000)).chars().count(), LONGEST);
     }

@@ -226,7 +226,9 @@ pub fn describe(point: &Point) -> String {
 pub fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Float(number) if number.abs() < 1e-3 && *number != 0.0 => format!("{number:e}"),
+        Value::Float(number) if *number != 0.0 && !(1e-3..1e6).contains(&number.abs()) => {
+            format!("{number:e}")
+        }
         other => other.to_string(),
     }
 }
@@ -294,7 +296,7 @@ mod tests {
             assert!(axis(text).is_err(), "{text}");
         }
         // No further keys through the back door.
-        assert_eq!(words("a=1\nb = 2").1, ["\"1\\nb = 2\""]);
+        assert_eq!(words("a=1\nb = 2").1, ["\"\"\"\n1\nb = 2\"\"\""]);
     }
 
     #[test]
@@ -305,7 +307,7 @@ mod tests {
         let keys: Vec<&str> = axes.iter().map(|axis| axis.key.as_str()).collect();
         assert_eq!(keys, ["network.hidden", "scheduler.lr"]);
         for (text, names) in [
-            ("sed = 1", "`seeds`"),
+            ("seed = 1", "`seeds`"),
             ("seeds = 1", "seeds = 1"),
             ("[set]\nscheduler.lr = 0.1", "set.scheduler.lr = 0.1"),
             ("[set]\nscheduler.lr = []", "set.scheduler.lr = []"),

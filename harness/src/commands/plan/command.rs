@@ -14,7 +14,7 @@ use crate::commands::pool::{self, Job};
 use crate::commands::reproduce::{self, Choice, ProtocolChoice};
 use crate::commands::run_state::{RunState, State};
 use crate::commands::sweep::{self, Sweep, VariationArgs};
-use crate::commands::text_table::TextTable;
+use crate::commands::text_table::{TextTable, runs};
 use crate::commands::{cores, data_location, print_json};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
@@ -187,8 +187,8 @@ impl Outlook {
         };
         writeln!(
             out,
-            "{} runs: {} finished, {} to do, {} steps left. Disk: about {}. Time left: {one}.",
-            self.runs.len(),
+            "{}: {} finished, {} to do, {} steps left. Disk: about {}. Time left: {one}.",
+            runs(self.runs.len()),
             self.finished,
             self.to_do,
             number::count(self.steps_left),
@@ -337,7 +337,7 @@ fn emit(
     args: &PlanArgs,
     engine: Engine,
     jobs: &[Job],
-    runs: &Path,
+    folder: &Path,
     out: &mut dyn Write,
 ) -> Result<ExitStatus> {
     let absolute = |path: &Path| {
@@ -348,7 +348,7 @@ fn emit(
     let text = Tasks {
         jobs,
         program: &program,
-        runs: &absolute(runs)?,
+        runs: &absolute(folder)?,
         data: &absolute(&location.folder)?,
         threads: 1,
     }
@@ -368,9 +368,9 @@ fn emit(
     };
     writeln!(
         out,
-        "{}: {} runs. Carry them out, and go on after a stop: {carry_out}",
+        "{}: {}. To carry out, and to go on after a stop: {carry_out}",
         path.display(),
-        jobs.len()
+        runs(jobs.len())
     )?;
     Ok(ExitStatus::Success)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::commands::pool::Job;
+use crate::commands::text_table::runs;
 
 /// For which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,7 +73,7 @@ impl Tasks<'_> {
         let _ = write!(
             text,
             "#!/bin/bash\n\
-             # {} runs of autolr. Submit it again whenever it has ended: finished runs are not computed again.\n\
+             # {} of autolr. Submit it again whenever it has ended: finished runs are not computed again.\n\
              #SBATCH --job-name=autolr\n\
              #SBATCH --array=0-{}\n\
              #SBATCH --ntasks=1\n\
@@ -83,7 +84,7 @@ impl Tasks<'_> {
              #SBATCH --signal=B:TERM@60\n\
              set -u\n\
              runs=(\n",
-            names.len(),
+            runs(names.len()),
             tasks.saturating_sub(1),
             self.threads
         );
@@ -124,10 +125,72 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
     use std::process::Command;
+
+    use crate::experiment::{Protocol, experiment_file};
+    use crate::report::ExperimentName;
+
+    #[test]
+    fn of_more_runs_than_tasks_each_task_takes_several_and_none_takes_another_along() {
+        let dir = tempfile::tempdir().unwrap();
+        // Says what it is called with, and fails for one of the runs.
+        let program = dir.path().join("program");
+        std::fs::write(
+            &program,
+            "#!/bin/sh\necho \"$2\"\ncase $2 in */r0003/*) exit 1;; esac\n",
+        )
+        .unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, executable).unwrap();
+        let file = experiment_file(ExperimentName::Table1, Protocol::Published).unwrap();
+        let spec = file.spec(&file.series[0], &toml::Table::new()).unwrap();
+        let job = |number: usize| Job {
+            dir: PathBuf::from(format!("/runs/r{number:04}")),
+            name: String::new(),
+            spec: spec.clone(),
+            threads: 1,
+            finished: false,
+            epochs_done: 0,
+        };
+        let text = |count: usize| {
+            let jobs: Vec<Job> = (0..count).map(job).collect();
+            let tasks = Tasks {
+                jobs: &jobs,
+                program: &program,
+                runs: Path::new("/runs"),
+                data: Path::new("/data"),
+                threads: 1,
+            };
+            tasks.text(Engine::Slurm)
+        };
+        let carry_out = |script: &str, task: usize| {
+            let mut shell = Command::new("bash");
+            shell
+                .args(["-c", script])
+                .env("SLURM_ARRAY_TASK_ID", task.to_string());
+            let output = shell.output().unwrap();
+            (
+                String::from_utf8(output.stdout).unwrap(),
+                output.status.success(),
+            )
+        };
+        let many = text(2004);
+        assert!(many.contains("#SBATCH --array=0-999\n"));
+        let of_three = "/runs/r0003/spec.toml\n/runs/r1003/spec.toml\n/runs/r2003/spec.toml\n";
+        assert_eq!(carry_out(&many, 3), (of_three.to_owned(), false));
+        let of_four = "/runs/r0004/spec.toml\n/runs/r1004/spec.toml\n";
+        assert_eq!(carry_out(&many, 4), (of_four.to_owned(), true));
+        let few = text(1000);
+        assert!(few.contains("#SBATCH --array=0-999\n"));
+        assert_eq!(
+            carry_out(&few, 999),
+            ("/runs/r0999/spec.toml\n".to_owned(), true)
+        );
+    }
 
     #[test]
     fn a_quoted_path_is_one_word_of_the_shell() {
