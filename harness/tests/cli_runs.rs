@@ -308,7 +308,9 @@ fn a_budget_holds_for_a_whole_sweep_with_its_processes() {
 #[test]
 fn ctrl_c_tells_the_trainings_to_stop_and_no_checkpoint_is_lost() {
     // Long enough that none of the two is done before the other has begun.
-    let temp = folder(&with(&long(), "epochs = 40", "epochs = 150"));
+    let scheduler = "kind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"";
+    let text = with(&long(), scheduler, "kind = \"fixed\"\nlr = 0.3");
+    let temp = folder(&with(&text, "epochs = 40", "epochs = 150"));
     let dir = temp.path();
     let sweep = ["sweep", "spec.toml", "--seeds", "0..3", "--jobs", "2"];
     let child = autolr(dir, &sweep)

@@ -12,7 +12,7 @@ use crate::data::fetch;
 use crate::data::{Cifar, Location};
 use crate::exit::ExitStatus;
 
-/// Less free space than this is too little: a run of the paper's size keeps 270 MB, and there are 16.
+/// Less free space than this is little: a run of the paper's size takes up to 540 MB while it lasts, and keeps 180 MB.
 const LITTLE_SPACE: u64 = 5_000_000_000;
 
 /// Say what is installed, what is missing, and the command that fixes it

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use super::progress::{Overview, glance};
-use super::run::execute;
+use super::run::{execute, or_wait};
 use super::stop::{self, Budget};
 use crate::data::{DataError, Location};
 use crate::disk::write_whole;
@@ -180,14 +180,17 @@ fn in_this_process(
     budget: Budget,
     on_epoch: &mut dyn FnMut(&EpochRecord),
 ) -> Result<()> {
-    let outcome = execute(
-        &job.spec,
-        &job.dir,
-        location,
-        job.threads,
-        budget,
-        &mut OnEpoch(on_epoch),
-    );
+    let mut observer = OnEpoch(on_epoch);
+    let outcome = or_wait(|| {
+        execute(
+            &job.spec,
+            &job.dir,
+            location,
+            job.threads,
+            budget,
+            &mut observer,
+        )
+    });
     if let Err(error) = &outcome
         && (error.is::<BadInput>() || error.is::<DataError>())
     {
@@ -213,7 +216,9 @@ fn in_a_child(
         .arg(job.dir.parent().unwrap_or(Path::new(".")))
         .arg("--data")
         .arg(&location.folder)
-        .args(["--threads", &job.threads.to_string(), "--epoch-lines"]);
+        .args(["--threads", &job.threads.to_string()])
+        // Another command may be at work on a run of the same folder.
+        .args(["--wait", "--epoch-lines"]);
     if let Some(left) = budget.left() {
         // Spent already is no budget: the least there is.
         let left = left.max(Duration::from_millis(1)).as_millis();

@@ -216,7 +216,7 @@ fn is_the_runs_own(error: &anyhow::Error) -> bool {
 }
 
 /// Waits as long as another process is at work on a run.
-fn or_wait(mut attempt: impl FnMut() -> Result<RunStatus>) -> Result<RunStatus> {
+pub(crate) fn or_wait(mut attempt: impl FnMut() -> Result<RunStatus>) -> Result<RunStatus> {
     loop {
         match attempt() {
             Err(error) if error.is::<Busy>() => {
