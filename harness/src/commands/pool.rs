@@ -19,6 +19,7 @@ use crate::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};
 use crate::experiment::RunSpec;
 use crate::record::{EpochRecord, Failure, RunLog};
 use crate::train::Observer;
+use crate::visible::visible_lines;
 
 /// How long a training that was told to stop may take over it. What it then loses is the epoch that it is in.
 const GRACE: Duration = Duration::from_secs(30);
@@ -145,7 +146,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Says on standard error what failed, and gives the status of the whole: an error where it was stopped.
 pub(crate) fn status(unfinished: &[Unfinished]) -> Result<ExitStatus> {
     for run in unfinished.iter().filter(|run| run.is_failure()) {
-        eprintln!("{}: {:#}", run.name, run.error);
+        eprintln!(
+            "{}",
+            visible_lines(&format!("{}: {:#}", run.name, run.error))
+        );
     }
     if stop::is_due() {
         return Err(stop::reason());

@@ -156,11 +156,8 @@ impl RunState {
 pub(crate) fn read_spec(dir: &Path) -> Result<RunSpec> {
     let path = dir.join("spec.toml");
     let file = ExperimentFile::load(&path)?;
-    let spec = file
-        .find(None)
-        .and_then(|series| file.spec(series, &toml::Table::new()))
-        .map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
-    Ok(spec)
+    let series = file.find(None)?;
+    Ok(file.spec(series, &toml::Table::new())?)
 }
 
 fn folder_name(dir: &Path) -> String {

@@ -15,6 +15,7 @@ use super::text_table::{self, TextTable, plain};
 use crate::exit::ExitStatus;
 use crate::record::Holder;
 use crate::report::number;
+use crate::visible::visible;
 
 /// Show how far runs are, who is at work on them, and how they ended
 #[derive(Debug, Args)]
@@ -162,19 +163,10 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "{}: {}", text_table::runs(runs.len()), counts.words())?;
     for run in runs {
         if let Some(error) = &run.error {
-            writeln!(out, "{}: {}", plain(&run.name), one_line(error))?;
+            writeln!(out, "{}: {}", plain(&run.name), visible(error))?;
         }
     }
     Ok(())
-}
-
-/// An error on one line, however long.
-fn one_line(error: &str) -> String {
-    error
-        .split(|c: char| c.is_control())
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 fn seconds(seconds: f64) -> String {

@@ -227,29 +227,30 @@ impl Sweep {
             });
         }
         let series: Vec<&SeriesSpec> = match &variation.series {
-            Some(name) => vec![
-                file.find(Some(name))
-                    .map_err(|error| BadInput(format!("{}: {error}", path.display())))?,
-            ],
+            Some(name) => vec![file.find(Some(name))?],
             None => file.series.iter().collect(),
         };
         let mut combinations = Vec::new();
         let points = sweep::points(&axes)?;
         for series in series {
             for point in &points {
+                let settings = sweep::settings(point);
                 let mut combination = Combination {
                     series: series.name.clone(),
                     point: point.clone(),
                     spec: file
-                        .spec_with(series, &overlay, &sweep::settings(point))
-                        .map_err(|error| wrong(path, &series.name, point, &error))?,
+                        .spec_with(series, &overlay, &settings)
+                        .map_err(|error| with_combination(point, error))?,
                 };
                 let spec = &mut combination.spec;
                 if let Some(device) = variation.device {
                     spec.training.device = device;
                 }
                 resolve_device(spec)?;
-                workload::sizes(spec).map_err(|error| wrong(path, &series.name, point, &error))?;
+                workload::sizes(spec).map_err(|error| {
+                    let error = file.locate(series, &[&overlay, &settings], error);
+                    with_combination(point, error)
+                })?;
                 combinations.push(combination);
             }
         }
@@ -299,14 +300,11 @@ impl Sweep {
     }
 }
 
-/// What is wrong with a combination.
-fn wrong(path: &Path, series: &str, point: &Point, error: &BadInput) -> BadInput {
-    let words = [series.to_owned(), sweep::describe(point)];
-    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    match words.join(", ").as_str() {
-        // Of a single value, the error says it all.
-        with if error.0.starts_with(with) => BadInput(format!("{}: {error}", path.display())),
-        with => BadInput(format!("{}, with {with}: {error}", path.display())),
+/// An error of a combination, which is named unless the error says it all.
+fn with_combination(point: &Point, error: BadInput) -> BadInput {
+    match sweep::describe(point) {
+        with if error.0.contains(&with) => error,
+        with => BadInput(format!("{} (with {with})", error.0)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::visible::visible;
+
 /// The longest cell: names may come from files of others.
 const LONGEST: usize = 72;
 
@@ -32,18 +34,10 @@ pub(crate) fn runs(count: usize) -> String {
     format!("{count} run{}", if count == 1 { "" } else { "s" })
 }
 
-/// A text on one line, without what a terminal would obey or read backwards, and no longer than it may be.
+/// A text on one line, harmless, and no longer than it may be.
 pub(crate) fn plain(text: &str) -> String {
-    let harmless = |c: char| {
-        // Bidirectional marks: embeddings, overrides, isolates.
-        let marks = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || marks {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    let mut chars = text.chars().map(harmless);
+    let text = visible(text);
+    let mut chars = text.chars();
     let mut text: String = chars.by_ref().take(LONGEST).collect();
     if chars.next().is_some() {
         text.pop();
@@ -93,7 +87,9 @@ mod tests {
         table.row(["x\u{1b}[2J\n\u{202e}y".into(), "1000000".into()]);
         assert_eq!(
             table.to_string(),
-            "run        epochs\na               3\nx\u{fffd}[2J\u{fffd}\u{fffd}y  1000000\n"
+            "run                     epochs\n\
+             a                            3\n\
+             x\\u{1b}[2J\\n\\u{202e}y  1000000\n"
         );
         assert_eq!(plain(&"n".repeat(10_000)).chars().count(), LONGEST);
     }

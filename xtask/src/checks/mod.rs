@@ -1,5 +1,4 @@
-//! The tasks around `autolr-core` and the report, a file each; none of them needs libtorch.
-//! The tasks around `autolr-core`, and that of the engines, a file each; none of them needs libtorch.
+//! The tasks around `autolr-core`, the report and the engines, a file each; none of them needs libtorch.
 
 pub(crate) mod browser;
 pub(crate) mod deny;
