@@ -416,16 +416,16 @@ fn checkpoints(dir: &Path) -> String {
             "header-torn",
             good[..header - 9].to_vec(),
             "spec.toml",
-            "not a checkpoint",
+            "damaged",
         ),
         (
             "data-torn",
             good[..good.len() - 8].to_vec(),
             "spec.toml",
-            "not a checkpoint",
+            "damaged",
         ),
-        ("other-program", damaged, "spec.toml", "not a checkpoint"),
-        ("array-missing", renamed, "spec.toml", "weights"),
+        ("other-program", damaged, "spec.toml", "damaged"),
+        ("array-missing", renamed, "spec.toml", "damaged"),
     ];
     let mut said = String::new();
     for (name, content, toml, reason) in cases {
