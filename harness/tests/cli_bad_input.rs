@@ -11,6 +11,12 @@ use tempfile::TempDir;
 
 /// What the program says to a call that its input forbids. It has to name each of `names`.
 fn refused(dir: &Path, args: &[&str], names: &[&str]) -> String {
+    // Who is at work on a run stands in its lock, whatever comes of it.
+    let contents = |dir: &Path| {
+        let mut found = contents(dir);
+        found.retain(|path, _| !path.ends_with("lock"));
+        found
+    };
     let before = contents(dir);
     let output = autolr(dir, args).output().expect("the program starts");
     let stderr = String::from_utf8(output.stderr).expect("the error is UTF-8");
@@ -130,7 +136,7 @@ fn specifications(dir: &Path) -> String {
         wrong(
             KIND,
             "kind = \"warm-up\"\nsteps = 3",
-            &["scheduler", "`schedule`"],
+            &["scheduler", "scheduler.schedule: missing"],
         ),
         wrong(
             KIND,
@@ -257,7 +263,7 @@ fn specifications(dir: &Path) -> String {
         wrong(
             SGD,
             "kind = \"sgd\"\nnesterov = true",
-            &["optimizer.momentum = 0", "nesterov"],
+            &["optimizer.nesterov", "nesterov"],
         ),
         wrong(
             SGD,
@@ -410,16 +416,16 @@ fn checkpoints(dir: &Path) -> String {
             "header-torn",
             good[..header - 9].to_vec(),
             "spec.toml",
-            "not a checkpoint",
+            "damaged",
         ),
         (
             "data-torn",
             good[..good.len() - 8].to_vec(),
             "spec.toml",
-            "not a checkpoint",
+            "damaged",
         ),
-        ("other-program", damaged, "spec.toml", "not a checkpoint"),
-        ("array-missing", renamed, "spec.toml", "weights"),
+        ("other-program", damaged, "spec.toml", "damaged"),
+        ("array-missing", renamed, "spec.toml", "damaged"),
     ];
     let mut said = String::new();
     for (name, content, toml, reason) in cases {

@@ -199,3 +199,54 @@ pub(crate) fn diverged(reading: &Reading) -> bool {
     let summary = reading.log.summary.as_ref().expect("the run is finished");
     matches!(summary.outcome, Outcome::Diverged { .. })
 }
+
+/// What is the same whatever instructions the processor has: libtorch chooses its kernels by them, float32 sums differ
+/// in the last bits, and a closed loop amplifies that from epoch to epoch. What stays is the rates that no loss has
+/// touched, the first epoch's loss and the first decision to two digits, and whether and when a loss was not finite.
+pub(crate) fn in_outline(readings: &[Reading]) -> String {
+    let two = |value: f64| {
+        if value.is_finite() {
+            format!("{value:.1e}")
+        } else {
+            value.to_string()
+        }
+    };
+    let mut text = String::new();
+    for Reading { name, label, log } in readings {
+        let not_finite = |record: &&EpochRecord| {
+            !(record.train_loss.is_finite() && record.validation_loss.is_finite())
+        };
+        let end = match log.epochs.iter().find(not_finite) {
+            Some(record) => format!("DIVERGED in epoch {}: a loss is not finite", record.epoch),
+            None => format!("{} epochs with finite losses", log.epochs.len()),
+        };
+        let first = log.epochs.first().expect("an epoch");
+        let _ = write!(
+            text,
+            "## {name}: {label}\n{end}\nvalidation loss of epoch 0: {}\ndouble descent: {}\n",
+            two(first.validation_loss),
+            descent(&log.epochs)
+        );
+        match log.decisions.first() {
+            None => {
+                let rates: Vec<String> =
+                    log.epochs.iter().map(|record| number(record.lr)).collect();
+                let _ = writeln!(text, "rates: {}", rates.join(" "));
+            }
+            Some(record) => {
+                let decision = &record.decision;
+                let _ = writeln!(
+                    text,
+                    "epoch 0: lr {}\nepoch 1: ×{} → lr {}, {}\n{} decisions",
+                    number(first.lr),
+                    two(decision.factor),
+                    two(decision.new_lr),
+                    best(decision),
+                    log.decisions.len()
+                );
+            }
+        }
+        text.push('\n');
+    }
+    text
+}

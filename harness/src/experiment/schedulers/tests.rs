@@ -87,7 +87,7 @@ fn the_list_is_that_of_the_core() {
 #[test]
 fn the_closed_loop_has_the_keys_of_the_core() {
     // Every key with another value than its default: those alone are written.
-    let all = r#"factors = [1]
+    let all = r#"factors = [0.5]
         normalization = "sum"
         sharpness = 2.0
         non_finite = "propagate"
