@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use harness::commands::{
-    compare, completions, data, doctor, plan, probe, replay, report, reproduce, resume, run, schedule, status,
-    sweep, update,
+    compare, completions, data, doctor, plan, probe, replay, report, reproduce, resume, run,
+    schedule, status, sweep, update,
 };
 use harness::data::DataError;
 use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};

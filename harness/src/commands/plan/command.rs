@@ -282,9 +282,8 @@ fn what(args: &PlanArgs) -> Result<What> {
         .map(|file| Sweep::read(Path::new(file), &args.variation))
         .collect::<Result<_>>()?;
     let variation = &args.variation;
-    let as_it_is = variation.without_paper().is_none()
-        && variation.seeds().is_none()
-        && args.emit.is_none();
+    let as_it_is =
+        variation.without_paper().is_none() && variation.seeds().is_none() && args.emit.is_none();
     let folder = above(if as_it_is { "" } else { "sweep" })?;
     Ok(What::Sweeps(sweeps, folder))
 }
