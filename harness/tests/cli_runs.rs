@@ -29,7 +29,7 @@ fn status(dir: &Path, of: &str) -> Value {
 
 /// The epochs whose checkpoint was written, in the order in which they were.
 fn computed(run: &Path) -> Vec<u64> {
-    harness::record::read_timings(run)
+    harness::record::computed_epochs(run)
         .iter()
         .map(|timing| timing.epoch)
         .collect()

@@ -269,10 +269,10 @@ fn manifest_beside(runs: &Path) -> (Vec<String>, HashMap<String, String>) {
     let mut order = Vec::new();
     let mut names = HashMap::new();
     let mut add = |run: String, name: String| {
-        if !names.contains_key(&run) {
+        names.entry(run).or_insert_with_key(|run| {
             order.push(run.clone());
-            names.insert(run, name);
-        }
+            name
+        });
     };
     if let Some(sweep) = SweepManifest::read(dir).ok().flatten() {
         for run in sweep.runs {

@@ -1,6 +1,5 @@
 //! Writing and reading the event log of a run.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -224,35 +223,4 @@ impl RunLog {
         }
         Ok(log)
     }
-}
-
-/// Wall-clock seconds of a run so far: the sum over `timings.jsonl` in its folder.
-pub fn read_seconds(run: &Path) -> Option<f64> {
-    let timings = std::fs::read_to_string(run.join("timings.jsonl")).ok()?;
-    Some(
-        timings
-            .lines()
-            .filter_map(read_timing)
-            .map(|(_, seconds)| seconds)
-            .sum(),
-    )
-}
-
-/// Wall-clock seconds of a run by epoch, from `timings.jsonl` in its folder; empty without one.
-pub fn read_timings(run: &Path) -> BTreeMap<u64, f64> {
-    let timings = std::fs::read_to_string(run.join("timings.jsonl")).unwrap_or_default();
-    let mut seconds = BTreeMap::new();
-    for (epoch, more) in timings.lines().filter_map(read_timing) {
-        // An epoch that was begun twice took both times.
-        *seconds.entry(epoch).or_insert(0.0) += more;
-    }
-    seconds
-}
-
-fn read_timing(line: &str) -> Option<(u64, f64)> {
-    let timing: serde_json::Value = serde_json::from_str(line).ok()?;
-    Some((
-        timing.get("epoch")?.as_u64()?,
-        timing.get("seconds")?.as_f64()?,
-    ))
 }

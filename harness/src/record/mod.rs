@@ -12,6 +12,6 @@ pub use event::{
 };
 pub use failure::Failure;
 pub use lock_holder::Holder;
-pub use log::{LogMark, LogWriter, RunLog, read_seconds, read_timings};
+pub use log::{LogMark, LogWriter, RunLog};
 pub use replay::{Difference, Record, Replayed};
-pub use timings::{Timing, computed_epochs, typical_seconds};
+pub use timings::{Timing, computed_epochs, read_seconds, read_timings, typical_seconds};

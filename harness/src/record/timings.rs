@@ -1,5 +1,6 @@
 //! `timings.jsonl` in a run's folder, read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -21,6 +22,26 @@ pub fn computed_epochs(run: &Path) -> Vec<Timing> {
         .filter_map(|line| serde_json::from_str(line).ok())
         .filter(|timing: &Timing| timing.seconds.is_finite() && timing.seconds >= 0.0)
         .collect()
+}
+
+/// Wall-clock seconds of a run so far; none without `timings.jsonl`.
+pub fn read_seconds(run: &Path) -> Option<f64> {
+    let there = run.join("timings.jsonl").exists();
+    there.then(|| {
+        computed_epochs(run)
+            .iter()
+            .map(|timing| timing.seconds)
+            .sum()
+    })
+}
+
+/// Wall-clock seconds of a run by epoch; an epoch that was computed twice took both times.
+pub fn read_timings(run: &Path) -> BTreeMap<u64, f64> {
+    let mut seconds = BTreeMap::new();
+    for timing in computed_epochs(run) {
+        *seconds.entry(timing.epoch).or_insert(0.0) += timing.seconds;
+    }
+    seconds
 }
 
 /// The median of the epochs' seconds; none without an epoch.
