@@ -240,7 +240,7 @@ mod tests {
             Fingerprint::new()
                 .f64s("weights", [1.0, w])
                 .f64s("weights", [&0.5])
-                .bytes("random state", &[seed, 0])
+                .bytes("random state", [seed, 0])
         };
         assert_eq!(state(1.0, 3).changes(&state(1.0, 3)), []);
         let changes = state(1.0, 3).changes(&state(1.5, 4));
