@@ -43,7 +43,11 @@ fn write_run(runs: &Path, text: &str, seed: u64, end: End) -> PathBuf {
     let dir = runs.join(spec.run_name().unwrap());
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("spec.toml"), spec.to_toml().unwrap()).unwrap();
-    fs::write(dir.join("timings.jsonl"), "{\"seconds\": 1.5}\n").unwrap();
+    fs::write(
+        dir.join("timings.jsonl"),
+        "{\"epoch\": 0, \"seconds\": 1.5}\n",
+    )
+    .unwrap();
     let mut log = LogWriter::create(&Disk::default(), &dir.join("events.jsonl")).unwrap();
     let data = DataProvenance {
         name: "points".to_owned(),

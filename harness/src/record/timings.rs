@@ -31,7 +31,8 @@ pub fn read_seconds(run: &Path) -> Option<f64> {
         computed_epochs(run)
             .iter()
             .map(|timing| timing.seconds)
-            .sum()
+            // Not `sum`, whose sum of nothing is −0.
+            .fold(0.0, |sum, seconds| sum + seconds)
     })
 }
 
@@ -66,5 +67,18 @@ mod tests {
         let epochs: Vec<u64> = timings.iter().map(|timing| timing.epoch).collect();
         assert_eq!(epochs, [0, 1, 2]);
         assert_eq!(typical_seconds(&timings), Some(2.0));
+    }
+
+    #[test]
+    fn nothing_computed_took_no_time() {
+        let temp = tempfile::tempdir().unwrap();
+        assert_eq!(read_seconds(temp.path()), None);
+        let file = temp.path().join("timings.jsonl");
+        std::fs::write(&file, "{\"epoch\"").unwrap();
+        let none = read_seconds(temp.path()).unwrap();
+        assert!(none == 0.0 && none.is_sign_positive(), "{none:?}");
+        let twice = "{\"epoch\":0,\"seconds\":1.5}\n{\"epoch\":0,\"seconds\":2.0}\n";
+        std::fs::write(&file, twice).unwrap();
+        assert_eq!(read_seconds(temp.path()), Some(3.5));
     }
 }
