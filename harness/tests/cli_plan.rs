@@ -191,7 +191,7 @@ fn a_plan_as_it_is_read() {
     );
     for (args, names) in [
         (&["table1", "spec.toml"][..], "apart"),
-        (&["table1", "--seeds", "0..2"], "--seeds"),
+        (&["table1", "--set", "training.epochs=2"], "--set"),
         (&["tabel1"], "tabel1"),
         (&["spec.toml", "--runs", "elsewhere"], "elsewhere"),
         (&["spec.toml", "--out", "x"], "--emit"),
