@@ -21,8 +21,7 @@ done
 dir=${2:-$(mktemp -d)}
 daemons=()
 end() {
-    cd "$dir"
-    for pid in "${daemons[@]}" $(cat munge/pid 2>/dev/null); do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in "${daemons[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
     [ -n "${kept:-}" ] || rm -rf "$dir"
 }
 kept=${2:-}
@@ -35,9 +34,10 @@ chmod 755 munge
 if [ ! -s /etc/munge/munge.key ]; then
     fail "/etc/munge/munge.key is missing: mungekey --create"
 fi
-runuser -u munge -- munged --foreground --force --socket="$dir/munge/socket" --pid-file="$dir/munge/pid" \
+setpriv --reuid=munge --regid=munge --clear-groups munged --foreground --force --socket="$dir/munge/socket" --pid-file="$dir/munge/pid" \
     --seed-file="$dir/munge/seed" --log-file="$dir/munge/log" >log/munged 2>&1 &
 daemons+=($!)
+disown
 until_true test -S munge/socket
 
 host=$(hostname -s)
