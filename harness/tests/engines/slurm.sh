@@ -19,9 +19,10 @@ done
 }
 
 dir=${2:-$(mktemp -d)}
-daemons=()
+# Those that are running: a number that was given back may be another process's by now.
+munge='' controller='' node=''
 end() {
-    for pid in "${daemons[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in $controller $node $munge; do kill -KILL "$pid" 2>/dev/null || true; done
     [ -n "${kept:-}" ] || rm -rf "$dir"
 }
 kept=${2:-}
@@ -36,7 +37,7 @@ if [ ! -s /etc/munge/munge.key ]; then
 fi
 setpriv --reuid=munge --regid=munge --clear-groups munged --foreground --force --socket="$dir/munge/socket" --pid-file="$dir/munge/pid" \
     --seed-file="$dir/munge/seed" --log-file="$dir/munge/log" >log/munged 2>&1 &
-daemons+=($!)
+munge=$!
 disown
 until_true test -S munge/socket
 
@@ -73,13 +74,11 @@ export SLURM_CONF=$dir/slurm.conf
 controller() {
     slurmctld -D >>log/slurmctld.out 2>&1 &
     controller=$!
-    daemons+=("$controller")
     disown
 }
 node() {
     slurmd -D >>log/slurmd.out 2>&1 &
     node=$!
-    daemons+=("$node")
     disown
 }
 controller
@@ -112,6 +111,7 @@ until_true at_least computed tasks 20
 sleep 6
 
 kill -KILL "$controller"
+controller=
 say "slurmctld killed after $(computed tasks) epochs"
 sleep 2
 controller
@@ -123,6 +123,7 @@ progress() { up && at_least computed tasks $((before + 40)); }
 until_true progress
 # The node fails: its daemon and all trainings on it.
 kill -KILL "$node"
+node=
 # A training that is at work, or was killed, has its name in its lock.
 trainings=$(sed -n 's/^pid \([0-9]*\) on .*/\1/p' tasks/runs/*/lock)
 for pid in $trainings; do kill -KILL "$pid" 2>/dev/null || true; done
