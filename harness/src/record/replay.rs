@@ -215,7 +215,6 @@ fn difference(recorded: Option<&DecisionRecord>, again: Option<&DecisionRecord>)
             again.get(key).unwrap_or(&null),
         );
         // As text: as numbers, 0 and −0 would be equal.
-        // NaN as well: by what is written.
         let (was, is) = (before.to_string(), after.to_string());
         (was != is).then(|| format!("{key} is {after}, recorded is {before}"))
     })
