@@ -56,10 +56,19 @@ impl Tally {
     /// # Errors
     /// If libtorch refuses.
     pub fn new(device: Device) -> Result<Self> {
+        Self::of(0.0, 0, 0, device)
+    }
+
+    /// What was counted before: [`Tally::loss_sum`], [`Tally::correct`] and [`Tally::images`] of another. Counted on,
+    /// it gives the same bits as that one.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn of(loss_sum: f64, correct: u64, images: u64, device: Device) -> Result<Self> {
         Ok(Self {
-            loss: Tensor::f_zeros([], (Kind::Double, device))?,
-            correct: Tensor::f_zeros([], (Kind::Int64, device))?,
-            images: 0,
+            loss: Tensor::f_full([], loss_sum, (Kind::Double, device))?,
+            correct: Tensor::f_full([], correct as i64, (Kind::Int64, device))?,
+            images,
         })
     }
 
@@ -77,12 +86,28 @@ impl Tally {
         Ok(())
     }
 
+    /// Sum of the images' losses (nats).
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn loss_sum(&self) -> Result<f64> {
+        Ok(self.loss.f_double_value(&[])?)
+    }
+
+    /// Right answers.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn correct(&self) -> Result<u64> {
+        Ok(self.correct.f_int64_value(&[])?.unsigned_abs())
+    }
+
     /// Mean loss over the images (nats), NaN before the first.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn loss(&self) -> Result<f64> {
-        Ok(self.loss.f_double_value(&[])? / self.images as f64)
+        Ok(self.loss_sum()? / self.images as f64)
     }
 
     /// Share of right answers, NaN before the first.
@@ -90,7 +115,7 @@ impl Tally {
     /// # Errors
     /// If libtorch refuses.
     pub fn accuracy(&self) -> Result<f64> {
-        Ok(self.correct.f_double_value(&[])? / self.images as f64)
+        Ok(self.correct()? as f64 / self.images as f64)
     }
 
     /// Images counted.

@@ -35,11 +35,7 @@ fn train(dir: &Path, threads: usize, stops: bool) -> anyhow::Result<RunStatus> {
         &spec,
         dir,
         &|| workload::build(&spec, &location, threads),
-        &mut RunOptions {
-            interrupted: &flag,
-            threads,
-            observer: &mut StopAfterFirst(stops.then_some(&flag)),
-        },
+        &mut RunOptions::new(&flag, threads, &mut StopAfterFirst(stops.then_some(&flag))),
     )
 }
 

@@ -12,7 +12,7 @@ use harness::data::Location;
 use harness::disk::{Disk, Operation};
 use harness::experiment::RunSpec;
 use harness::record::{EpochRecord, RunLog};
-use harness::train::{Checkpoint, Generations, Observer, RunOptions, RunStatus, run_on};
+use harness::train::{Checkpoint, Generations, Observer, RunOptions, RunSize, RunStatus, run_on};
 use harness::workload;
 use support::{REFERENCE, spec, with};
 use tempfile::TempDir;
@@ -43,8 +43,8 @@ struct Watching<'a> {
 }
 
 impl Observer for Watching<'_> {
-    fn begin(&mut self, done: u64, _: u64, _: u64) {
-        self.began_with = Some(done);
+    fn begin(&mut self, size: RunSize) {
+        self.began_with = Some(size.epochs_done);
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
@@ -81,11 +81,7 @@ fn train(spec: &RunSpec, dir: &Path, disk: &Disk, stop_after: Option<u64>) -> Tr
         spec,
         dir,
         &|| workload::build(spec, &location, 1),
-        &mut RunOptions {
-            interrupted: &watch.flag,
-            threads: 1,
-            observer: &mut observer,
-        },
+        &mut RunOptions::new(&watch.flag, 1, &mut observer),
     );
     Trained {
         status,

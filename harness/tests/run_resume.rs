@@ -7,12 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use harness::data::Location;
 use harness::exit::Interrupted;
 use harness::experiment::RunSpec;
 use harness::record::{EpochRecord, Outcome, RunLog};
-use harness::train::{Observer, RunOptions, RunStatus, run};
+use harness::train::{CHECKPOINT_EVERY, Observer, RunOptions, RunSize, RunStatus, run};
 use harness::workload;
 use support::{REFERENCE, autolr, contents, printed, run_dir, spec, with};
 use tempfile::TempDir;
@@ -29,7 +30,7 @@ enum Stop {
     AtOnce,
     /// After so many steps.
     Step(u64),
-    /// Right after the validation of this epoch: its decision is taken, the next epoch begins and stops.
+    /// Right after the validation of this epoch: its decision is taken, the next epoch does not begin.
     Epoch(u64),
 }
 
@@ -50,8 +51,8 @@ impl Stopper<'_> {
 }
 
 impl Observer for Stopper<'_> {
-    fn begin(&mut self, done: u64, _: u64, _: u64) {
-        self.began_with = done;
+    fn begin(&mut self, size: RunSize) {
+        self.began_with = size.epochs_done;
         self.stop_if(Stop::AtOnce);
     }
 
@@ -65,8 +66,17 @@ impl Observer for Stopper<'_> {
     }
 }
 
-/// Trains in `dir` until `stop`; the epoch that it began with, and what came of it.
-fn train(spec: &RunSpec, dir: &Path, stop: Stop) -> (u64, anyhow::Result<RunStatus>) {
+/// What a training in this process did.
+struct Trained {
+    /// The epoch that it went on with.
+    began_with: u64,
+    /// Its optimiser steps.
+    steps: u64,
+    status: anyhow::Result<RunStatus>,
+}
+
+/// Trains in `dir` until `stop`, with a checkpoint after so much time within an epoch.
+fn train_with(spec: &RunSpec, dir: &Path, stop: Stop, checkpoint_every: Duration) -> Trained {
     let flag = AtomicBool::new(false);
     let mut stopper = Stopper {
         stop,
@@ -75,32 +85,40 @@ fn train(spec: &RunSpec, dir: &Path, stop: Stop) -> (u64, anyhow::Result<RunStat
         steps: 0,
     };
     let location = Location::choose(Some(dir), None, dir);
-    let status = run(
-        spec,
-        dir,
-        &|| workload::build(spec, &location, 1),
-        &mut RunOptions {
-            interrupted: &flag,
-            threads: 1,
-            observer: &mut stopper,
-        },
-    );
-    (stopper.began_with, status)
+    let mut options = RunOptions::new(&flag, 1, &mut stopper);
+    options.checkpoint_every = checkpoint_every;
+    let build = || workload::build(spec, &location, 1);
+    let status = run(spec, dir, &build, &mut options);
+    Trained {
+        began_with: stopper.began_with,
+        steps: stopper.steps,
+        status,
+    }
 }
 
-/// Trains until told to stop, which has to happen.
-fn train_until(spec: &RunSpec, dir: &Path, stop: Stop) {
-    let error = train(spec, dir, stop).1.expect_err("the run was stopped");
+/// Trains in `dir` until `stop`.
+fn train(spec: &RunSpec, dir: &Path, stop: Stop) -> Trained {
+    train_with(spec, dir, stop, CHECKPOINT_EVERY)
+}
+
+/// Trains until told to stop, which has to happen; the steps that it took.
+fn train_until(spec: &RunSpec, dir: &Path, stop: Stop) -> u64 {
+    let trained = train(spec, dir, stop);
+    let error = trained.status.expect_err("the run was stopped");
     assert!(error.is::<Interrupted>(), "{stop:?}: {error:#}");
+    trained.steps
 }
 
-/// Trains to the end, from the epoch expected.
-fn train_on(spec: &RunSpec, dir: &Path, from: u64) -> RunStatus {
-    let (began_with, status) = train(spec, dir, Stop::Never);
-    let status = status.expect("the run goes on");
+/// Trains to the end, from the epoch expected; the steps that it took.
+fn train_on(spec: &RunSpec, dir: &Path, from: u64) -> u64 {
+    let trained = train(spec, dir, Stop::Never);
+    let status = trained.status.expect("the run goes on");
     assert!(!status.was_finished);
-    assert_eq!(began_with, from, "the epoch that the run goes on with");
-    status
+    assert_eq!(
+        trained.began_with, from,
+        "the epoch that the run goes on with"
+    );
+    trained.steps
 }
 
 /// Log and last state of a run, as bytes: everything that a resumption could spoil.
@@ -108,6 +126,9 @@ fn left_behind(dir: &Path) -> (String, Vec<u8>) {
     let log = fs::read_to_string(dir.join(LOG)).expect("a log");
     (log, fs::read(dir.join(CHECKPOINT)).expect("a last state"))
 }
+
+/// 640 training images in batches of 32, for six epochs.
+const ALL_STEPS: u64 = 120;
 
 /// The run without a stop, in a folder of its own.
 fn uninterrupted(spec: &RunSpec) -> (String, Vec<u8>) {
@@ -191,7 +212,6 @@ fn specifications() -> Vec<(&'static str, RunSpec)> {
 
 #[test]
 fn a_run_goes_on_where_it_was_stopped() {
-    // 640 training images in batches of 32: 20 steps an epoch.
     let stops = [
         (Stop::AtOnce, 0),
         (Stop::Step(1), 0),
@@ -205,11 +225,67 @@ fn a_run_goes_on_where_it_was_stopped() {
         let whole = uninterrupted(&spec);
         for (stop, done) in stops {
             let temp = TempDir::new().unwrap();
-            train_until(&spec, temp.path(), stop);
-            train_on(&spec, temp.path(), done);
+            let before = train_until(&spec, temp.path(), stop);
+            let after = train_on(&spec, temp.path(), done);
             assert!(whole == left_behind(temp.path()), "{name}, {stop:?}");
+            // Neither lost nor taken twice.
+            assert_eq!(before + after, ALL_STEPS, "{name}, {stop:?}");
         }
     }
+}
+
+#[test]
+fn a_run_may_be_stopped_at_every_step() {
+    for (name, spec) in specifications() {
+        let temp = TempDir::new().unwrap();
+        for step in 0..ALL_STEPS {
+            assert_eq!(train_until(&spec, temp.path(), Stop::Step(1)), 1, "{step}");
+        }
+        // The last epoch's validation, decision and test.
+        assert_eq!(train_on(&spec, temp.path(), spec.training.epochs - 1), 0);
+        assert!(uninterrupted(&spec) == left_behind(temp.path()), "{name}");
+    }
+}
+
+#[test]
+fn checkpoints_within_an_epoch_change_nothing() {
+    for (name, spec) in specifications() {
+        let temp = TempDir::new().unwrap();
+        let trained = train_with(&spec, temp.path(), Stop::Never, Duration::ZERO);
+        assert_eq!(trained.steps, ALL_STEPS);
+        trained.status.expect("the run ends");
+        assert!(uninterrupted(&spec) == left_behind(temp.path()), "{name}");
+    }
+}
+
+#[test]
+fn a_run_that_diverges_does_so_at_the_same_step_however_often_it_is_stopped() {
+    let scheduler = "kind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"";
+    let spec = spec(&with(REFERENCE, scheduler, "kind = \"fixed\"\nlr = 1e100"));
+    let whole = TempDir::new().unwrap();
+    let all = train_on(&spec, whole.path(), 0);
+    assert!((2..20).contains(&all), "{all}");
+    let temp = TempDir::new().unwrap();
+    for _ in 0..all {
+        train_until(&spec, temp.path(), Stop::Step(1));
+    }
+    assert_eq!(train_on(&spec, temp.path(), 0), 0);
+    let log = |temp: &TempDir| fs::read_to_string(temp.path().join(LOG)).unwrap();
+    assert_eq!(log(&temp), log(&whole));
+}
+
+#[test]
+fn a_damaged_checkpoint_within_an_epoch_costs_the_steps_since_the_one_before() {
+    let spec = spec(REFERENCE);
+    let temp = TempDir::new().unwrap();
+    assert_eq!(train_until(&spec, temp.path(), Stop::Step(47)), 47);
+    assert_eq!(train_until(&spec, temp.path(), Stop::Step(3)), 3);
+    let path = temp.path().join(CHECKPOINT);
+    let mut content = fs::read(&path).unwrap();
+    *content.last_mut().unwrap() ^= 1;
+    fs::write(&path, content).unwrap();
+    assert_eq!(train_on(&spec, temp.path(), 2), ALL_STEPS - 47);
+    assert!(uninterrupted(&spec) == left_behind(temp.path()));
 }
 
 #[test]
@@ -230,7 +306,9 @@ fn the_two_tests_above_compare_what_differs() {
     let mut early = 0;
     for (name, spec) in specifications() {
         let temp = TempDir::new().unwrap();
-        let summary = train_on(&spec, temp.path(), 0).summary;
+        train_on(&spec, temp.path(), 0);
+        let log = RunLog::read(&temp.path().join(LOG)).unwrap().unwrap();
+        let summary = log.summary.unwrap();
         // Stopped in epoch 5, such a run needs the best weights of its saved state.
         early += usize::from(summary.best_epoch < Some(4));
         let (log, _) = left_behind(temp.path());
@@ -259,7 +337,7 @@ fn what_the_log_holds_beyond_the_saved_state_is_written_again() {
         fs::write(&path, torn).unwrap();
         // A log that ends in an empty line was written by nothing of ours, and is not repaired.
         if tail == "\n" {
-            let error = train(&spec, temp.path(), Stop::Never).1.unwrap_err();
+            let error = train(&spec, temp.path(), Stop::Never).status.unwrap_err();
             assert!(format!("{error:#}").contains(LOG), "{error:#}");
             continue;
         }
@@ -296,7 +374,7 @@ fn a_log_shorter_than_the_saved_state_knows_is_an_error() {
     let log = fs::read_to_string(&path).unwrap();
     let first = log.lines().next().unwrap();
     fs::write(&path, format!("{first}\n")).unwrap();
-    let error = train(&spec, temp.path(), Stop::Never).1.unwrap_err();
+    let error = train(&spec, temp.path(), Stop::Never).status.unwrap_err();
     assert!(format!("{error:#}").contains(LOG), "{error:#}");
     // Nothing is added to a log that has a gap.
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("{first}\n"));
@@ -430,5 +508,11 @@ fn a_resnet_goes_on_where_it_was_stopped() {
             train_on(&spec, temp.path(), done);
             assert!(whole == left_behind(temp.path()), "{stop:?}: {text}");
         }
+        let temp = TempDir::new().unwrap();
+        for _ in 0..4 * spec.training.epochs {
+            assert_eq!(train_until(&spec, temp.path(), Stop::Step(1)), 1);
+        }
+        assert_eq!(train_on(&spec, temp.path(), spec.training.epochs - 1), 0);
+        assert!(whole == left_behind(temp.path()), "at every step: {text}");
     }
 }

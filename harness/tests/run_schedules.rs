@@ -54,11 +54,7 @@ fn a_nested_schedule_gives_the_rates_of_a_run() {
         &spec,
         dir.path(),
         &|| workload::build(&spec, &location, 1),
-        &mut RunOptions {
-            interrupted: &AtomicBool::new(false),
-            threads: 1,
-            observer: &mut rates,
-        },
+        &mut RunOptions::new(&AtomicBool::new(false), 1, &mut rates),
     )
     .unwrap();
 

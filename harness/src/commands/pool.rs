@@ -21,7 +21,8 @@ use crate::record::{EpochRecord, Failure, RunLog};
 use crate::train::Observer;
 use crate::visible::visible_lines;
 
-/// How long a training that was told to stop may take over it. What it then loses is the epoch that it is in.
+/// How long a training that was told to stop may take over it. What it then loses are the steps since its last
+/// checkpoint.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// A run that is to be carried out.
@@ -154,7 +155,7 @@ pub(crate) fn status(unfinished: &[Unfinished]) -> Result<ExitStatus> {
     if stop::is_due() {
         return Err(stop::reason());
     }
-    // A child may have found before this process that no epoch fits in any more.
+    // A child may have found before this process that its time is spent.
     if unfinished.iter().any(|run| run.error.is::<TimeSpent>()) {
         return Err(TimeSpent.into());
     }

@@ -3,7 +3,7 @@
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::record::EpochRecord;
-use crate::train::Observer;
+use crate::train::{Observer, RunSize};
 
 const RUN: &str = "{prefix} {wide_bar} {percent:>3} %  {eta} left  {msg}";
 const ALL: &str = "{prefix} {wide_bar} {pos}/{len} epochs  {elapsed}, {eta} left";
@@ -36,9 +36,10 @@ impl RunBar {
 }
 
 impl Observer for RunBar {
-    fn begin(&mut self, done: u64, epochs: u64, steps_per_epoch: u64) {
-        self.0.set_length(epochs * steps_per_epoch);
-        self.0.set_position(done * steps_per_epoch);
+    fn begin(&mut self, size: RunSize) {
+        self.0.set_length(size.epochs * size.steps_per_epoch);
+        self.0
+            .set_position(size.epochs_done * size.steps_per_epoch + size.steps_done);
         self.0.reset_eta();
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -15,9 +15,7 @@ use super::{cores, data_location, print_json};
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
-use crate::record::{
-    EpochRecord, Failure, Outcome, Summary, Tested, computed_epochs, typical_seconds,
-};
+use crate::record::{EpochRecord, Failure, Outcome, Summary, Tested};
 use crate::train::{self, Observer, RunOptions, RunStatus};
 use crate::workload;
 
@@ -178,18 +176,8 @@ pub(crate) fn execute(
     budget: Budget,
     observer: &mut dyn Observer,
 ) -> Result<RunStatus> {
-    let mut observer = WithinBudget {
-        budget,
-        before: typical_seconds(&computed_epochs(dir)),
-        observer,
-        epochs: spec.training.epochs,
-        since: Instant::now(),
-    };
-    let mut options = RunOptions {
-        interrupted: interrupt_flag(),
-        threads,
-        observer: &mut observer,
-    };
+    let mut observer = WithinBudget::new(budget, observer);
+    let mut options = RunOptions::new(interrupt_flag(), threads, &mut observer);
     let outcome = train::run(
         spec,
         dir,

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::exit::{ExitStatus, Interrupted, TimeSpent};
 use crate::record::EpochRecord;
-use crate::train::Observer;
+use crate::train::{Observer, RunSize};
 
 /// Whether it is the budget that set the flag.
 static OUT_OF_TIME: AtomicBool = AtomicBool::new(false);
@@ -85,8 +85,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl BudgetArgs {
-    /// Starts the clock. At its end everything stops where it is; [`WithinBudget`] stops trainings before, after an
-    /// epoch, if another would not fit in.
+    /// Starts the clock. At its end everything stops where it is; [`WithinBudget`] stops trainings somewhat before.
     pub(crate) fn start(self) -> Budget {
         let now = Instant::now();
         let end = self.time_budget.and_then(|time| now.checked_add(time));
@@ -120,41 +119,45 @@ impl Budget {
     }
 }
 
-/// Stops a training after an epoch, when another would not fit into the time left.
+/// Stops a training before its budget is spent: at a step, when what may come before the next one, such as a
+/// validation, a decision and a checkpoint, would not fit into the time left.
 pub(crate) struct WithinBudget<'a> {
-    pub(crate) budget: Budget,
-    /// Seconds of an epoch of this run before, if known.
-    pub(crate) before: Option<f64>,
-    pub(crate) observer: &'a mut dyn Observer,
-    pub(crate) epochs: u64,
-    pub(crate) since: Instant,
+    budget: Budget,
+    observer: &'a mut dyn Observer,
+    /// When the last step was done.
+    last: Instant,
+    /// The longest time from one step to the next so far.
+    longest: Duration,
+}
+
+impl<'a> WithinBudget<'a> {
+    pub(crate) fn new(budget: Budget, observer: &'a mut dyn Observer) -> Self {
+        Self {
+            budget,
+            observer,
+            last: Instant::now(),
+            longest: Duration::ZERO,
+        }
+    }
 }
 
 impl Observer for WithinBudget<'_> {
-    fn begin(&mut self, done: u64, epochs: u64, steps_per_epoch: u64) {
-        self.observer.begin(done, epochs, steps_per_epoch);
-        self.epochs = epochs;
-        self.since = Instant::now();
-        let before = self
-            .before
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        if done < epochs && before.is_some_and(|time| !self.budget.fits(time)) {
-            out_of_time();
-        }
+    fn begin(&mut self, size: RunSize) {
+        self.observer.begin(size);
+        self.last = Instant::now();
     }
 
     fn step(&mut self) {
         self.observer.step();
+        self.longest = self.longest.max(self.last.elapsed());
+        self.last = Instant::now();
+        if !self.budget.fits(self.longest) {
+            out_of_time();
+        }
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
         self.observer.epoch(record);
-        let took = self.since.elapsed();
-        self.since = Instant::now();
-        // The decision and the checkpoint of this epoch still come; the next epoch then ends at its first step.
-        if record.epoch + 1 < self.epochs && !self.budget.fits(took) {
-            out_of_time();
-        }
     }
 
     fn note(&mut self, text: &str) {

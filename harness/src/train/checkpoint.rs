@@ -17,11 +17,11 @@ use sha2::{Digest, Sha256};
 use crate::disk::{Disk, write_whole};
 use crate::exit::BadInput;
 use crate::record::{LogMark, Tested};
-use crate::workload::{Cost, StateArray, StateValues, Workload};
+use crate::workload::{Cost, EpochSums, StateArray, StateValues, Workload};
 
 const BEST: &str = "best/";
 
-/// A resumable state, after a whole epoch and its decision.
+/// A resumable state: after an epoch and its decision, or after some steps of the next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// The rest.
@@ -40,6 +40,9 @@ pub struct Progress {
     pub spec: String,
     /// The epoch to go on with, from 0.
     pub next_epoch: u64,
+    /// Its steps so far; none between two epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
     /// State of the closed loop, if there is one.
     pub scheduler: Option<SchedulerState>,
     /// The best epoch so far.
@@ -50,6 +53,16 @@ pub struct Progress {
     pub probe_cost: Cost,
     /// The part of the event log that this state vouches for.
     pub log: LogMark,
+}
+
+/// An epoch that was left before its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Within {
+    /// Its steps so far.
+    pub sums: EpochSums,
+    /// The wall-clock seconds that they took.
+    pub seconds: f64,
 }
 
 /// The epoch with the lowest finite validation loss.

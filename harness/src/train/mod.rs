@@ -4,6 +4,6 @@ mod checkpoint;
 mod run;
 
 pub(crate) use checkpoint::write_arrays;
-pub use checkpoint::{Best, Checkpoint, Generations, Progress};
+pub use checkpoint::{Best, Checkpoint, Generations, Progress, Within};
 pub(crate) use run::scheduler;
-pub use run::{Observer, RunOptions, RunStatus, at_chance, run, run_on};
+pub use run::{CHECKPOINT_EVERY, Observer, RunOptions, RunSize, RunStatus, at_chance, run, run_on};

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use autolr_core::{AutoLr, LrScheduler, OpenLoop, SchedulerState, StateError, Tick, Unit};
@@ -16,15 +16,15 @@ use crate::record::{
     Build, DecisionRecord, EpochRecord, Event, LogMark, LogWriter, Outcome, Provenance, RunLog,
     Summary, Tested,
 };
-use crate::workload::{Cost, EpochProbe, StateArray, Workload, WorkloadError};
+use crate::workload::{Cost, EpochProbe, EpochSums, StateArray, Workload, WorkloadError};
 
 /// Version of the event log's format.
 const LOG_FORMAT: u32 = 1;
 
 /// Told of what happens, for a progress bar.
 pub trait Observer {
-    /// Before the first epoch: epochs done already, and optimiser steps of each.
-    fn begin(&mut self, _done: u64, _epochs: u64, _steps_per_epoch: u64) {}
+    /// Before the first step: what is done already, and what is to be done.
+    fn begin(&mut self, _size: RunSize) {}
     /// After each optimiser step.
     fn step(&mut self) {}
     /// After each epoch's validation.
@@ -36,14 +36,48 @@ pub trait Observer {
 /// Says nothing.
 impl Observer for () {}
 
+/// What there is to do, and what of it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunSize {
+    /// Epochs done.
+    pub epochs_done: u64,
+    /// Optimiser steps done of the next.
+    pub steps_done: u64,
+    /// All epochs.
+    pub epochs: u64,
+    /// Optimiser steps of each.
+    pub steps_per_epoch: u64,
+}
+
+/// The time between two checkpoints within an epoch: what a crash may cost at most, where an epoch takes longer.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
+
 /// How a run is carried out; nothing here changes its result but `threads`.
 pub struct RunOptions<'a> {
     /// Set when the run is to stop.
     pub interrupted: &'a AtomicBool,
     /// Threads within an operation of libtorch, for the record.
     pub threads: usize,
+    /// Time after which a checkpoint is written within an epoch; [`CHECKPOINT_EVERY`] outside of tests.
+    pub checkpoint_every: Duration,
     /// Told of what happens.
     pub observer: &'a mut dyn Observer,
+}
+
+impl<'a> RunOptions<'a> {
+    /// With checkpoints within an epoch every [`CHECKPOINT_EVERY`].
+    pub fn new(
+        interrupted: &'a AtomicBool,
+        threads: usize,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        Self {
+            interrupted,
+            threads,
+            checkpoint_every: CHECKPOINT_EVERY,
+            observer,
+        }
+    }
 }
 
 /// What [`run`] found or did.
@@ -85,10 +119,11 @@ pub fn at_chance(tested: Tested, classes: usize) -> bool {
 ///
 /// The folder holds `spec.toml`, `events.jsonl`, `timings.jsonl`, and the last two checkpoints, from the newer of which
 /// (or, if that is damaged, the older) it goes on after a stop at any moment; the log is then the one of an
-/// uninterrupted run.
+/// uninterrupted run. Checkpoints are written after each epoch, within one that takes longer than
+/// [`RunOptions::checkpoint_every`], and when told to stop.
 ///
 /// # Errors
-/// [`Interrupted`] when told to stop, [`crate::exit::BadInput`] for what cannot be run, whatever the machinery says.
+/// [`Interrupted`] when told to stop, after a checkpoint, [`crate::exit::BadInput`] for what cannot be run, whatever the machinery says.
 pub fn run(
     spec: &RunSpec,
     dir: &Path,
@@ -129,16 +164,29 @@ pub fn run_on(
     let found = generations.read(&digest, usable).map_err(or_start_again)?;
     let checkpoint = found.map(|(checkpoint, refused)| {
         for why in refused {
-            let epoch = checkpoint.progress.next_epoch;
+            let progress = &checkpoint.progress;
+            let from = match progress.within {
+                Some(within) => {
+                    format!(
+                        "after step {} of epoch {}",
+                        within.sums.steps, progress.next_epoch
+                    )
+                }
+                None => format!("with epoch {}", progress.next_epoch),
+            };
             options.observer.note(&format!(
-                "{why}; going on from the checkpoint before it, with epoch {epoch}"
+                "{why}; going on from the checkpoint before it, {from}"
             ));
         }
         checkpoint
     });
     disk.write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes(), None)?;
-    let mut run = Run::start(
+    let saving = Saving {
         disk,
+        generations: &generations,
+    };
+    let mut run = Run::start(
+        saving,
         spec,
         digest,
         &log_path,
@@ -146,23 +194,29 @@ pub fn run_on(
         workload.as_mut(),
         options,
     )?;
-    options.observer.begin(
-        run.progress.next_epoch,
-        spec.training.epochs,
-        workload.steps_per_epoch(),
-    );
+    options.observer.begin(RunSize {
+        epochs_done: run.progress.next_epoch,
+        steps_done: run.progress.within.unwrap_or_default().sums.steps,
+        epochs: spec.training.epochs,
+        steps_per_epoch: workload.steps_per_epoch(),
+    });
     let outcome = loop {
         if run.progress.next_epoch == spec.training.epochs {
             break Outcome::Completed;
         }
+        if options.interrupted.load(Ordering::Relaxed) {
+            // The checkpoint of the epoch before stands.
+            return Err(Interrupted.into());
+        }
         let start = Instant::now();
+        let before = run.progress.within.unwrap_or_default().seconds;
         let ended = run.epoch(workload.as_mut(), options)?;
         let epoch = run.progress.next_epoch;
         run.progress.next_epoch += 1;
         if ended.is_none() {
-            run.checkpoint(disk, &generations, workload.as_ref())?;
+            run.checkpoint(workload.as_ref())?;
         }
-        append_timing(dir, epoch, start.elapsed().as_secs_f64())?;
+        append_timing(dir, epoch, before + start.elapsed().as_secs_f64())?;
         if let Some(outcome) = ended {
             break outcome;
         }
@@ -194,8 +248,16 @@ fn finished(log_path: &Path) -> Result<Option<RunStatus>> {
     }))
 }
 
-/// The state of a run between two epochs.
+/// Where checkpoints go.
+#[derive(Clone, Copy)]
+struct Saving<'a> {
+    disk: &'a Disk,
+    generations: &'a Generations,
+}
+
+/// The state of a run between two epochs, or two steps.
 struct Run<'a> {
+    saving: Saving<'a>,
     spec: &'a RunSpec,
     scheduler: Box<dyn LrScheduler<WorkloadError>>,
     log: LogWriter,
@@ -206,7 +268,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     /// Where `checkpoint`, which `workload` has gone back to, stands; else at the beginning.
     fn start(
-        disk: &Disk,
+        saving: Saving<'a>,
         spec: &'a RunSpec,
         digest: String,
         log_path: &Path,
@@ -228,10 +290,11 @@ impl<'a> Run<'a> {
         if let Some(checkpoint) = checkpoint {
             let other_build = check_conditions(log_path, &provenance)?;
             let mut run = Self {
+                saving,
                 spec,
                 scheduler: scheduler(&spec.scheduler, checkpoint.progress.scheduler.as_ref())
                     .map_err(|error| or_start_again(BadInput::from_error(error).into()))?,
-                log: LogWriter::resume(disk, log_path, &checkpoint.progress.log)?,
+                log: LogWriter::resume(saving.disk, log_path, &checkpoint.progress.log)?,
                 progress: checkpoint.progress,
                 best: checkpoint.best,
             };
@@ -241,15 +304,17 @@ impl<'a> Run<'a> {
             run.freeze_if_asked(workload);
             return Ok(run);
         }
-        let mut log = LogWriter::create(disk, log_path)?;
+        let mut log = LogWriter::create(saving.disk, log_path)?;
         log.append(&Event::RunStarted(provenance))?;
         Ok(Self {
+            saving,
             spec,
             scheduler: scheduler(&spec.scheduler, None)?,
             log,
             progress: Progress {
                 spec: digest,
                 next_epoch: 0,
+                within: None,
                 scheduler: None,
                 best: None,
                 cost: Cost::default(),
@@ -268,6 +333,36 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The steps of one epoch, or those that are left of it, with checkpoints in between.
+    fn train(
+        &mut self,
+        workload: &mut dyn Workload,
+        options: &mut RunOptions<'_>,
+    ) -> Result<EpochSums> {
+        let (epoch, lr) = (self.progress.next_epoch, self.scheduler.lr());
+        let mut within = self.progress.within.unwrap_or_default();
+        loop {
+            let start = Instant::now();
+            let mut left = false;
+            within.sums = workload.train_epoch(epoch, lr, within.sums, &mut || {
+                options.observer.step();
+                left = options.interrupted.load(Ordering::Relaxed)
+                    || start.elapsed() >= options.checkpoint_every;
+                !left
+            })?;
+            if !left {
+                self.progress.within = None;
+                return Ok(within.sums);
+            }
+            within.seconds += start.elapsed().as_secs_f64();
+            self.progress.within = Some(within);
+            self.checkpoint(workload)?;
+            if options.interrupted.load(Ordering::Relaxed) {
+                return Err(Interrupted.into());
+            }
+        }
+    }
+
     /// One epoch with its validation and decision; an outcome if the run diverged in it.
     fn epoch(
         &mut self,
@@ -276,33 +371,26 @@ impl<'a> Run<'a> {
     ) -> Result<Option<Outcome>> {
         let epoch = self.progress.next_epoch;
         let lr = self.scheduler.lr();
-        let interrupted = options.interrupted;
-        let observer = &mut *options.observer;
-        let totals = workload.train_epoch(epoch, lr, &mut || {
-            observer.step();
-            !interrupted.load(Ordering::Relaxed)
-        })?;
-        if interrupted.load(Ordering::Relaxed) {
-            return Err(Interrupted.into());
-        }
+        let sums = self.train(workload, options)?;
+        let train_loss = sums.mean_loss();
         self.progress.cost += Cost {
-            forwards: totals.images,
-            backwards: totals.images,
+            forwards: sums.images,
+            backwards: sums.images,
         };
         let validation = workload.validate()?;
         self.progress.cost.forwards += validation.images;
         let record = EpochRecord {
             epoch,
             lr,
-            steps: totals.steps,
-            train_loss: totals.loss,
-            train_accuracy: totals.accuracy,
+            steps: sums.steps,
+            train_loss,
+            train_accuracy: sums.accuracy(),
             validation_loss: validation.loss,
             validation_accuracy: validation.accuracy,
         };
-        observer.epoch(&record);
+        options.observer.epoch(&record);
         self.log.append(&Event::Epoch(record))?;
-        for (what, loss) in [("training", totals.loss), ("validation", validation.loss)] {
+        for (what, loss) in [("training", train_loss), ("validation", validation.loss)] {
             if !loss.is_finite() {
                 let reason = format!("the {what} loss is {loss}");
                 return Ok(Some(Outcome::Diverged { epoch, reason }));
@@ -343,12 +431,7 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
-    fn checkpoint(
-        &mut self,
-        disk: &Disk,
-        generations: &Generations,
-        workload: &dyn Workload,
-    ) -> Result<()> {
+    fn checkpoint(&mut self, workload: &dyn Workload) -> Result<()> {
         self.log.sync()?;
         self.progress.log = self.log.mark();
         let checkpoint = Checkpoint {
@@ -356,6 +439,7 @@ impl<'a> Run<'a> {
             state: workload.save()?,
             best: self.best.clone(),
         };
+        let Saving { disk, generations } = self.saving;
         generations.write(disk, &checkpoint)
     }
 

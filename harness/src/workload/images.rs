@@ -12,7 +12,7 @@ use ndarray::{ArrayView1, ArrayViewMut1};
 use tch::Device;
 
 use super::{
-    Cost, EpochTotals, StateArray, StateValues, Workload, check_batches, check_subset, load_images,
+    Cost, EpochSums, StateArray, StateValues, Workload, check_batches, check_subset, load_images,
 };
 use crate::data::augment::{augment_into, normalize_into};
 use crate::data::batches::{Epoch, sample};
@@ -268,27 +268,31 @@ impl Workload for ImageWorkload {
         &mut self,
         epoch: u64,
         lr: f64,
+        so_far: EpochSums,
         tick: &mut dyn FnMut() -> bool,
-    ) -> Result<EpochTotals> {
+    ) -> Result<EpochSums> {
         let order = self.order(epoch)?;
-        let mut tally = Tally::new(self.device)?;
-        let mut steps = 0;
-        for (index, indices) in order.batches().enumerate() {
+        let mut tally = Tally::of(so_far.loss, so_far.correct, so_far.images, self.device)?;
+        let mut steps = so_far.steps;
+        for (index, indices) in order.batches().enumerate().skip(steps as usize) {
+            let looks = steps > 0 && steps % CHECK_EVERY == 0;
+            if looks && !tally.loss_sum()?.is_finite() {
+                break;
+            }
             let batch = self.batch(indices, Purpose::Augmentation, epoch, index as u64)?;
             self.model
                 .gradient(&batch, self.mode(Mode::Train), Some(&mut tally))?;
             self.optimizer.step(self.model.parameters(), lr)?;
             steps += 1;
-            let looks = steps % CHECK_EVERY == 0;
-            if !tick() || (looks && !tally.loss()?.is_finite()) {
+            if !tick() {
                 break;
             }
         }
-        Ok(EpochTotals {
-            loss: tally.loss()?,
-            accuracy: tally.accuracy()?,
+        Ok(EpochSums {
             steps,
             images: tally.images(),
+            loss: tally.loss_sum()?,
+            correct: tally.correct()?,
         })
     }
 

@@ -6,8 +6,9 @@ mod reference;
 mod state;
 
 use anyhow::Result;
-use autolr_core::{ProbeBackend, ProbeCost};
+use autolr_core::{ProbeBackend, ProbeCost, float_serde};
 use ndarray::{ArrayView1, ArrayViewMut1};
+use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "tch")]
 pub use images::ImageWorkload;
@@ -40,8 +41,9 @@ pub trait Workload {
     /// Optimiser steps of an epoch.
     fn steps_per_epoch(&self) -> u64;
 
-    /// One epoch at rate `lr`. `tick` is told of every step and ends the epoch early by returning false.
-    /// A loss that is not finite ends it too.
+    /// One epoch at rate `lr`, from its first step or, with what [`Workload::save`] gave then, after the steps of
+    /// `so_far`. `tick` is told of every step and ends the call by returning false. A loss that is not finite ends it
+    /// too, and then at the same step however often the epoch was left and gone on with.
     ///
     /// # Errors
     /// When the machinery fails.
@@ -49,8 +51,9 @@ pub trait Workload {
         &mut self,
         epoch: u64,
         lr: f64,
+        so_far: EpochSums,
         tick: &mut dyn FnMut() -> bool,
-    ) -> Result<EpochTotals>;
+    ) -> Result<EpochSums>;
 
     /// Mean loss and accuracy over the validation images.
     ///
@@ -98,21 +101,35 @@ pub trait Workload {
     fn load(&mut self, state: &[StateArray]) -> Result<()>;
 }
 
-/// What an epoch of training gave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EpochTotals {
-    /// Mean of the batches' mean losses (nats).
-    pub loss: f64,
-    /// Share of images classified rightly.
-    pub accuracy: f64,
+/// An epoch of training, as far as it has come: sums over its images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochSums {
     /// Steps taken.
     pub steps: u64,
     /// Images sent forward and backward.
     pub images: u64,
+    /// Sum of the images' losses (nats).
+    #[serde(with = "float_serde")]
+    pub loss: f64,
+    /// Images classified rightly.
+    pub correct: u64,
+}
+
+impl EpochSums {
+    /// Mean loss of an image (nats); NaN before the first.
+    pub fn mean_loss(self) -> f64 {
+        self.loss / self.images as f64
+    }
+
+    /// Share of images classified rightly; NaN before the first.
+    pub fn accuracy(self) -> f64 {
+        self.correct as f64 / self.images as f64
+    }
 }
 
 /// Images sent through the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Forward.
     pub forwards: u64,

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
 use rand::RngExt;
 
-use super::{Cost, EpochTotals, StateArray, StateValues, Workload, check_batches};
+use super::{Cost, EpochSums, StateArray, StateValues, Workload, check_batches};
 use crate::data::batches::{Epoch, sample};
 use crate::data::{Points, Purpose, Split, SplitSpec, stream};
 use crate::exit::BadInput;
@@ -324,32 +324,31 @@ impl Workload for ReferenceWorkload {
         &mut self,
         epoch: u64,
         lr: f64,
+        so_far: EpochSums,
         tick: &mut dyn FnMut() -> bool,
-    ) -> Result<EpochTotals> {
+    ) -> Result<EpochSums> {
         let order = self.order(epoch)?;
-        let (mut loss, mut correct, mut steps, mut images) = (0.0, 0, 0, 0);
-        for batch in order.batches() {
+        let mut sums = so_far;
+        for batch in order.batches().skip(so_far.steps as usize) {
+            if !sums.loss.is_finite() {
+                break;
+            }
             let pass = self.pass(&self.weights, &self.train, batch, true);
-            loss += pass.loss;
-            correct += pass.correct;
-            images += batch.len() as u64;
+            sums.loss += pass.loss * batch.len() as f64;
+            sums.correct += pass.correct as u64;
+            sums.images += batch.len() as u64;
             if let Some(gradient) = pass.gradient {
                 let (direction, first, second) = self.direction(&gradient);
                 self.weights.scaled_add(-lr, &direction);
                 (self.first, self.second) = (first, second);
                 self.steps += 1;
             }
-            steps += 1;
-            if !tick() || !pass.loss.is_finite() {
+            sums.steps += 1;
+            if !tick() {
                 break;
             }
         }
-        Ok(EpochTotals {
-            loss: loss / steps as f64,
-            accuracy: correct as f64 / images as f64,
-            steps,
-            images,
-        })
+        Ok(sums)
     }
 
     fn validate(&mut self) -> Result<Tested> {

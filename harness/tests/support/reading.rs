@@ -1,6 +1,7 @@
 //! Recorded runs as a person reads them, for snapshots of the paper's experiments.
 
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
 
 use autolr_core::Decision;
 use harness::data::Location;
@@ -39,11 +40,8 @@ pub(crate) fn experiment(
 pub(crate) fn run(spec: &RunSpec) -> RunLog {
     let dir = TempDir::new().expect("a folder");
     let location = Location::from_process(Some(dir.path())).expect("a folder");
-    let mut options = RunOptions {
-        interrupted: &std::sync::atomic::AtomicBool::new(false),
-        threads: 1,
-        observer: &mut (),
-    };
+    let (never, mut nobody) = (AtomicBool::new(false), ());
+    let mut options = RunOptions::new(&never, 1, &mut nobody);
     let build = || workload::build(spec, &location, 1);
     train::run(spec, dir.path(), &build, &mut options).expect("the run ends");
     let log = RunLog::read(&dir.path().join("events.jsonl"));
