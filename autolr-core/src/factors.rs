@@ -216,6 +216,8 @@ mod tests {
         assert!(Factors::geometric(1.0, 3).is_err());
         assert!(Factors::geometric(1.0 + f64::EPSILON, 3).is_ok());
         assert!(Factors::powers_of_two(4).is_err());
+        assert!(Factors::powers_of_two(101).is_ok());
+        assert!(Factors::powers_of_two(103).is_err());
         for name in [
             "factor_five",
             "factor_+5",

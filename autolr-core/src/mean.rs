@@ -148,6 +148,7 @@ mod tests {
         // Terms of ±700 times these overflow to both sides.
         assert_eq!(mean(&[1e300, 1e-300], &[1e308, 1e308]), 1.0);
         assert_eq!(mean(&[1e300, 1e-300], &[1e308, 0.9e308]), 1e300);
+        assert_eq!(mean(&[1e300, 1e-200], &[1e308, 1e308]), 1e300);
     }
 
     #[test]

@@ -76,6 +76,7 @@ mod tests {
             assert_eq!(texts, (short.to_owned(), rounded.to_owned()));
         }
         assert_eq!(List(&[0.5, 1e9]).to_string(), "0.5, 1e9");
+        assert!(!List(&[1.0; 8]).to_string().contains("in all"));
         let long = List(&[1.0; 9]).to_string();
         assert!(long.ends_with("1, 1, … (9 in all)"), "{long}");
     }

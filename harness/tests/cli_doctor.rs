@@ -61,6 +61,21 @@ fn the_same_as_json() {
     assert_eq!(find("cifar10")["verdict"], "missing");
     assert_eq!(find("cifar10")["fix"], "autolr data fetch cifar10");
     assert_eq!(find("folder")["verdict"], "ok");
+    #[cfg(feature = "tch")]
+    {
+        assert_eq!(find("libtorch")["verdict"], "ok");
+        assert_eq!(find("libtorch")["found"], autolr_tch::libtorch_version());
+        // What this machine has.
+        let cuda = autolr_tch::select(autolr_tch::DeviceChoice::Cuda);
+        let device = find("device");
+        match cuda {
+            Ok(_) => assert_eq!(device["found"], "CPU, CUDA"),
+            Err(error) => {
+                assert_eq!(device["verdict"], "note");
+                assert_eq!(device["found"], format!("CPU alone: {error}"));
+            }
+        }
+    }
     assert_eq!(diagnosis["healthy"], false);
     assert_eq!(
         fs::read_dir(temp.path()).unwrap().count(),

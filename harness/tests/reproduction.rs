@@ -5,9 +5,16 @@
 
 mod support;
 
-use harness::experiment::Protocol;
+use std::sync::atomic::AtomicBool;
+
+use harness::data::Location;
+use harness::experiment::{Protocol, RunSpec};
+use harness::record::RunLog;
 use harness::report::ExperimentName;
+use harness::train::{self, RunOptions};
+use harness::workload;
 use support::reading::{diverged, experiment, in_full};
+use tempfile::TempDir;
 
 /// Small enough for all 26 runs in seconds; the scoring batch of 512 still fits, and the double-descent rule has enough
 /// epochs.
@@ -26,11 +33,23 @@ const OVERLAY: &str = r#"
     device = "cpu"
 "#;
 
+/// Runs a specification in this process.
+fn run(spec: &RunSpec) -> RunLog {
+    let dir = TempDir::new().expect("a folder");
+    let location = Location::from_process(Some(dir.path())).expect("a folder");
+    let (never, mut nobody) = (AtomicBool::new(false), ());
+    let mut options = RunOptions::new(&never, 1, &mut nobody);
+    let build = || workload::build(spec, &location, 1);
+    train::run(spec, dir.path(), &build, &mut options).expect("the run ends");
+    let log = RunLog::read(&dir.path().join("events.jsonl"));
+    log.expect("a log").expect("with events")
+}
+
 macro_rules! snapshots {
     ($($name:ident: $experiment:ident, $protocol:ident;)*) => {$(
         #[test]
         fn $name() {
-            let readings = experiment(ExperimentName::$experiment, Protocol::$protocol, OVERLAY);
+            let readings = experiment(ExperimentName::$experiment, Protocol::$protocol, OVERLAY, run);
             assert!(readings.len() >= 2);
             if ExperimentName::$experiment == ExperimentName::Divergence {
                 // From a rate of 1, without BatchNorm: the paper's one case of divergence.

@@ -24,9 +24,27 @@ pub mod update;
 use std::io::Write;
 use std::path::PathBuf;
 
+use clap::Args;
 use serde::Serialize;
 
+use self::stop::BudgetArgs;
 use crate::data::{DataError, Location};
+
+/// How the trainings of `sweep`, `resume`, `retry` and `reproduce` are carried out.
+#[derive(Debug, Args)]
+struct TrainingArgs {
+    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Trainings at a time, each a process of its own [default: the cores; 1 on CUDA and for `reproduce --scale smoke`]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
 
 /// Where the data is looked for: the folder given, `AUTOLR_DATA`, the project's own.
 pub(crate) fn data_location(folder: Option<&PathBuf>) -> Result<Location, DataError> {

@@ -7,10 +7,10 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::TrainingArgs;
 use super::plan::{Plan, PlanRequest};
 use super::pool;
 use super::run_state::RunState;
-use super::stop::BudgetArgs;
 use super::{cores, data_location, print_json};
 use crate::exit::ExitStatus;
 #[cfg(doc)]
@@ -43,17 +43,8 @@ pub struct ReproduceArgs {
     /// Folder of the report and its runs
     #[arg(long, value_name = "DIR", default_value = "report")]
     out: PathBuf,
-    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Trainings at a time, each a process with one thread [default: the cores; 1 at scale smoke and on CUDA]
-    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
-    jobs: Option<usize>,
     #[command(flatten)]
-    budget: BudgetArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
+    training: TrainingArgs,
 }
 
 /// Seeds on the command line.
@@ -130,7 +121,7 @@ pub(crate) fn experiments(choices: &[Choice]) -> Vec<ExperimentName> {
 pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let experiments = experiments(&args.experiments);
     let protocols = args.protocol.protocols();
-    let location = data_location(args.data.as_ref())?;
+    let location = data_location(args.training.data.as_ref())?;
     let request = PlanRequest {
         experiments: &experiments,
         protocols,
@@ -139,7 +130,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         seeds: &args.seeds.clone().map_or(vec![args.seed], |seeds| seeds.0),
     };
     let plan = Plan::new(&request, &args.out, &location)?;
-    let budget = args.budget.start();
+    let budget = args.training.budget.start();
     let jobs = plan.jobs(&args.out);
     pool::lay_out(&jobs)?;
     plan.write_manifest(&args.out)?;
@@ -148,11 +139,14 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         .runs
         .iter()
         .any(|run| run.spec.training.device == DeviceName::Cuda);
-    let at_once = args.jobs.unwrap_or(if cuda || args.scale == Scale::Smoke {
-        1
-    } else {
-        cores()
-    });
+    let at_once = args
+        .training
+        .jobs
+        .unwrap_or(if cuda || args.scale == Scale::Smoke {
+            1
+        } else {
+            cores()
+        });
     let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
     // Whatever happened, what there is is shown.
     let path = crate::report::write(&args.out)?;
@@ -162,7 +156,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         plan.runs.len(),
         unfinished.iter().filter(|run| run.is_failure()).count(),
     );
-    if args.json {
+    if args.training.json {
         let runs = jobs
             .iter()
             .map(|job| RunState::read(&job.dir, Some(&job.name)));

@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use super::TrainingArgs;
 use super::pool::{self, Job};
 use super::run_state::{FoundRun, RunState, State, find_runs, read_spec};
-use super::stop::BudgetArgs;
 use super::text_table;
 use super::{cores, data_location, print_json};
 use crate::exit::{BadInput, ExitStatus};
@@ -23,7 +23,7 @@ pub struct ResumeArgs {
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     #[command(flatten)]
-    how: HowArgs,
+    how: TrainingArgs,
 }
 
 /// Try again the runs of a folder that ended with an error
@@ -36,22 +36,7 @@ pub struct RetryArgs {
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     #[command(flatten)]
-    how: HowArgs,
-}
-
-#[derive(Debug, Args)]
-struct HowArgs {
-    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Trainings at a time, each a process [default: the cores; 1 on CUDA]
-    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
-    jobs: Option<usize>,
-    #[command(flatten)]
-    budget: BudgetArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
+    how: TrainingArgs,
 }
 
 /// `autolr resume`
@@ -88,7 +73,7 @@ struct Printed {
 fn go_on(
     runs: &[FoundRun],
     open: impl Fn(State) -> bool,
-    how: &HowArgs,
+    how: &TrainingArgs,
     out: &mut dyn Write,
 ) -> Result<ExitStatus> {
     let location = data_location(how.data.as_ref())?;

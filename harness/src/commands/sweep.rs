@@ -9,11 +9,11 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::TrainingArgs;
 use super::plan::{Outlook, time_folders};
 use super::pool::{self, Job};
 use super::run::resolve_device;
 use super::run_state::{RunState, State, headline};
-use super::stop::BudgetArgs;
 use super::text_table::TextTable;
 use super::{cores, data_location, print_json};
 use crate::data::{DataSetName, Location, cifar};
@@ -35,20 +35,11 @@ pub struct SweepArgs {
     /// Folder of the sweep and its runs
     #[arg(long, value_name = "DIR", default_value = "sweep")]
     out: PathBuf,
-    /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Trainings at a time, each a process with one thread [default: the cores; 1 on CUDA]
-    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
-    jobs: Option<usize>,
     #[command(flatten)]
-    budget: BudgetArgs,
+    training: TrainingArgs,
     /// Show what would run, as `autolr plan` does, and train nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 /// What is varied.
@@ -347,30 +338,30 @@ pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
 /// the budget; otherwise a run that failed does not take the others along, and the status is a failure.
 pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let sweep = Sweep::read(&args.spec, &args.variation)?;
-    let location = data_location(args.data.as_ref())?;
+    let location = data_location(args.training.data.as_ref())?;
     sweep.check_data(&location)?;
     let jobs = sweep.jobs(&args.out.join("runs"))?;
     let cuda = jobs
         .iter()
         .any(|job| job.spec.training.device == DeviceName::Cuda);
-    let at_once = args.jobs.unwrap_or(if cuda { 1 } else { cores() });
+    let at_once = args.training.jobs.unwrap_or(if cuda { 1 } else { cores() });
     if args.dry_run {
         let outlook = Outlook::of(&jobs, at_once, &time_folders(&args.out))?;
-        if args.json {
+        if args.training.json {
             print_json(out, &outlook)?;
         } else {
             outlook.print(out)?;
         }
         return Ok(ExitStatus::Success);
     }
-    let budget = args.budget.start();
+    let budget = args.training.budget.start();
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot be made", args.out.display()))?;
     pool::lay_out(&jobs)?;
     write_manifest(std::slice::from_ref(&sweep), &args.out)?;
     let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
     let result = SweepResult::read(&sweep, &args.out)?;
-    if args.json {
+    if args.training.json {
         print_json(out, &result)?;
     } else {
         result.print(out)?;

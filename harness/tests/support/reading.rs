@@ -1,16 +1,11 @@
 //! Recorded runs as a person reads them, for snapshots of the paper's experiments.
 
 use std::fmt::Write as _;
-use std::sync::atomic::AtomicBool;
 
 use autolr_core::Decision;
-use harness::data::Location;
 use harness::experiment::{Protocol, RunSpec, experiment_file};
 use harness::record::{EpochRecord, Outcome, RunLog, Tested};
 use harness::report::{DescentVerdict, ExperimentName, double_descent};
-use harness::train::{self, RunOptions};
-use harness::workload;
-use tempfile::TempDir;
 use toml::Table;
 
 /// One run of an experiment.
@@ -20,11 +15,12 @@ pub(crate) struct Reading {
     pub(crate) log: RunLog,
 }
 
-/// Runs all series of an experiment, with `overlay` laid over each, and reads their logs.
+/// Runs all series of an experiment, with `overlay` laid over each, by `run`, and reads their logs.
 pub(crate) fn experiment(
     experiment: ExperimentName,
     protocol: Protocol,
     overlay: &str,
+    run: impl Fn(&RunSpec) -> RunLog,
 ) -> Vec<Reading> {
     let overlay: Table = overlay.parse().expect("TOML");
     let file = experiment_file(experiment, protocol).expect("built in");
@@ -34,18 +30,6 @@ pub(crate) fn experiment(
         log: run(&file.spec(series, &overlay).expect("sound")),
     });
     readings.collect()
-}
-
-/// Runs a specification, on one thread.
-pub(crate) fn run(spec: &RunSpec) -> RunLog {
-    let dir = TempDir::new().expect("a folder");
-    let location = Location::from_process(Some(dir.path())).expect("a folder");
-    let (never, mut nobody) = (AtomicBool::new(false), ());
-    let mut options = RunOptions::new(&never, 1, &mut nobody);
-    let build = || workload::build(spec, &location, 1);
-    train::run(spec, dir.path(), &build, &mut options).expect("the run ends");
-    let log = RunLog::read(&dir.path().join("events.jsonl"));
-    log.expect("a log").expect("with events")
 }
 
 /// Three significant digits: `4.10e-3`, or `0.812` between 0.1 and 1000.
@@ -196,55 +180,4 @@ pub(crate) fn in_full(readings: &[Reading]) -> String {
 pub(crate) fn diverged(reading: &Reading) -> bool {
     let summary = reading.log.summary.as_ref().expect("the run is finished");
     matches!(summary.outcome, Outcome::Diverged { .. })
-}
-
-/// What is the same whatever instructions the processor has: libtorch chooses its kernels by them, float32 sums differ
-/// in the last bits, and a closed loop amplifies that from epoch to epoch. What stays is the rates that no loss has
-/// touched, the first epoch's loss and the first decision to two digits, and whether and when a loss was not finite.
-pub(crate) fn in_outline(readings: &[Reading]) -> String {
-    let two = |value: f64| {
-        if value.is_finite() {
-            format!("{value:.1e}")
-        } else {
-            value.to_string()
-        }
-    };
-    let mut text = String::new();
-    for Reading { name, label, log } in readings {
-        let not_finite = |record: &&EpochRecord| {
-            !(record.train_loss.is_finite() && record.validation_loss.is_finite())
-        };
-        let end = match log.epochs.iter().find(not_finite) {
-            Some(record) => format!("DIVERGED in epoch {}: a loss is not finite", record.epoch),
-            None => format!("{} epochs with finite losses", log.epochs.len()),
-        };
-        let first = log.epochs.first().expect("an epoch");
-        let _ = write!(
-            text,
-            "## {name}: {label}\n{end}\nvalidation loss of epoch 0: {}\ndouble descent: {}\n",
-            two(first.validation_loss),
-            descent(&log.epochs)
-        );
-        match log.decisions.first() {
-            None => {
-                let rates: Vec<String> =
-                    log.epochs.iter().map(|record| number(record.lr)).collect();
-                let _ = writeln!(text, "rates: {}", rates.join(" "));
-            }
-            Some(record) => {
-                let decision = &record.decision;
-                let _ = writeln!(
-                    text,
-                    "epoch 0: lr {}\nepoch 1: ×{} → lr {}, {}\n{} decisions",
-                    number(first.lr),
-                    two(decision.factor),
-                    two(decision.new_lr),
-                    best(decision),
-                    log.decisions.len()
-                );
-            }
-        }
-        text.push('\n');
-    }
-    text
 }

@@ -1,0 +1,518 @@
+//! [`AutoLr`], call by call.
+
+use super::*;
+use crate::schedule::CosineAnnealingLr;
+use crate::{Cadence, Factors, LrScheduler, NonFinite, ScaleUpdate, Tick, Unit};
+use ndarray::{ArrayViewMut1, array};
+
+fn config(lr: f64) -> AutoLrConfig {
+    AutoLrConfig::new(lr, ScaleUpdate::new(Factors::powers_of_two(3).unwrap())).unwrap()
+}
+
+fn scheduler(lr: f64, non_finite: NonFinite) -> AutoLr {
+    let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap()).with_non_finite(non_finite);
+    AutoLr::new(AutoLrConfig::new(lr, rule).unwrap())
+}
+
+fn decide(scheduler: &mut AutoLr, losses: &[f64]) -> Decision {
+    let told = scheduler.tell(ndarray::aview1(losses)).unwrap();
+    told.decided().expect("one probe is enough")
+}
+
+/// The larger the rate, the better. One rate for all parameters.
+struct Up;
+
+impl ProbeBackend for Up {
+    type Error = std::convert::Infallible;
+
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<'_, f64>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), Self::Error> {
+        losses.assign(&lrs.mapv(|lr| -lr));
+        Ok(())
+    }
+}
+
+const NAN: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NAN];
+
+#[test]
+fn a_saved_state_goes_on_bit_identically() {
+    let losses = [0.3, 0.2, 0.7];
+    let mut whole = scheduler(0.005, NonFinite::NoVote);
+    let mut parts = whole.clone();
+    for _ in 0..10 {
+        decide(&mut whole, &losses);
+        decide(&mut parts, &losses);
+        let text = serde_json::to_string(&parts.state()).unwrap();
+        let state = serde_json::from_str(&text).unwrap();
+        parts = AutoLr::with_state(parts.config().clone(), &state).unwrap();
+    }
+    assert_eq!(whole.lr().to_bits(), parts.lr().to_bits());
+    assert_eq!(whole, parts);
+}
+
+#[test]
+fn the_rate_stays_a_rate() {
+    let mut high = scheduler(f64::MAX, NonFinite::NoVote);
+    assert!(high.candidates().iter().all(|lr| lr.is_finite()));
+    let decision = decide(&mut high, &[0.0, 1.0, 2.0]);
+    assert!(high.lr() > 0.5 * f64::MAX && high.lr() < f64::MAX);
+    assert_eq!(decision.verdict, Verdict::Lowered);
+    let mut low = scheduler(f64::MIN_POSITIVE, NonFinite::NoVote);
+    decide(&mut low, &[2.0, 1.0, 0.0]);
+    assert!(low.lr() < 2.0 * f64::MIN_POSITIVE);
+}
+
+#[test]
+fn all_non_finite_holds_lowers_fails_or_propagates() {
+    let mut holds = scheduler(1.0, NonFinite::NoVote);
+    let decision = decide(&mut holds, &NAN);
+    assert_eq!((holds.lr(), decision.verdict), (1.0, Verdict::NoFiniteLoss));
+    assert_eq!((decision.factor, holds.tick()), (1.0, 1));
+
+    let mut lowers = AutoLr::new(
+        config(1.0)
+            .with_all_non_finite(AllNonFinite::Lower)
+            .unwrap(),
+    );
+    let decision = decide(&mut lowers, &NAN);
+    assert_eq!((lowers.lr(), decision.factor), (0.5, 0.5));
+    assert_eq!(decision.verdict, Verdict::NoFiniteLoss);
+
+    let mut fails = AutoLr::new(config(1.0).with_all_non_finite(AllNonFinite::Fail).unwrap());
+    let before = fails.clone();
+    let error = fails.tell(ndarray::aview1(&NAN)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "none of the losses of 3 candidate rates from 0.5 to 2 is finite"
+    );
+    assert_eq!(fails, before);
+
+    let mut propagates = scheduler(1.0, NonFinite::Propagate);
+    let decision = decide(&mut propagates, &NAN);
+    assert!(propagates.lr().is_nan() && decision.new_lr.is_nan() && decision.factor.is_nan());
+    assert_eq!(decision.verdict, Verdict::Propagated);
+    let again = AutoLr::with_state(propagates.config().clone(), &propagates.state());
+    assert!(again.unwrap().lr().is_nan());
+    // And stays so.
+    assert!(decide(&mut propagates, &[1.0, 2.0, 3.0]).new_lr.is_nan());
+}
+
+#[test]
+fn configurations_are_validated_when_read() {
+    let read = |text: &str| serde_json::from_str::<AutoLrConfig>(text);
+    assert!(read(r#"{"lr": 0.005, "factors": "factor_5"}"#).is_ok());
+    for (text, message) in [
+        (r#"{"lr": 0, "factors": [1]}"#, "lr = 0: "),
+        (r#"{"lr": 1, "factors": []}"#, "factors = []: "),
+        (
+            r#"{"lr": 1, "factors": "factor_4"}"#,
+            "factors = \"factor_4\": ",
+        ),
+        (r#"{"lr": 1, "factors": [1, -2]}"#, "factors[1] = -2: "),
+        (
+            r#"{"lr": 1, "factors": [1], "sharpness": -1}"#,
+            "sharpness = -1: ",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "sharpnes": 1}"#,
+            "unknown field `sharpnes`",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "normalization": "softmax"}"#,
+            "unknown variant",
+        ),
+        (r#"{"factors": [1]}"#, "lr: missing"),
+        (
+            r#"{"lr": 1, "base": {"kind": "fixed", "lr": 1}, "factors": [1]}"#,
+            "lr: not beside `base`",
+        ),
+        (r#"{"lr": 1, "factors": [1], "every": 0}"#, "every = 0: "),
+        (
+            r#"{"lr": 1, "factors": [1], "unit": "batch"}"#,
+            "unknown variant `batch`",
+        ),
+        (r#"{"lr": 1, "factors": [1], "min_lr": 0}"#, "min_lr = 0: "),
+        (
+            r#"{"lr": 1, "factors": [1], "max_lr": -1}"#,
+            "max_lr = -1: ",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "min_lr": 2, "max_lr": 0.5}"#,
+            "min_lr = 2: exceeds max_lr = 0.5",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "min_lr": 2}"#,
+            "lr = 1: lies below min_lr = 2",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "max_lr": 0.5}"#,
+            "lr = 1: exceeds max_lr = 0.5",
+        ),
+        (
+            r#"{"lr": 1e300, "factors": [1], "max_lr": 1e299}"#,
+            "lr = 1e300: exceeds max_lr = 1e299",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "min_lr": 5e-324}"#,
+            "min_lr = 5e-324: must be finite and at least 2.2250738585072014e-308",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "max_lr": 1e-310}"#,
+            "max_lr = 1e-310: must be finite and at least",
+        ),
+        (
+            r#"{"lr": 1, "factors": [4, 2], "all_non_finite": "lower"}"#,
+            "all_non_finite = \"lower\": takes the smallest factor, which is 2; one below 1",
+        ),
+        (
+            r#"{"lr": 1, "factors": [2, 1], "all_non_finite": "lower"}"#,
+            "all_non_finite = \"lower\": ",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "groups": []}"#,
+            "groups = []: ",
+        ),
+        (
+            r#"{"lr": 1, "factors": [1], "groups": [1, 0]}"#,
+            "groups[1] = 0: ",
+        ),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_length_that_does_not_fit_changes_nothing() {
+    let mut scheduler = scheduler(0.1, NonFinite::NoVote);
+    let before = scheduler.clone();
+    let error = scheduler.tell(array![1.0].view()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "1 losses for 3 factors: one each is needed"
+    );
+    assert_eq!(scheduler, before);
+}
+
+#[test]
+fn bounds_cut_candidates_and_rates() {
+    let mut bounded = AutoLr::new(config(1.0).with_bounds(0.75, 1.5).unwrap());
+    assert_eq!(bounded.candidates().to_vec(), [1.5, 1.0, 0.75]);
+    // The factors that count are those that were tried: exp(Σ w ln f) over 1.5, 1 and 0.75.
+    let decision = decide(&mut bounded, &[1.0, 1.0, 1.0]);
+    approx::assert_relative_eq!(bounded.lr(), 1.125_f64.cbrt(), max_relative = 1e-14);
+    assert_eq!(decision.candidates.to_vec(), [1.5, 1.0, 0.75]);
+    assert_eq!(decision.new_lr, bounded.lr());
+    for _ in 0..20 {
+        decide(&mut bounded, &[0.0, 1.0, 2.0]);
+        assert!(bounded.lr() <= 1.5);
+    }
+    assert!(bounded.lr() > 1.3);
+    for _ in 0..20 {
+        decide(&mut bounded, &[2.0, 1.0, 0.0]);
+        assert!(bounded.lr() >= 0.75);
+    }
+    assert!(bounded.lr() < 0.85);
+}
+
+#[test]
+fn while_the_outermost_is_best_it_probes_again() {
+    let mut edgy = AutoLr::new(config(1.0).with_edge_probes(2));
+    let up = [1.0, 2.0, 3.0];
+    assert_eq!(edgy.tell(ndarray::aview1(&up)), Ok(Told::ProbeAgain));
+    assert_eq!((edgy.lr(), edgy.tick()), (1.0, 0));
+    assert_eq!(edgy.candidates().to_vec(), [4.0, 2.0, 1.0]);
+    assert_eq!(edgy.tell(ndarray::aview1(&up)), Ok(Told::ProbeAgain));
+    // Saved and loaded in the middle of a decision.
+    let text = serde_json::to_string(&edgy.state()).unwrap();
+    let mut edgy =
+        AutoLr::with_state(edgy.config().clone(), &serde_json::from_str(&text).unwrap()).unwrap();
+    assert_eq!(edgy.candidates().to_vec(), [8.0, 4.0, 2.0]);
+    // The third is the last, whatever it says.
+    let decision = decide(&mut edgy, &up);
+    let last = config(1.0)
+        .rule()
+        .update(ndarray::aview1(&up))
+        .unwrap()
+        .factor;
+    assert_eq!(decision.factor, 4.0 * last);
+    assert_eq!((decision.new_lr, edgy.lr()), (4.0 * last, 4.0 * last));
+    assert_eq!(
+        (decision.probes(), decision.earlier[1].candidates[0]),
+        (3, 4.0)
+    );
+    assert_eq!(edgy.candidates()[1], edgy.lr());
+
+    // Downwards too; a best one inside ends it.
+    assert_eq!(
+        edgy.tell(array![3.0, 2.0, 1.0].view()),
+        Ok(Told::ProbeAgain)
+    );
+    assert_eq!(decide(&mut edgy, &[2.0, 1.0, 2.0]).probes(), 2);
+    // A tie between the edge and the inside is no edge, nor is a tie between both edges.
+    assert_eq!(decide(&mut edgy, &[1.0, 1.0, 2.0]).probes(), 1);
+    assert_eq!(decide(&mut edgy, &[1.0, 2.0, 1.0]).probes(), 1);
+    // The largest finite one is not the outermost where a larger one blew up.
+    assert_eq!(decide(&mut edgy, &[f64::NAN, 1.0, 2.0]).probes(), 1);
+    // Nobody to follow.
+    assert_eq!(decide(&mut edgy, &NAN).probes(), 1);
+}
+
+#[test]
+fn where_nothing_is_finite_lowering_probes_again_further_down() {
+    let config = config(1.0)
+        .with_edge_probes(9)
+        .with_all_non_finite(AllNonFinite::Lower)
+        .unwrap();
+    let mut scheduler = AutoLr::new(config);
+    // Finite at a hundredth or less only; least at the centre of what is left.
+    let loss = |lr: f64| {
+        if lr > 0.01 {
+            f64::NAN
+        } else {
+            (lr - 0.003).abs()
+        }
+    };
+    let decision = loop {
+        let losses = scheduler.candidates().mapv(loss);
+        if let Told::Decided(decision) = scheduler.tell(losses.view()).unwrap() {
+            break decision;
+        }
+    };
+    assert!((0.001..0.01).contains(&scheduler.lr()), "{decision}");
+    // 1, 1/2, … 1/64 without a finite loss inside, 1/128 with the best at its lower edge, 1/256.
+    assert_eq!(decision.probes(), 9, "{decision}");
+}
+
+#[test]
+fn a_window_does_not_leave_the_bounds_nor_move_the_wrong_way() {
+    let bounded = config(1.0)
+        .with_bounds(0.3, 2.0)
+        .unwrap()
+        .with_edge_probes(5);
+    let mut scheduler = AutoLr::new(bounded);
+    assert_eq!(
+        decide(&mut scheduler, &[1.0, 2.0, 3.0]).probes(),
+        1,
+        "2 is the bound"
+    );
+    // All factors above one: the lowest of them is no way down.
+    let rule = ScaleUpdate::new(Factors::new(vec![4.0, 2.0]).unwrap());
+    let config = AutoLrConfig::new(1.0, rule).unwrap().with_edge_probes(5);
+    let mut upwards = AutoLr::new(config);
+    assert_eq!(decide(&mut upwards, &[2.0, 1.0]).probes(), 1);
+    assert_eq!(upwards.tell(array![1.0, 2.0].view()), Ok(Told::ProbeAgain));
+    // One candidate is on no side.
+    let rule = ScaleUpdate::new(Factors::new(vec![2.0]).unwrap());
+    let config = AutoLrConfig::new(1.0, rule).unwrap().with_edge_probes(5);
+    assert_eq!(decide(&mut AutoLr::new(config), &[1.0]).probes(), 1);
+}
+
+#[test]
+fn a_base_schedule_is_scaled() {
+    let base = CosineAnnealingLr::new(0.1, 10, 0.0).unwrap();
+    let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+    let mut scheduler = AutoLr::new(AutoLrConfig::over(base, rule.clone()));
+    assert_eq!(scheduler.lr(), 0.1);
+    let losses = array![1.0, 1.0, 2.0];
+    let factor = rule.update(losses.view()).unwrap().factor;
+    let mut scale = 1.0;
+    for t in 1..=9 {
+        assert_eq!(scheduler.candidates()[1], base.lr(t) * scale);
+        let decision = decide(&mut scheduler, &[1.0, 1.0, 2.0]);
+        assert_eq!((decision.tick, decision.lr), (t, base.lr(t) * scale));
+        scale *= factor;
+        assert_eq!(
+            (scheduler.lr(), decision.new_lr),
+            (base.lr(t) * scale, scheduler.lr())
+        );
+    }
+    // Where the base is zero, the rate is the lower bound, and the scale stays.
+    assert_eq!(base.lr(10), 0.0);
+    decide(&mut scheduler, &[1.0, 1.0, 1.0]);
+    assert_eq!(scheduler.lr(), f64::MIN_POSITIVE);
+    decide(&mut scheduler, &[1.0, 1.0, 1.0]);
+    approx::assert_relative_eq!(scheduler.lr(), base.lr(11) * scale, max_relative = 1e-12);
+}
+
+#[test]
+fn the_scale_does_not_run_away_behind_a_bound() {
+    let base = CosineAnnealingLr::new(1.0, 5, 0.0).unwrap();
+    let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+    let config = AutoLrConfig::over(base, rule)
+        .with_bounds(1e-3, 1.0)
+        .unwrap();
+    let mut scheduler = AutoLr::new(config);
+    for _ in 0..10 {
+        decide(&mut scheduler, &[0.0, 1.0, 2.0]);
+        assert!(scheduler.lr() <= 1.0 && scheduler.lr() >= 1e-3);
+    }
+    // Back at the top of the cosine, ten times raised: it is the bound, and one lowering is felt at once.
+    let before = scheduler.lr();
+    decide(&mut scheduler, &[2.0, 1.0, 0.0]);
+    assert!(scheduler.lr() < before);
+}
+
+/// With its own weight on the best candidate: the factor is that candidate's.
+fn decisive(base: impl Into<crate::schedule::ScheduleConfig>, min: f64, max: f64) -> AutoLr {
+    let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap())
+        .with_score(crate::ExponentialScore::new(50.0).unwrap());
+    AutoLr::new(
+        AutoLrConfig::over(base, rule)
+            .with_bounds(min, max)
+            .unwrap(),
+    )
+}
+
+fn scale(scheduler: &AutoLr) -> f64 {
+    scheduler.scales[0]
+}
+
+#[test]
+fn a_base_far_below_the_lower_bound_holds_rate_and_scale_and_says_so() {
+    let mut scheduler = decisive(crate::schedule::Fixed::new(1e-6).unwrap(), 1e-3, 1.0);
+    for _ in 0..20 {
+        for losses in [[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]] {
+            let decision = decide(&mut scheduler, &losses);
+            assert_eq!((decision.factor, decision.verdict), (1.0, Verdict::Held));
+            assert_eq!((decision.lr, decision.new_lr), (1e-3, 1e-3));
+            assert_eq!(scale(&scheduler), 1.0);
+        }
+    }
+}
+
+#[test]
+fn a_lower_bound_is_left_from_where_it_holds_the_rate_as_an_upper_one_is() {
+    // Held below by 0.75, or above by 1.5: one decision moves the rate by its factor, and not by less.
+    let fixed = |lr| crate::schedule::Fixed::new(lr).unwrap();
+    for (lr, bound, up, factor) in [(0.75, 1.0, true, 2.0), (1.5, 1.0, false, 0.5)] {
+        let (min, max) = if up {
+            (bound, 64.0)
+        } else {
+            (1.0 / 64.0, bound)
+        };
+        let mut scheduler = decisive(fixed(lr), min, max);
+        let (towards, away) = ([0.0, 1.0, 1.0], [1.0, 1.0, 0.0]);
+        let (towards, away) = if up { (towards, away) } else { (away, towards) };
+        // Against the bound: nothing moves, the scale neither.
+        let decision = decide(&mut scheduler, &away);
+        assert_eq!((decision.new_lr, decision.verdict), (bound, Verdict::Held));
+        let decision = decide(&mut scheduler, &towards);
+        assert_eq!(
+            (decision.lr, decision.factor),
+            (bound, factor),
+            "{decision}"
+        );
+        approx::assert_relative_eq!(scheduler.lr(), factor * bound, max_relative = 1e-12);
+        approx::assert_relative_eq!(scale(&scheduler), factor * bound / lr, max_relative = 1e-12);
+    }
+}
+
+#[test]
+fn a_base_that_ends_near_zero_does_not_lift_the_scale() {
+    let base = CosineAnnealingLr::new(1.0, 1000, 0.0).unwrap();
+    let mut scheduler = decisive(base, 1e-3, 64.0);
+    let mut highest = 0.0_f64;
+    for _ in 0..1_000 {
+        scheduler.skip();
+    }
+    // Up along the next half wave, always pulled upwards.
+    for _ in 0..20 {
+        decide(&mut scheduler, &[0.0, 1.0, 1.0]);
+        highest = highest.max(scale(&scheduler));
+        assert!(scheduler.lr() <= 64.0);
+    }
+    // Held until twice the base reaches the bound, at the 15th step; doubled from then on, six times.
+    approx::assert_relative_eq!(highest, 1e-3 / base.lr(1_015) * 64.0, max_relative = 1e-9);
+}
+
+#[test]
+fn a_cadence_counts_its_own_unit() {
+    let config = config(1.0).with_cadence(Cadence::new(3, Unit::Step).unwrap());
+    let mut scheduler = AutoLr::new(config);
+    let mut decided = Vec::new();
+    for step in 1..=7 {
+        assert_eq!(scheduler.advance(Tick::epoch(1.0), &mut Up).unwrap(), None);
+        if scheduler.advance(Tick::step(), &mut Up).unwrap().is_some() {
+            decided.push(step);
+        }
+    }
+    assert_eq!((decided, scheduler.tick()), (vec![3, 6], 7));
+}
+
+#[test]
+fn groups_keep_their_ratios_or_take_turns() {
+    let grouped = |probing| AutoLr::new(config(1.0).with_groups(vec![1.0, 0.1], probing).unwrap());
+    let mut together = grouped(GroupProbing::Together);
+    assert_eq!(together.lrs(), [1.0, 0.1]);
+    assert_eq!(
+        together.candidates_by_group(),
+        array![[2.0, 0.2], [1.0, 0.1], [0.5, 0.05]]
+    );
+    let decision = decide(&mut together, &[1.0, 2.0, 3.0]);
+    assert_eq!((decision.group, decision.new_lr), (None, together.lr()));
+    approx::assert_relative_eq!(
+        together.lrs()[1],
+        0.1 * together.lrs()[0],
+        max_relative = 1e-15
+    );
+
+    let mut turns = grouped(GroupProbing::InTurn);
+    let first = decide(&mut turns, &[1.0, 2.0, 3.0]);
+    assert_eq!((first.group, first.new_lr), (Some(0), turns.lrs()[0]));
+    assert_eq!(turns.lrs()[1], 0.1);
+    let leader = turns.lr();
+    assert_eq!(
+        turns.candidates_by_group(),
+        array![[leader, 0.2], [leader, 0.1], [leader, 0.05]]
+    );
+    assert_eq!(turns.candidates().to_vec(), [0.2, 0.1, 0.05]);
+    let second = decide(&mut turns, &[3.0, 2.0, 1.0]);
+    assert_eq!((second.group, second.lr), (Some(1), 0.1));
+    assert_eq!((turns.lr(), turns.lrs()[1]), (leader, second.new_lr));
+    assert!(second.new_lr < 0.1 && turns.next_group() == Some(0));
+    let again = AutoLr::with_state(turns.config().clone(), &turns.state()).unwrap();
+    assert_eq!(again, turns);
+    // One group in turn is one group.
+    let alone = config(1.0)
+        .with_groups(vec![3.0], GroupProbing::InTurn)
+        .unwrap();
+    assert_eq!(
+        (
+            AutoLr::new(alone.clone()).lr(),
+            AutoLr::new(alone).next_group()
+        ),
+        (3.0, None)
+    );
+}
+
+#[test]
+fn a_backend_of_one_rate_is_not_given_two() {
+    let config = config(1.0)
+        .with_groups(vec![1.0, 0.1], GroupProbing::Together)
+        .unwrap();
+    let mut scheduler = AutoLr::new(config);
+    let before = scheduler.clone();
+    let error = scheduler.step(&mut Up).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the configuration has 2 parameter groups"),
+        "{error}"
+    );
+    assert_eq!(scheduler, before);
+}
+
+#[test]
+fn skipping_moves_the_base_alone() {
+    let base = CosineAnnealingLr::new(0.1, 10, 0.0).unwrap();
+    let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+    let mut scheduler = AutoLr::new(AutoLrConfig::over(base, rule));
+    scheduler.skip();
+    assert_eq!((scheduler.lr(), scheduler.tick()), (base.lr(1), 1));
+    let SchedulerState::AutoLr(state) = scheduler.state() else {
+        panic!("a state of its own kind")
+    };
+    assert_eq!((state.tick(), state.decisions()), (1, 0));
+}
