@@ -592,3 +592,24 @@ impl From<AutoLrConfig> for RawConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_begins_like_the_other_differs_from_it() {
+        let differ = |saved: &[f64], new: &[f64]| {
+            difference_of_lists("factors", saved, new).map(|difference| difference.to_string())
+        };
+        assert_eq!(differ(&[2.0, 1.0], &[2.0, 1.0]), None);
+        assert_eq!(
+            differ(&[2.0, 1.0], &[2.0, 1.0, 0.5]).as_deref(),
+            Some("factors was [2, 1] and is [2, 1, 0.5]")
+        );
+        assert_eq!(
+            differ(&[1.0; 9], &[1.0; 10]).as_deref(),
+            Some("factors was a list of 9 and is a list of 10")
+        );
+    }
+}

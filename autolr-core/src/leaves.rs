@@ -54,7 +54,7 @@ fn leaves<T: Serialize>(name: &str, value: &T) -> Vec<(String, String)> {
     };
     match value.serialize(&mut leaves) {
         Ok(()) => leaves.found,
-        Err(Unsupported(what)) => vec![(name.to_owned(), what)],
+        Err(error) => vec![(name.to_owned(), error.to_string())],
     }
 }
 
@@ -161,12 +161,9 @@ impl<'a> Serializer for &'a mut Leaves {
         serialize_bool: bool,
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
+        serialize_f32: f32,
         serialize_char: char,
         serialize_str: &str,
-    }
-
-    fn serialize_f32(self, value: f32) -> Result<(), Unsupported> {
-        self.leaf(value)
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), Unsupported> {
@@ -276,6 +273,7 @@ impl<'a> Serializer for &'a mut Leaves {
 mod tests {
     use super::*;
     use crate::schedule::ScheduleConfig;
+    use serde::Serialize;
 
     fn between(saved: &str, configured: &str) -> Vec<String> {
         let read = |text| serde_json::from_str::<ScheduleConfig>(text).unwrap();
@@ -283,6 +281,63 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect()
+    }
+
+    #[test]
+    fn a_value_of_any_kind_has_a_text() {
+        #[derive(Serialize)]
+        struct Marker;
+        #[derive(Serialize)]
+        struct Wrapped(u8);
+        #[derive(Serialize)]
+        enum Choice {
+            Plain,
+            With(u8),
+        }
+        #[derive(Serialize)]
+        struct All {
+            half: f32,
+            some: Option<u8>,
+            none: Option<u8>,
+            marker: Marker,
+            wrapped: Wrapped,
+            plain: Choice,
+            with: Choice,
+        }
+        let all = All {
+            half: 0.5,
+            some: Some(3),
+            none: None,
+            marker: Marker,
+            wrapped: Wrapped(4),
+            plain: Choice::Plain,
+            with: Choice::With(5),
+        };
+        let expected = [
+            ("x.half", "0.5"),
+            ("x.some", "3"),
+            ("x.none", "absent"),
+            ("x.marker", "Marker"),
+            ("x.wrapped", "4"),
+            ("x.plain", "Plain"),
+            ("x.with.With", "5"),
+        ];
+        let expected = expected.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        assert_eq!(leaves("x", &all), expected);
+    }
+
+    #[test]
+    fn what_no_configuration_holds_is_said_to_be_that() {
+        struct Bytes;
+        impl Serialize for Bytes {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_bytes(b"x")
+            }
+        }
+        let odd = [("x".to_owned(), "a value of another kind".to_owned())];
+        assert_eq!(leaves("x", &()), odd);
+        assert_eq!(leaves("x", &Bytes), odd);
+        assert_eq!(leaves("x", &(1, 2)), odd);
     }
 
     #[test]

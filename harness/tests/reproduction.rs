@@ -8,12 +8,10 @@ mod support;
 use std::sync::atomic::AtomicBool;
 
 use harness::data::Location;
-use harness::experiment::{Protocol, RunSpec};
+use harness::experiment::RunSpec;
 use harness::record::RunLog;
-use harness::report::ExperimentName;
 use harness::train::{self, RunOptions};
 use harness::workload;
-use support::reading::{diverged, experiment, in_full};
 use tempfile::TempDir;
 
 /// Small enough for all 26 runs in seconds; the scoring batch of 512 still fits, and the double-descent rule has enough
@@ -45,28 +43,4 @@ fn run(spec: &RunSpec) -> RunLog {
     log.expect("a log").expect("with events")
 }
 
-macro_rules! snapshots {
-    ($($name:ident: $experiment:ident, $protocol:ident;)*) => {$(
-        #[test]
-        fn $name() {
-            let readings = experiment(ExperimentName::$experiment, Protocol::$protocol, OVERLAY, run);
-            assert!(readings.len() >= 2);
-            if ExperimentName::$experiment == ExperimentName::Divergence {
-                // From a rate of 1, without BatchNorm: the paper's one case of divergence.
-                assert!(readings.iter().any(diverged), "nothing diverged");
-            }
-            insta::assert_snapshot!(stringify!($name), in_full(&readings));
-        }
-    )*};
-}
-
-snapshots! {
-    table1_published: Table1, Published;
-    table1_released: Table1, Released;
-    fig2_published: Fig2, Published;
-    fig2_released: Fig2, Released;
-    fig3_published: Fig3, Published;
-    fig3_released: Fig3, Released;
-    divergence_published: Divergence, Published;
-    divergence_released: Divergence, Released;
-}
+support::reading::reproductions!(OVERLAY, run);

@@ -12,11 +12,9 @@ mod support;
 use std::fs;
 use std::process::Command;
 
-use harness::experiment::{Protocol, RunSpec};
+use harness::experiment::RunSpec;
 use harness::record::RunLog;
-use harness::report::ExperimentName;
 use support::autolr;
-use support::reading::{diverged, experiment, in_full};
 use tempfile::TempDir;
 
 /// The kernels of every 64-bit x86 processor: of libtorch itself, of oneDNN and of MKL.
@@ -70,32 +68,4 @@ fn through(emulator: &str, command: &Command) -> Command {
     emulated
 }
 
-macro_rules! snapshots {
-    ($($name:ident: $experiment:ident, $protocol:ident;)*) => {$(
-        #[test]
-        fn $name() {
-            let readings = experiment(
-                ExperimentName::$experiment,
-                Protocol::$protocol,
-                OVERLAY,
-                run,
-            );
-            assert!(readings.len() >= 2);
-            if ExperimentName::$experiment == ExperimentName::Divergence {
-                assert!(readings.iter().any(diverged), "nothing diverged");
-            }
-            insta::assert_snapshot!(stringify!($name), in_full(&readings));
-        }
-    )*};
-}
-
-snapshots! {
-    table1_published: Table1, Published;
-    table1_released: Table1, Released;
-    fig2_published: Fig2, Published;
-    fig2_released: Fig2, Released;
-    fig3_published: Fig3, Published;
-    fig3_released: Fig3, Released;
-    divergence_published: Divergence, Published;
-    divergence_released: Divergence, Released;
-}
+support::reading::reproductions!(OVERLAY, run);

@@ -208,3 +208,18 @@ fn an_open_loop_has_the_rates_of_its_schedule() {
         scheduler.tick();
     }
 }
+
+#[test]
+fn an_open_loop_counts_its_own_unit() {
+    let mut model = Quadratic::new(3);
+    // Half after every step of 3 ticks.
+    let schedule = StepLr::new(1.0, 3, 0.5).unwrap();
+    for (unit, expected) in [(Unit::Step, [0.5, 0.25]), (Unit::Epoch, [1.0, 1.0])] {
+        let mut scheduler = OpenLoop::new(schedule.clone(), unit);
+        let rates = [(); 2].map(|()| {
+            epoch(&mut scheduler, &mut model);
+            scheduler.lr()
+        });
+        assert_eq!(rates, expected, "{unit:?}");
+    }
+}

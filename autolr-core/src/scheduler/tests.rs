@@ -262,6 +262,43 @@ fn while_the_outermost_is_best_it_probes_again() {
 }
 
 #[test]
+fn it_does_not_probe_again_where_it_stands_already() {
+    let with_factors = |factors: &[f64]| {
+        let rule = ScaleUpdate::new(Factors::new(factors.to_vec()).unwrap());
+        AutoLrConfig::new(1.0, rule).unwrap().with_edge_probes(2)
+    };
+    // The centre is the highest, or the lowest.
+    let mut only_down = AutoLr::new(with_factors(&[1.0, 0.5]));
+    assert_eq!(decide(&mut only_down, &[1.0, 2.0]).probes(), 1);
+    let mut only_up = AutoLr::new(with_factors(&[2.0, 1.0]));
+    assert_eq!(decide(&mut only_up, &[2.0, 1.0]).probes(), 1);
+    // The lowest is the lower bound, the highest the upper.
+    let bounded = with_factors(&[2.0, 1.0, 0.5]);
+    let bounded = bounded.with_bounds(0.5, 2.0).unwrap();
+    let mut down = AutoLr::new(bounded.clone());
+    assert_eq!(decide(&mut down, &[3.0, 2.0, 1.0]).probes(), 1);
+    let mut up = AutoLr::new(bounded);
+    assert_eq!(decide(&mut up, &[1.0, 2.0, 3.0]).probes(), 1);
+}
+
+#[test]
+fn candidates_that_no_bound_cuts_have_the_factors_of_the_rule() {
+    // Powers of 3: 9 · lr / lr is not always 9.
+    let rule = ScaleUpdate::new(Factors::geometric(3.0, 5).unwrap());
+    let losses = array![0.3, 0.1, 0.2, 0.5, 0.4];
+    let factor = rule.update(losses.view()).unwrap().factor;
+    let mut quotients = 0;
+    for i in 1..200 {
+        let lr = f64::from(i) * 1e-3;
+        quotients += usize::from(9.0 * lr / lr != 9.0);
+        let mut scheduler = AutoLr::new(AutoLrConfig::new(lr, rule.clone()).unwrap());
+        let told = scheduler.tell(losses.view()).unwrap();
+        assert_eq!(told.decided().unwrap().factor, factor, "{lr}");
+    }
+    assert!(quotients > 0, "no rate that would tell the two apart");
+}
+
+#[test]
 fn where_nothing_is_finite_lowering_probes_again_further_down() {
     let config = config(1.0)
         .with_edge_probes(9)

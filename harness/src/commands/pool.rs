@@ -129,7 +129,8 @@ pub(crate) fn carry_out(
         worker();
     } else {
         std::thread::scope(|scope| {
-            for _ in 0..at_once {
+            // No more than there is to do: the number is the user's.
+            for _ in 0..at_once.min(jobs.len()) {
                 scope.spawn(worker);
             }
         });

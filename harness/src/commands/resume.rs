@@ -91,7 +91,7 @@ fn go_on(
         .any(|job| job.spec.training.device == DeviceName::Cuda);
     let at_once = how.jobs.unwrap_or(if cuda { 1 } else { cores() });
     let budget = how.budget.start();
-    let unfinished = pool::carry_out(&jobs, &location, at_once.min(jobs.len().max(1)), budget);
+    let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
     let failed = unfinished.iter().filter(|run| run.is_failure()).count();
     let states: Vec<RunState> = jobs
         .iter()

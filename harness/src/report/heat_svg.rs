@@ -8,15 +8,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::axis::Scale;
+use super::frame::{Axes, BOTTOM, LEFT, RIGHT, WIDTH, px};
 use super::heat::{Cell, HeatMap, ticks};
-use super::svg::px;
 
-const WIDTH: f64 = 680.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 18.0;
 const TOP: f64 = 8.0;
-/// Room for the tick labels and the title of the horizontal axis.
-const BOTTOM: f64 = 44.0;
 /// Height of a row of cells, where there are few.
 const ROW: f64 = 26.0;
 /// Height of all rows, where there are many.
@@ -151,28 +146,24 @@ fn chosen(map: &HeatMap, layout: &Layout) -> String {
 }
 
 fn axes(map: &HeatMap, layout: &Layout) -> Markup {
-    let (right, bottom) = (WIDTH - RIGHT, layout.bottom);
-    let x_ticks = Scale::between(0.0, (map.epochs - 1).max(1) as f64).ticks();
+    let epochs = Scale::between(0.0, (map.epochs - 1).max(1) as f64).ticks();
     // Between whole epochs there is nothing.
-    let x_ticks = x_ticks
+    let epochs = epochs
         .into_iter()
         .filter(|(x, _)| x.fract() == 0.0 && *x < map.epochs as f64);
-    html! {
-        g class="axes" {
-            @for (log2, label) in ticks(map) {
-                text class="tick" text-anchor="end" x=(LEFT - 7.0) y=(px(layout.y(log2) + 4.5)) { (label) }
-            }
-            @for (epoch, _) in x_ticks {
-                path class="axis" d={ "M" (px(layout.x(epoch))) " " (px(bottom)) "v5" } {}
-                text class="tick" text-anchor="middle" x=(px(layout.x(epoch))) y=(px(bottom + 18.0)) { (epoch) }
-            }
-            path class="axis" d={ "M" (LEFT) " " (TOP) "V" (px(bottom)) "H" (right) } {}
-            text text-anchor="middle" x=(px((LEFT + right) / 2.0)) y=(px(bottom + 38.0)) { "epoch" }
-            text text-anchor="middle" transform={ "translate(14 " (px((TOP + bottom) / 2.0)) ") rotate(-90)" } {
-                "factor"
-            }
-        }
+    let factors = ticks(map).into_iter();
+    Axes {
+        top: TOP,
+        bottom: layout.bottom,
+        x_ticks: epochs.map(|(x, _)| (layout.x(x), x.to_string())).collect(),
+        y_ticks: factors
+            .map(|(log2, label)| (layout.y(log2), label.to_string()))
+            .collect(),
+        x_title: "epoch",
+        y_title: "factor",
+        grid: false,
     }
+    .draw()
 }
 
 /// A number to a hundredth, without needless zeros.

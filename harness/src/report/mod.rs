@@ -14,6 +14,7 @@ mod data;
 mod divergence;
 mod document;
 mod double_descent;
+mod frame;
 mod harmless;
 mod heat;
 mod heat_svg;

@@ -7,13 +7,9 @@ use maud::{Markup, html};
 
 use super::axis::Scale;
 use super::chart::{Chart, Key, Line, Mark, MarkKind, Of, Source};
+use super::frame::{Axes, BOTTOM, LEFT, RIGHT, WIDTH, px};
 
-const WIDTH: f64 = 680.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 18.0;
 const PLOT_HEIGHT: f64 = 270.0;
-/// Room for the tick labels and the title of the horizontal axis.
-const BOTTOM: f64 = 44.0;
 /// One row above the plot for each mark, so that the words never cover a line or one another.
 const LANE: f64 = 18.0;
 /// What is added to a row where the words stand over what is marked instead of beside it.
@@ -175,23 +171,18 @@ fn hue_class(hue: usize, source: Source) -> String {
 }
 
 fn axes(chart: &Chart, layout: &Layout) -> Markup {
-    let (right, bottom) = (WIDTH - RIGHT, layout.bottom());
-    let middle = layout.top + PLOT_HEIGHT / 2.0;
-    html! {
-        g class="axes" {
-            @for (value, label) in layout.y.ticks() {
-                path class="grid" d={ "M" (LEFT) " " (px(layout.y(value))) "H" (right) } {}
-                text class="tick" text-anchor="end" x=(LEFT - 7.0) y=(px(layout.y(value) + 4.5)) { (label) }
-            }
-            @for (value, label) in layout.x.ticks() {
-                path class="axis" d={ "M" (px(layout.x(value))) " " (px(bottom)) "v5" } {}
-                text class="tick" text-anchor="middle" x=(px(layout.x(value))) y=(px(bottom + 18.0)) { (label) }
-            }
-            path class="axis" d={ "M" (LEFT) " " (px(layout.top)) "V" (px(bottom)) "H" (right) } {}
-            text text-anchor="middle" x=(px((LEFT + right) / 2.0)) y=(px(bottom + 38.0)) { (chart.x_title) }
-            text text-anchor="middle" transform={ "translate(14 " (px(middle)) ") rotate(-90)" } { (chart.y_title) }
-        }
+    let x_ticks = layout.x.ticks().into_iter();
+    let y_ticks = layout.y.ticks().into_iter();
+    Axes {
+        top: layout.top,
+        bottom: layout.bottom(),
+        x_ticks: x_ticks.map(|(x, label)| (layout.x(x), label)).collect(),
+        y_ticks: y_ticks.map(|(y, label)| (layout.y(y), label)).collect(),
+        x_title: &chart.x_title,
+        y_title: &chart.y_title,
+        grid: true,
     }
+    .draw()
 }
 
 fn draw_line(chart: &Chart, line: &Line, layout: &Layout, legend: &[Key]) -> Markup {
@@ -364,16 +355,6 @@ fn marker(hue: usize, x: f64, y: f64) -> String {
             px(x - 1.2),
             px(y - 4.5)
         ),
-    }
-}
-
-/// A coordinate to a tenth of a pixel, without a needless `.0`.
-pub(super) fn px(value: f64) -> String {
-    let text = format!("{value:.1}");
-    match text.strip_suffix(".0") {
-        Some("-0") => "0".to_owned(),
-        Some(whole) => whole.to_owned(),
-        None => text,
     }
 }
 

@@ -181,3 +181,42 @@ pub(crate) fn diverged(reading: &Reading) -> bool {
     let summary = reading.log.summary.as_ref().expect("the run is finished");
     matches!(summary.outcome, Outcome::Diverged { .. })
 }
+
+/// A snapshot an experiment and protocol, of runs by `$run` with `$overlay` laid over.
+macro_rules! reproductions {
+    ($overlay:expr, $run:expr) => {
+        $crate::support::reading::reproductions! { $overlay, $run,
+            table1_published: Table1, Published;
+            table1_released: Table1, Released;
+            fig2_published: Fig2, Published;
+            fig2_released: Fig2, Released;
+            fig3_published: Fig3, Published;
+            fig3_released: Fig3, Released;
+            divergence_published: Divergence, Published;
+            divergence_released: Divergence, Released;
+        }
+    };
+    ($overlay:expr, $run:expr, $($name:ident: $experiment:ident, $protocol:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            use harness::experiment::Protocol;
+            use harness::report::ExperimentName;
+            use $crate::support::reading::{diverged, experiment, in_full};
+
+            let readings = experiment(
+                ExperimentName::$experiment,
+                Protocol::$protocol,
+                $overlay,
+                $run,
+            );
+            assert!(readings.len() >= 2);
+            if ExperimentName::$experiment == ExperimentName::Divergence {
+                // From a rate of 1, without BatchNorm: the paper's one case of divergence.
+                assert!(readings.iter().any(diverged), "nothing diverged");
+            }
+            insta::assert_snapshot!(stringify!($name), in_full(&readings));
+        }
+    )*};
+}
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub(crate) use reproductions;
