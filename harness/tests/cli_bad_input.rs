@@ -496,6 +496,8 @@ fn options_out_of_range_are_refused() {
         "reproduce --seed 9223372036854775808",
         "run",
         "run spec.toml --device gpu",
+        "run spec.toml --threads 99999999999",
+        "probe spec.toml --threads 0",
     ] {
         let args: Vec<&str> = line.split(' ').collect();
         let output = autolr(temp.path(), &args).output().unwrap();

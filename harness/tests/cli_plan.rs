@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{REFERENCE, output, printed, with};
+use support::{REFERENCE, contents, output, printed, with};
 use tempfile::TempDir;
 
 fn folder(text: &str) -> TempDir {
@@ -189,18 +189,28 @@ fn a_plan_as_it_is_read() {
             ]
         )
     );
+    let before = contents(dir);
     for (args, names) in [
         (&["table1", "spec.toml"][..], "apart"),
         (&["table1", "--set", "training.epochs=2"], "--set"),
         (&["tabel1"], "tabel1"),
         (&["spec.toml", "--runs", "elsewhere"], "elsewhere"),
         (&["spec.toml", "--out", "x"], "--emit"),
+        (
+            &["spec.toml", "--emit", "parallel", "--out", "no/jobs"],
+            "--out no/jobs",
+        ),
+        (
+            &["spec.toml", "--emit", "parallel", "--runs", "a\nb/runs"],
+            "a\\nb",
+        ),
     ] {
         let output = output(dir, &[&["plan"], args].concat());
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(stderr.contains(names), "{args:?}: {stderr}");
     }
+    assert!(before == contents(dir), "something was written");
 }
 
 /// A text without the places of this machine.

@@ -264,9 +264,11 @@ fn a_time_budget_stops_in_order_and_the_same_command_goes_on() {
         "spec.toml",
         "--threads",
         "1",
+        "--json",
         "--time-budget",
         "400ms",
     ];
+    let failed = run.join("failed.json");
     let mut stops = 0;
     loop {
         let before = reached(&run, &text);
@@ -284,6 +286,14 @@ fn a_time_budget_stops_in_order_and_the_same_command_goes_on() {
         // Generous: another process may have the machine.
         assert!(took < Duration::from_secs(30), "{took:?}");
         assert!(reached(&run, &text) > before, "no progress in {took:?}");
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (&said["was_finished"], &said["summary"]),
+            (&false.into(), &Value::Null)
+        );
+        // What failed before, and was stopped in order since, has not failed.
+        assert!(!failed.exists());
+        fs::write(&failed, "{\"error\": \"the disk was full\"}").unwrap();
         stops += 1;
     }
     assert!(stops > 0, "the run was done before its budget was");
@@ -342,12 +352,12 @@ fn ctrl_c_tells_the_trainings_to_stop_and_no_checkpoint_is_lost() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let begun = |least: usize| {
-        let runs = fs::read_dir(dir.join("sweep/runs")).into_iter().flatten();
-        let runs = runs.map(|entry| computed(&entry.unwrap().path()).len());
-        runs.filter(|epochs| *epochs >= least).count()
-    };
-    wait_until("two trainings", || begun(2) >= 2);
+    wait_until("two trainings at a time", || {
+        // Before the first folder is there, the command fails.
+        let said = output(dir, &["status", "sweep", "--json"]);
+        let status: Option<Value> = serde_json::from_slice(&said.stdout).ok();
+        status.is_some_and(|status| status["counts"]["running"] == 2)
+    });
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let start = Instant::now();
@@ -361,8 +371,7 @@ fn ctrl_c_tells_the_trainings_to_stop_and_no_checkpoint_is_lost() {
     assert!(start.elapsed() < Duration::from_secs(10));
     // Stopped in order: a process that is killed leaves its name in the lock, and is stale.
     let counts = status(dir, "sweep")["counts"].clone();
-    // On a busy machine one may have been done before the other had begun.
-    assert!(counts["stopped"].as_u64() >= Some(1), "{counts}");
+    assert_eq!(counts["stopped"], 2, "{counts}");
     assert_eq!(
         (&counts["running"], &counts["stale"]),
         (&0.into(), &0.into())
@@ -422,4 +431,44 @@ fn reproduce_says_its_result_as_json_and_keeps_to_its_budget() {
     assert_eq!(runs[4]["name"], "table1/published/ours");
     assert!(runs.iter().all(|run| run["summary"]["epochs"] == 40));
     assert_eq!(status(dir, ".")["runs"][4]["name"], "table1/published/ours");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_takes_no_other_along() {
+    let temp = folder(REFERENCE);
+    let dir = temp.path();
+    let sweep = ["sweep", "spec.toml", "--seeds", "0..3", "--jobs", "1"];
+    printed(dir, &sweep);
+    let runs = runs(&dir.join("sweep"));
+    let logs: Vec<String> = runs.iter().map(|run| log(run)).collect();
+    let checkpoints = ["checkpoint.safetensors", "checkpoint.previous.safetensors"];
+    // The first has a checkpoint to go on from, the second has none, the third has not begun.
+    for run in &runs[..2] {
+        fs::write(run.join("events.jsonl"), log(run) + "garbage\n").unwrap();
+    }
+    for run in &runs[1..] {
+        for file in checkpoints {
+            let _ = fs::remove_file(run.join(file));
+        }
+    }
+    fs::remove_file(runs[2].join("events.jsonl")).unwrap();
+    assert_eq!(status(dir, "sweep")["counts"]["unreadable"], 2);
+    let said = output(dir, &["resume", "sweep", "--jobs", "1"]);
+    let stderr = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(1), "{stderr}");
+    assert_eq!(
+        String::from_utf8(said.stdout).unwrap(),
+        "3 runs: 0 finished before, 3 gone on with, 2 of them finished now, 1 failed\n"
+    );
+    assert!(
+        stderr.contains("remove the run's folder to start again")
+            && stderr.contains("the part of the log that the checkpoint vouches for"),
+        "{stderr}"
+    );
+    assert_eq!(
+        (log(&runs[0]), log(&runs[2])),
+        (logs[0].clone(), logs[2].clone())
+    );
+    let table = String::from_utf8(output(dir, &sweep).stdout).unwrap();
+    insta::assert_snapshot!(stable(&table));
 }

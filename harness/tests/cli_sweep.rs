@@ -100,8 +100,10 @@ fn every_combination_once_and_a_table_of_them() {
     let (one, other) = (log(&runs(dir)[3]), log(&dir.join("alone").join(name)));
     assert!(one[first_line(&one)..] == other[first_line(&other)..]);
     // More at a time than there are is as many as there are.
-    let jobs = usize::MAX.to_string();
-    assert_eq!(printed(dir, &sweep(&["--jobs", &jobs])), first);
+    assert_eq!(
+        printed(dir, &sweep(&["--jobs", "18446744073709551615"])),
+        first
+    );
     let after: Vec<String> = runs(dir).iter().map(timings).collect();
     assert_eq!(before, after);
 }
@@ -153,6 +155,11 @@ fn what_is_wrong_is_named_before_any_training() {
         ("data.train_images=32", &["batch_size"]),
         ("network.hidden=0", &["network.hidden = 0"]),
         ("training.seed=-1", &["training.seed = -1"]),
+        ("scheduler.lr=1e-3,0.5,0.001", &["scheduler.lr", "twice"]),
+        ("scheduler.lr=1,1.0", &["scheduler.lr", "the same run"]),
+        ("training.epochs=2,2", &["training.epochs = 2", "twice"]),
+        ("title=1", &["title"]),
+        ("training.device=cpu,cuda", &["training.device = cuda"]),
     ] {
         let output = output(dir, &["sweep", "spec.toml", "--set", set]);
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -5,11 +5,15 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use harness::data::Location;
 use harness::record::{DecisionRecord, RunLog};
+use harness::train::{Observer, RunOptions, run};
+use harness::workload;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
-use support::{REFERENCE, contents, printed, run_dir, with};
+use support::{REFERENCE, contents, printed, run_dir, spec, with};
 use tempfile::TempDir;
 
 /// A folder with a finished run of `text`: the folder of its specification, its last state, its log.
@@ -343,4 +347,44 @@ fn a_probe_of_a_resnet_repeats_the_last_decision() {
     let weights = arrays(&dump.join("weights.safetensors"));
     assert_eq!(weights["conv1.weight"], (Dtype::F32, vec![2, 3, 3, 3]));
     assert!(weights.keys().any(|name| name.ends_with("running_mean")));
+}
+
+#[test]
+fn a_checkpoint_within_an_epoch_is_said_to_be_one() {
+    /// Stops a run at its 47th step: 20 are an epoch.
+    struct Stop<'a>(&'a AtomicBool, u64);
+    impl Observer for Stop<'_> {
+        fn step(&mut self) {
+            self.1 += 1;
+            if self.1 == 47 {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let flag = AtomicBool::new(false);
+    let spec = spec(REFERENCE);
+    let location = Location::choose(Some(dir), None, dir);
+    let build = || workload::build(&spec, &location, 1);
+    let mut stop = Stop(&flag, 0);
+    let mut options = RunOptions::new(&flag, 1, &mut stop);
+    run(&spec, dir, &build, &mut options).expect_err("it is stopped");
+    let call = [
+        "probe",
+        "spec.toml",
+        "--checkpoint",
+        "checkpoint.safetensors",
+    ];
+    let json = printed(dir, &[&call[..], &["--json"]].concat());
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["epochs_trained"], &json["steps_trained"]),
+        (&2.into(), &7.into())
+    );
+    let said = printed(dir, &call);
+    assert!(
+        said.contains("after 2 epochs and 7 steps of training"),
+        "{said}"
+    );
 }

@@ -157,7 +157,7 @@ fn a_changed_record_is_told_with_epoch_key_and_both_values() {
         "{said}"
     );
     assert!(
-        said.contains(", recorded is ") && said.ends_with("1 records, 1 different\n"),
+        said.contains(", recorded is ") && said.ends_with("1 record, 1 different\n"),
         "{said}"
     );
     let json = autolr(dir, &["replay", ".", "--json"]).output().unwrap();
@@ -168,7 +168,7 @@ fn a_changed_record_is_told_with_epoch_key_and_both_values() {
     // A torn last line is left out, as anywhere; the rest is gone through.
     fs::write(dir.join("events.jsonl"), &text[..text.len() - 20]).unwrap();
     let said = printed(dir, &["replay", "."]);
-    assert!(said.ends_with("1 records, 0 different\n"), "{said}");
+    assert!(said.ends_with("1 record, 0 different\n"), "{said}");
 }
 
 #[test]
@@ -178,7 +178,9 @@ fn what_is_no_record_is_bad_input() {
     let (log, _) = records().swap_remove(0);
     let text = fs::read_to_string(&log).unwrap();
     fs::create_dir_all(dir.join("empty")).unwrap();
+    let begun = text.lines().next().unwrap().to_owned() + "\n";
     for (name, spec, events) in [
+        ("begun", Some(support::REFERENCE), begun.as_str()),
         ("lonely", None, text.as_str()),
         ("other", Some(support::REFERENCE), text.as_str()),
         ("wrong", Some("[data]"), text.as_str()),
@@ -197,6 +199,7 @@ fn what_is_no_record_is_bad_input() {
         ("lonely", "lonely/spec.toml"),
         ("other", "other/spec.toml: its digest is"),
         ("wrong", "wrong/spec.toml"),
+        ("begun", "begun/events.jsonl: holds no epoch"),
         ("nothing", "nothing/events.jsonl: holds no event"),
         ("garbage", "garbage/events.jsonl, line 1"),
     ] {

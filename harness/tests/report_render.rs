@@ -124,6 +124,7 @@ fn series(name: &str, losses: &[f64], outcome: Option<Outcome>, accuracy: f64) -
                 decisions: Vec::new(),
                 summary: outcome.map(|outcome| summary(losses, outcome, accuracy)),
             }),
+            problem: None,
             seconds: Some(754.0),
         }],
     }
@@ -529,6 +530,20 @@ fn written_from_a_folder_and_again() {
         );
         write(dir.path()).unwrap();
     }
+    // One log that cannot be read takes nothing else along.
+    let broken = &input.sections[0].series[0].runs[0].entry.run;
+    let log = dir.path().join("runs").join(broken).join("events.jsonl");
+    let whole = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, whole.clone() + "garbage\n").unwrap();
+    write(dir.path()).unwrap();
+    let report = std::fs::read_to_string(dir.path().join("report.md")).unwrap();
+    assert!(
+        report.contains("1 unreadable") && report.contains("A run cannot be read"),
+        "{report}"
+    );
+    assert!(report.contains(broken), "{report}");
+    std::fs::write(&log, whole).unwrap();
+    write(dir.path()).unwrap();
     let mut names: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
         .map(|f| f.unwrap().file_name())

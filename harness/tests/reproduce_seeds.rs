@@ -68,6 +68,29 @@ fn several_seeds_and_one_of_them_again() {
     );
     let again = fs::read_to_string(dir.join("out/report.md")).unwrap();
     assert!(report == again, "the order of the seeds does not matter");
+
+    // The log of another run, and a manifest that gives a run another seed.
+    let runs = &input.sections[0].series[0].runs;
+    let log = |run: usize| {
+        let run = dir.join("out/runs").join(&runs[run].entry.run);
+        run.join("events.jsonl")
+    };
+    fs::copy(log(0), log(1)).unwrap();
+    printed(dir, &["report", "out"]);
+    let report = fs::read_to_string(dir.join("out/report.md")).unwrap();
+    assert!(
+        report.contains("1 unreadable") && report.contains("the log of another specification"),
+        "{report}"
+    );
+    let manifest = dir.join("out/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"seed\": 1", "\"seed\": 7")).unwrap();
+    printed(dir, &["report", "out"]);
+    let report = fs::read_to_string(dir.join("out/report.md")).unwrap();
+    assert!(
+        report.contains("5 unreadable") && report.contains("its seed is 1, in the manifest 7"),
+        "{report}"
+    );
 }
 
 #[test]

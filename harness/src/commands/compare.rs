@@ -57,9 +57,9 @@ struct Run {
 }
 
 impl Run {
-    fn read(dir: PathBuf) -> Result<Self> {
+    fn read(dir: PathBuf, spec: &RunSpec) -> Result<Self> {
         Ok(Self {
-            log: RunLog::read(&dir.join("events.jsonl"))?,
+            log: RunLog::read_of(&spec.digest()?, &dir.join("events.jsonl"))?,
             seconds: read_seconds(&dir),
             dir,
         })
@@ -96,7 +96,7 @@ impl Side {
             ))
             .into());
         };
-        let run = Run::read(dir.to_owned())?;
+        let run = Run::read(dir.to_owned(), &spec)?;
         Ok(Self {
             name: given.to_owned(),
             runs: BTreeMap::from([(spec.training.seed, run)]),
@@ -150,7 +150,8 @@ impl Side {
                 ))
                 .into());
             }
-            runs.insert(found.training.seed, Run::read(dir)?);
+            let run = Run::read(dir, &found)?;
+            runs.insert(found.training.seed, run);
         }
         if runs.is_empty() {
             return Err(BadInput(format!(

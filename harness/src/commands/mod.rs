@@ -22,13 +22,14 @@ mod text_table;
 pub mod update;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use self::stop::BudgetArgs;
 use crate::data::{DataError, Location};
+use crate::exit::BadInput;
 
 /// How the trainings of `sweep`, `resume`, `retry` and `reproduce` are carried out.
 #[derive(Debug, Args)]
@@ -63,6 +64,26 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(count) => Ok(count),
         Err(error) => Err(format!("{error}")),
     }
+}
+
+/// More than any machine has: a slip of the keyboard.
+const MOST_THREADS: usize = 4096;
+
+/// A number of threads on the command line.
+fn thread_count(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        count if count > MOST_THREADS => Err(format!("must be at most {MOST_THREADS}")),
+        count => Ok(count),
+    }
+}
+
+/// Refuses a path for a folder where something else is.
+fn check_folder(option: &str, path: &Path) -> Result<(), BadInput> {
+    if path.exists() && !path.is_dir() {
+        let path = path.display();
+        return Err(BadInput(format!("{option} {path}: is not a folder")));
+    }
+    Ok(())
 }
 
 /// What `--json` prints: one object, on one line.

@@ -100,7 +100,10 @@ pub(crate) fn carry_out(
         Mutex::new(jobs.iter().filter(|job| !job.finished).collect());
     let unfinished = Mutex::new(Vec::new());
     let worker = || {
-        while let Some(job) = lock(&queue).pop_front() {
+        loop {
+            // On a line of its own: the lock is then given back before the training.
+            let next = lock(&queue).pop_front();
+            let Some(job) = next else { break };
             let outcome = if stop::is_due() {
                 Err(stop::reason())
             } else {
@@ -290,14 +293,19 @@ fn in_a_child(
     if status.success() {
         return Ok(());
     }
-    if stop::is_due() {
-        return Err(stop::reason());
-    }
-    if status.code() == Some(ExitStatus::Interrupted as i32) {
-        return Err(Interrupted.into());
-    }
-    if status.code() == Some(ExitStatus::TimeSpent as i32) {
-        return Err(TimeSpent.into());
+    let stopped = match status.code() {
+        Some(code) if code == ExitStatus::Interrupted as i32 => Some(Interrupted.into()),
+        Some(code) if code == ExitStatus::TimeSpent as i32 => Some(TimeSpent.into()),
+        Some(_) => None,
+        // Killed, by this process if it had told it to stop.
+        None => stop::is_due().then(stop::reason),
+    };
+    if let Some(reason) = stopped {
+        return Err(if stop::is_due() {
+            stop::reason()
+        } else {
+            reason
+        });
     }
     let errors = said.lines().filter(|line| !line.starts_with("note: "));
     let said = errors.collect::<Vec<_>>().join("\n");

@@ -18,6 +18,7 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{
     BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec, TrialLoss,
 };
+use crate::report::number::plural;
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::write_arrays;
@@ -51,7 +52,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Threads within an operation of libtorch [default: the cores]
-    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
+    #[arg(long, value_name = "N", value_parser = super::thread_count)]
     threads: Option<usize>,
     /// Print JSON instead of a table and a figure
     #[arg(long)]
@@ -116,17 +117,18 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let threads = args.threads.unwrap_or_else(cores);
     let mut workload = workload::build(&spec, &location, threads)
         .map_err(|error| locate_in(&args.spec, args.series.as_deref(), args.scale, error))?;
-    let mut next_epoch = 0;
+    let (mut next_epoch, mut steps) = (0, 0);
     if let Some((path, checkpoint)) = &checkpoint {
         checkpoint.restore(workload.as_mut(), path)?;
         next_epoch = checkpoint.progress.next_epoch;
+        steps = checkpoint.progress.within.unwrap_or_default().sums.steps;
     }
     let frozen = next_epoch > 0
         && spec.training.batch_norm_after_validation == BatchNormAfterValidation::Frozen;
     if frozen {
         workload.freeze_batch_norm();
     }
-    // The batches of the decision that was taken after the last epoch.
+    // The batches of the last decision before the checkpoint.
     let epoch = next_epoch.saturating_sub(1);
     let mut losses = Array1::from_elem(lrs.len(), f64::NAN);
     let mut cost = Cost::default();
@@ -139,6 +141,8 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     .probe(lrs.view(), losses.view_mut())?;
     let record = json!({
         "epochs_trained": next_epoch,
+        // Of the epoch after those.
+        "steps_trained": steps,
         "lrs": lrs.to_vec(),
         "losses": losses.iter().map(|&loss| Float(loss)).collect::<Vec<_>>(),
         "batch_norm": if frozen { "frozen" } else { "batch-statistics" },
@@ -152,7 +156,15 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     if args.json {
         writeln!(out, "{record}")?;
     } else {
-        print(out, &spec, next_epoch, &lrs, &losses)?;
+        let trained = match steps {
+            0 => plural(next_epoch as usize, "epoch"),
+            steps => format!(
+                "{} and {}",
+                plural(next_epoch as usize, "epoch"),
+                plural(steps as usize, "step")
+            ),
+        };
+        print(out, &spec, &trained, &lrs, &losses)?;
     }
     Ok(ExitStatus::Success)
 }
@@ -160,7 +172,7 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 fn print(
     out: &mut dyn Write,
     spec: &RunSpec,
-    epochs: u64,
+    trained: &str,
     lrs: &Array1<f64>,
     losses: &Array1<f64>,
 ) -> Result<()> {
@@ -191,7 +203,7 @@ fn print(
     };
     writeln!(
         out,
-        "\nloss over rate ({axes}), after {epochs} epochs of training"
+        "\nloss over rate ({axes}), after {trained} of training"
     )?;
     let figure = text_figure(&[("loss", &points)], 72, 16, true, log_loss);
     writeln!(out, "{figure}")?;

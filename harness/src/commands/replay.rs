@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::exit::ExitStatus;
 use crate::record::{Record, Replayed};
+use crate::report::number::plural;
 use crate::visible::visible;
 
 /// Go through recorded runs again and check that every rate comes out again, bit for bit
@@ -83,8 +84,8 @@ pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> Result<ExitStatus> {
                 (None, None) => {}
             }
         }
-        let count = results.records.len();
-        writeln!(out, "{count} records, {} different", results.different)?;
+        let count = plural(results.records.len(), "record");
+        writeln!(out, "{count}, {} different", results.different)?;
     }
     Ok(if results.different == 0 {
         ExitStatus::Success

@@ -11,7 +11,7 @@ use super::TrainingArgs;
 use super::plan::{Plan, PlanRequest};
 use super::pool;
 use super::run_state::RunState;
-use super::{cores, data_location, print_json};
+use super::{check_folder, cores, data_location, print_json};
 use crate::exit::ExitStatus;
 #[cfg(doc)]
 use crate::exit::{Interrupted, TimeSpent};
@@ -121,6 +121,7 @@ pub(crate) fn experiments(choices: &[Choice]) -> Vec<ExperimentName> {
 pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let experiments = experiments(&args.experiments);
     let protocols = args.protocol.protocols();
+    check_folder("--out", &args.out)?;
     let location = data_location(args.training.data.as_ref())?;
     let request = PlanRequest {
         experiments: &experiments,

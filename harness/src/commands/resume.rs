@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::TrainingArgs;
-use super::pool::{self, Job};
+use super::pool::{self, Job, Unfinished};
 use super::run_state::{FoundRun, RunState, State, find_runs, read_spec};
 use super::text_table;
 use super::{cores, data_location, print_json};
@@ -78,20 +78,35 @@ fn go_on(
 ) -> Result<ExitStatus> {
     let location = data_location(how.data.as_ref())?;
     let (mut jobs, mut finished_before, mut running) = (Vec::new(), 0, 0);
+    // What cannot even be begun takes no other along.
+    let mut unfinished = Vec::new();
     for run in runs {
         let state = RunState::read(&run.dir, run.name.as_deref());
         finished_before += usize::from(state.state.is_done());
         running += usize::from(state.state == State::Running);
         if open(state.state) {
-            jobs.push(job(run, &state)?);
+            match job(run, &state) {
+                Ok(job) => jobs.push(job),
+                Err(error) => unfinished.push(Unfinished {
+                    name: state.name.clone(),
+                    error,
+                }),
+            }
         }
+    }
+    if jobs.is_empty()
+        && let [Unfinished { error, .. }] = &unfinished[..]
+        && let Some(BadInput(text)) = error.downcast_ref()
+    {
+        // The only one there is.
+        return Err(BadInput(text.clone()).into());
     }
     let cuda = jobs
         .iter()
         .any(|job| job.spec.training.device == DeviceName::Cuda);
     let at_once = how.jobs.unwrap_or(if cuda { 1 } else { cores() });
     let budget = how.budget.start();
-    let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
+    unfinished.extend(pool::carry_out(&jobs, &location, at_once, budget));
     let failed = unfinished.iter().filter(|run| run.is_failure()).count();
     let states: Vec<RunState> = jobs
         .iter()
@@ -133,7 +148,8 @@ fn job(run: &FoundRun, state: &RunState) -> Result<Job> {
         ))
         .into());
     }
-    let log = RunLog::read(&dir.join("events.jsonl"))?;
+    // One that cannot be read is for the run itself to complain of.
+    let log = RunLog::read(&dir.join("events.jsonl")).ok().flatten();
     Ok(Job {
         dir,
         name: state.name.clone(),

@@ -11,7 +11,7 @@ use toml::Table;
 
 use super::progress::RunBar;
 use super::stop::{self, Budget, BudgetArgs, WithinBudget, interrupt_flag};
-use super::{cores, data_location, print_json};
+use super::{check_folder, cores, data_location, print_json};
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
@@ -41,7 +41,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits
-    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
+    #[arg(long, value_name = "N", value_parser = super::thread_count)]
     threads: Option<usize>,
     /// If another process is at work on this run, wait for it; then go on with what it left
     #[arg(long)]
@@ -186,6 +186,10 @@ pub(crate) fn execute(
     );
     match &outcome {
         Ok(_) => Failure::clear(dir)?,
+        Err(error) if stop::is_stop(error) => {
+            // What failed before does so no more. If it cannot be removed, the stop is what counts.
+            let _ = Failure::clear(dir);
+        }
         Err(error) if is_the_runs_own(error) && dir.is_dir() => {
             // The error itself is what counts, whether or not it can be written.
             let _ = Failure::of(error).write(dir);
@@ -257,6 +261,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
     let location = data_location(args.data.as_ref())?;
     let threads = args.threads.unwrap_or_else(cores);
+    check_folder("--out", &args.out)?;
     let dir = args.out.join(spec.run_name()?);
     let in_file = |error| locate_in(&args.spec, args.series.as_deref(), args.scale, error);
     let budget = args.budget.start();
@@ -272,9 +277,23 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         };
         let mut attempt = || execute(&spec, &dir, &location, threads, budget, observer);
         if args.wait {
-            or_wait(attempt).map_err(in_file)?
+            or_wait(attempt).map_err(in_file)
         } else {
-            attempt().map_err(in_file)?
+            attempt().map_err(in_file)
+        }
+    };
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => {
+            if args.json && stop::is_stop(&error) {
+                let result = Printed {
+                    dir: &dir,
+                    was_finished: false,
+                    summary: None,
+                };
+                print_json(out, &result)?;
+            }
+            return Err(error);
         }
     };
     if args.epoch_lines {
@@ -284,7 +303,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         let result = Printed {
             dir: &dir,
             was_finished: status.was_finished,
-            summary: &status.summary,
+            summary: Some(&status.summary),
         };
         print_json(out, &result)?;
         return Ok(ExitStatus::Success);
@@ -308,5 +327,6 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 struct Printed<'a> {
     dir: &'a Path,
     was_finished: bool,
-    summary: &'a Summary,
+    /// None if the run was stopped.
+    summary: Option<&'a Summary>,
 }

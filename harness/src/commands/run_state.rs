@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::exit::BadInput;
 use crate::experiment::{ExperimentFile, NetworkSpec, RunSpec, SchedulerSpec};
 use crate::record::{
-    EpochRecord, Failure, Holder, Outcome, RunLog, Summary, computed_epochs, typical_seconds,
+    EpochRecord, Failure, Holder, Outcome, RunLog, Summary, computed_epochs, read_seconds,
+    typical_seconds,
 };
 use crate::report::Manifest;
 
@@ -85,7 +86,11 @@ impl RunState {
     /// Reads a run's folder. What cannot be read is said in the state, not an error.
     pub(crate) fn read(dir: &Path, name: Option<&str>) -> Self {
         let spec = read_spec(dir);
-        let log = RunLog::read(&dir.join("events.jsonl"));
+        let path = dir.join("events.jsonl");
+        let log = match spec.as_ref().ok().and_then(|spec| spec.digest().ok()) {
+            Some(digest) => RunLog::read_of(&digest, &path),
+            None => RunLog::read(&path),
+        };
         // After the log: a run that ends in between is then seen as running, not as given up.
         let process = Holder::of(dir);
         let mut error = Failure::read(dir).map(|failure| failure.error);
@@ -129,7 +134,7 @@ impl RunState {
             epochs_done: log.as_ref().map_or(0, |log| log.epochs.len() as u64),
             epochs: spec.ok().map(|spec| spec.training.epochs),
             last: log.as_ref().and_then(|log| log.epochs.last().cloned()),
-            seconds: timings.iter().map(|timing| timing.seconds).sum(),
+            seconds: read_seconds(dir).unwrap_or(0.0),
             seconds_per_epoch: typical_seconds(&timings[timings.len().saturating_sub(10)..]),
             process,
             error,

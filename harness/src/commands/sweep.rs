@@ -15,7 +15,7 @@ use super::pool::{self, Job};
 use super::run::resolve_device;
 use super::run_state::{RunState, State, headline};
 use super::text_table::TextTable;
-use super::{cores, data_location, print_json};
+use super::{check_folder, cores, data_location, print_json};
 use crate::data::{DataSetName, Location, cifar};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
@@ -237,7 +237,13 @@ impl Sweep {
                 if let Some(device) = variation.device {
                     spec.training.device = device;
                 }
-                resolve_device(spec)?;
+                resolve_device(spec).map_err(|error| match error.downcast::<BadInput>() {
+                    Ok(error) => {
+                        let error = file.locate(series, &[&overlay, &settings], error);
+                        with_combination(point, error).into()
+                    }
+                    Err(error) => error,
+                })?;
                 workload::sizes(spec).map_err(|error| {
                     let error = file.locate(series, &[&overlay, &settings], error);
                     with_combination(point, error)
@@ -245,6 +251,7 @@ impl Sweep {
                 combinations.push(combination);
             }
         }
+        refuse_twins(&combinations)?;
         Ok(Self {
             file: path.to_owned(),
             keys: axes.into_iter().map(|axis| axis.key).collect(),
@@ -289,6 +296,28 @@ impl Sweep {
         }
         Ok(())
     }
+}
+
+/// Refuses values that make one run twice, such as 1e-3 and 0.001. Series of a file may be the same run: they have
+/// names of their own.
+fn refuse_twins(combinations: &[Combination]) -> Result<()> {
+    let mut seen = std::collections::HashMap::new();
+    for combination in combinations {
+        let key = (&combination.series, combination.spec.run_name()?);
+        if let Some(other) = seen.insert(key, combination) {
+            let (one, two) = (
+                sweep::describe(&other.point),
+                sweep::describe(&combination.point),
+            );
+            return Err(BadInput(if one == two {
+                format!("{one} stands there twice")
+            } else {
+                format!("{one} and {two} are the same run")
+            })
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// An error of a combination, which is named unless the error says it all.
@@ -338,6 +367,7 @@ pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
 /// the budget; otherwise a run that failed does not take the others along, and the status is a failure.
 pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let sweep = Sweep::read(&args.spec, &args.variation)?;
+    check_folder("--out", &args.out)?;
     let location = data_location(args.training.data.as_ref())?;
     sweep.check_data(&location)?;
     let jobs = sweep.jobs(&args.out.join("runs"))?;
@@ -419,8 +449,9 @@ impl SweepResult {
             ("most", true),
         ]);
         for setting in &self.settings {
-            let count = |state: State| {
-                let with = setting.runs.iter().filter(|run| run.state == state).count();
+            let count = |states: &[State]| {
+                let runs = setting.runs.iter();
+                let with = runs.filter(|run| states.contains(&run.state)).count();
                 with.to_string()
             };
             let accuracies: Vec<f64> = setting.runs.iter().filter_map(RunState::accuracy).collect();
@@ -429,9 +460,9 @@ impl SweepResult {
             table.row([
                 setting.name.clone(),
                 setting.runs.len().to_string(),
-                count(State::Finished),
-                count(State::Diverged),
-                count(State::Failed),
+                count(&[State::Finished]),
+                count(&[State::Diverged]),
+                count(&[State::Failed, State::Unreadable]),
                 shown((!accuracies.is_empty()).then_some(mean)),
                 shown(accuracies.iter().copied().reduce(f64::min)),
                 shown(accuracies.iter().copied().reduce(f64::max)),

@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::holds::shown;
-use super::keys::Fault;
+use super::keys::{Fault, OF_THE_FILE};
 use super::lines::Lines;
 use super::{RunSpec, schedulers};
 use crate::did_you_mean::unknown;
@@ -208,6 +208,13 @@ impl ExperimentFile {
             (before, after, table.get_mut("scheduler"))
         {
             schedulers::fit(scheduler, before, after);
+        }
+        for key in OF_THE_FILE {
+            if settings.contains_key(key) {
+                return Err(BadInput(format!(
+                    "{key}: is the file's, not a key of a training"
+                )));
+            }
         }
         overlay(&mut table, settings);
         if let (Some(epochs), Some(Value::Table(scheduler))) =

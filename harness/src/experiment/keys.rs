@@ -176,7 +176,7 @@ const TABLES: [TableKeys; 6] = [
 const NEEDED: [&str; 4] = ["data", "network", SCHEDULER, "training"];
 
 /// What a file has beside its tables.
-const OF_THE_FILE: [&str; 3] = ["title", "description", "series"];
+pub(super) const OF_THE_FILE: [&str; 3] = ["title", "description", "series"];
 
 const SCHEDULER: &str = "scheduler";
 

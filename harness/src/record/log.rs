@@ -171,14 +171,46 @@ impl RunLog {
     /// If the file cannot be read, a whole line is not an event, or the events are not a start, epochs in their order
     /// and at most one end.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("{}: cannot be read", path.display()));
+        Self::read_up_to(u64::MAX, path)
+    }
+
+    /// Reads the log of the specification with the digest `spec`.
+    ///
+    /// # Errors
+    /// As [`RunLog::read`]; [`BadInput`] if the log is one of another specification.
+    pub fn read_of(spec: &str, path: &Path) -> Result<Option<Self>> {
+        let log = Self::read(path)?;
+        match &log {
+            Some(log) if log.provenance.spec != spec => Err(BadInput(format!(
+                "{}: the log of another specification (digest {:.16}, this one has {spec:.16})",
+                path.display(),
+                log.provenance.spec
+            ))
+            .into()),
+            _ => Ok(log),
+        }
+    }
+
+    /// Reads the part of a log that a checkpoint vouches for.
+    ///
+    /// # Errors
+    /// As [`RunLog::read`].
+    pub fn read_marked(mark: &LogMark, path: &Path) -> Result<Option<Self>> {
+        Self::read_up_to(mark.bytes, path)
+    }
+
+    fn read_up_to(bytes: u64, path: &Path) -> Result<Option<Self>> {
+        let cannot = || format!("{}: cannot be read", path.display());
+        match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => {
+                anyhow::bail!("{}: is not a file", path.display())
             }
-        };
-        let mut reader = BufReader::new(file);
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(cannot),
+        }
+        let file = File::open(path).with_context(cannot)?;
+        let mut reader = BufReader::new(file.take(bytes));
         let mut log: Option<Self> = None;
         let mut line = Vec::new();
         for number in 1.. {

@@ -67,6 +67,10 @@ impl Record {
         let log = RunLog::read(log_path)
             .map_err(|error| BadInput(format!("{error:#}")))?
             .ok_or_else(|| BadInput(format!("{}: holds no event", log_path.display())))?;
+        if log.epochs.is_empty() {
+            let text = format!("{}: holds no epoch", log_path.display());
+            return Err(BadInput(text).into());
+        }
         let spec_path = log_path.with_file_name("spec.toml");
         let in_spec =
             |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", spec_path.display()));

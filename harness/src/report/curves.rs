@@ -195,7 +195,10 @@ fn notes(
     notes.extend(section.series.iter().filter_map(diverged_seeds));
     for (series, run) in section.runs() {
         let status = Status::of(run);
-        if matches!(status, Status::NotBegun | Status::NotFinished { .. }) {
+        if matches!(
+            status,
+            Status::NotBegun | Status::Unreadable { .. } | Status::NotFinished { .. }
+        ) {
             notes.push(format!("{}: {}.", series.label(run), status.words()));
         }
     }
@@ -409,6 +412,7 @@ pub(super) mod tests {
                 },
                 spec: (*spec).to_owned(),
                 log: None,
+                problem: None,
                 seconds: None,
             }],
         };

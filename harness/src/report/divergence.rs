@@ -77,7 +77,9 @@ pub(super) fn sentences(experiment: &Experiment<'_>) -> Vec<String> {
         let (why, paper) = match status {
             Status::Diverged { reason, .. } => (format!(": {reason}"), ", as in the paper"),
             Status::Completed => (String::new(), ", unlike in the paper"),
-            Status::NotBegun | Status::NotFinished { .. } => (String::new(), ""),
+            Status::NotBegun | Status::Unreadable { .. } | Status::NotFinished { .. } => {
+                (String::new(), "")
+            }
         };
         let paper = if comparable { paper } else { "" };
         format!(

@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::harmless;
+use crate::exit::BadInput;
+use crate::experiment::RunSpec;
 use crate::record::RunLog;
+use crate::visible::visible;
 
 /// An experiment of the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,8 +107,10 @@ pub struct Run {
     pub entry: RunEntry,
     /// The specification, as TOML.
     pub spec: String,
-    /// The log; none if the run has not begun.
+    /// The log; none if the run has not begun, or its log cannot be read.
     pub log: Option<RunLog>,
+    /// Why the log cannot be read, or is not that of this run.
+    pub problem: Option<String>,
     /// Wall-clock seconds of the run so far, if recorded.
     pub seconds: Option<f64>,
 }
@@ -114,7 +119,8 @@ impl ReportInput {
     /// Reads `manifest.json` and the logs of a report's folder.
     ///
     /// # Errors
-    /// If the manifest is missing or unreadable, or a log is not one.
+    /// [`BadInput`] that names the manifest if it is missing or is not one. A log that is not one is the
+    /// [`Run::problem`] of its run alone.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("manifest.json");
         let text = std::fs::read_to_string(&path).with_context(|| {
@@ -125,14 +131,15 @@ impl ReportInput {
             )
         })?;
         let in_manifest = || path.display().to_string();
-        let mut value = serde_json::from_str(&text).with_context(in_manifest)?;
+        let wrong = |error: serde_json::Error| BadInput(format!("{}: {error}", path.display()));
+        let mut value = serde_json::from_str(&text).map_err(wrong)?;
         harmless::make(&mut value);
-        let manifest: Manifest = serde_json::from_value(value).with_context(in_manifest)?;
+        let manifest: Manifest = serde_json::from_value(value).map_err(wrong)?;
         let runs = dir.join("runs");
         let read_series = |entry: &SeriesEntry| -> Result<Series> {
             let read = entry.runs.iter().map(|run| {
                 harmless::check_run(&run.run).with_context(in_manifest)?;
-                Run::read(run, &runs)
+                Ok(Run::read(run, &runs))
             });
             Ok(Series {
                 entry: entry.clone(),
@@ -175,15 +182,37 @@ impl Series {
     }
 }
 
+/// The log of a run, if it is that of its specification, and that is the one that the manifest means.
+fn read_log(entry: &RunEntry, spec: &str, path: &Path) -> Result<Option<RunLog>> {
+    let table = spec.parse::<toml::Table>().ok();
+    let Some(Ok(spec)) = table.map(RunSpec::from_table) else {
+        return RunLog::read(path);
+    };
+    anyhow::ensure!(
+        spec.training.seed == entry.seed,
+        "{}: its seed is {}, in the manifest {}",
+        path.with_file_name("spec.toml").display(),
+        spec.training.seed,
+        entry.seed
+    );
+    RunLog::read_of(&spec.digest()?, path)
+}
+
 impl Run {
     /// Reads a run from its folder under `runs`.
-    fn read(entry: &RunEntry, runs: &Path) -> Result<Self> {
+    fn read(entry: &RunEntry, runs: &Path) -> Self {
         let dir = runs.join(&entry.run);
-        Ok(Self {
+        let spec = std::fs::read_to_string(dir.join("spec.toml")).unwrap_or_default();
+        let (log, problem) = match read_log(entry, &spec, &dir.join("events.jsonl")) {
+            Ok(log) => (log, None),
+            Err(error) => (None, Some(visible(&format!("{error:#}")).to_string())),
+        };
+        Self {
             entry: entry.clone(),
-            spec: std::fs::read_to_string(dir.join("spec.toml")).unwrap_or_default(),
-            log: RunLog::read(&dir.join("events.jsonl"))?,
+            spec,
+            log,
+            problem,
             seconds: crate::record::read_seconds(&dir),
-        })
+        }
     }
 }

@@ -73,7 +73,9 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
 fn over_seeds(protocol: &str, series: &Series) -> Vec<Cell> {
     let over = |of: &dyn Fn(&RunLog) -> Option<f64>| {
         OverSeeds::of(series.runs.iter().map(|run| match Status::of(run) {
-            Status::NotBegun | Status::NotFinished { .. } => Observation::Pending,
+            Status::NotBegun | Status::Unreadable { .. } | Status::NotFinished { .. } => {
+                Observation::Pending
+            }
             Status::Diverged { .. } => Observation::Diverged,
             Status::Completed => {
                 Observation::value(run.log.as_ref().and_then(of).unwrap_or(f64::NAN))

@@ -10,6 +10,11 @@ use crate::record::{Outcome, RunLog};
 pub(super) enum Status<'a> {
     /// There is no log.
     NotBegun,
+    /// The log cannot be read, or is not that of this run.
+    Unreadable {
+        /// Why.
+        problem: &'a str,
+    },
     /// The log has no last event.
     NotFinished {
         /// Epochs trained so far.
@@ -28,7 +33,10 @@ pub(super) enum Status<'a> {
 
 impl<'a> Status<'a> {
     pub(super) fn of(run: &'a Run) -> Self {
-        Self::of_log(run.log.as_ref())
+        match &run.problem {
+            Some(problem) => Self::Unreadable { problem },
+            None => Self::of_log(run.log.as_ref()),
+        }
     }
 
     pub(super) fn of_log(log: Option<&'a RunLog>) -> Self {
@@ -47,10 +55,11 @@ impl<'a> Status<'a> {
         }
     }
 
-    /// `completed`, `diverged (epoch 3)`, `not finished (4 epochs)`, `not begun`.
+    /// `completed`, `diverged (epoch 3)`, `not finished (4 epochs)`, `not begun`, `unreadable`.
     pub(super) fn words(&self) -> String {
         match self {
             Self::NotBegun => "not begun".to_owned(),
+            Self::Unreadable { .. } => "unreadable".to_owned(),
             Self::NotFinished { epochs } => format!("not finished ({})", plural(*epochs, "epoch")),
             Self::Completed => "completed".to_owned(),
             Self::Diverged { epoch, .. } => format!("diverged (epoch {epoch})"),
@@ -61,7 +70,7 @@ impl<'a> Status<'a> {
     pub(super) fn cell(&self) -> Cell {
         match self {
             Self::Completed => Cell::new(self.words()),
-            Self::Diverged { .. } => Cell::diverged(self.words()),
+            Self::Diverged { .. } | Self::Unreadable { .. } => Cell::diverged(self.words()),
             Self::NotBegun | Self::NotFinished { .. } => Cell::faint(self.words()),
         }
     }
@@ -124,6 +133,7 @@ mod tests {
             },
             spec: spec.to_owned(),
             log: None,
+            problem: None,
             seconds: None,
         }
     }

@@ -21,6 +21,17 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
                 .to_owned(),
         ));
     }
+    let problems: BTreeSet<&str> = input
+        .sections
+        .iter()
+        .flat_map(Section::runs)
+        .filter_map(|(_, run)| run.problem.as_deref())
+        .collect();
+    for problem in problems {
+        blocks.push(Block::Warning(format!(
+            "A run cannot be read, and is shown without its results. {problem}"
+        )));
+    }
     blocks.push(Block::paragraph(
         "The experiments of \u{201c}Automated learning rate scheduling with in-training information\u{201d} (Yongjun Kim \
          and Youngjun Yu), run again. The protocol published is Algorithm 1 as the paper states it; released is what the \
@@ -107,8 +118,14 @@ fn facts(input: &ReportInput) -> Table {
 
 /// `8 completed, 2 diverged, 1 not finished, 1 not begun`.
 fn states(input: &ReportInput) -> String {
-    let names = ["completed", "diverged", "not finished", "not begun"];
-    let mut counts = [0_usize; 4];
+    let names = [
+        "completed",
+        "diverged",
+        "not finished",
+        "not begun",
+        "unreadable",
+    ];
+    let mut counts = [0_usize; 5];
     // A run that stands in two sections is one run.
     let mut seen = BTreeSet::new();
     for (_, run) in input.sections.iter().flat_map(Section::runs) {
@@ -118,6 +135,7 @@ fn states(input: &ReportInput) -> String {
                 Status::Diverged { .. } => 1,
                 Status::NotFinished { .. } => 2,
                 Status::NotBegun => 3,
+                Status::Unreadable { .. } => 4,
             }] += 1;
         }
     }

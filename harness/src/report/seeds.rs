@@ -32,7 +32,8 @@ impl Weights {
 /// reached before.
 pub(crate) fn observe(log: Option<&RunLog>, weights: Weights) -> Observation {
     match (Status::of_log(log), log) {
-        (Status::NotBegun | Status::NotFinished { .. }, _) | (_, None) => Observation::Pending,
+        (Status::NotBegun | Status::Unreadable { .. } | Status::NotFinished { .. }, _)
+        | (_, None) => Observation::Pending,
         (Status::Diverged { .. }, _) => Observation::Diverged,
         // Weights that are not finite have no accuracy either.
         (Status::Completed, Some(log)) => {

@@ -146,15 +146,17 @@ pub fn run_on(
 ) -> Result<RunStatus> {
     let digest = spec.digest()?;
     let log_path = dir.join("events.jsonl");
-    if let Some(status) = finished(&log_path)? {
+    if let Ok(Some(status)) = finished(&digest, &log_path) {
         return Ok(status);
     }
     // Bad input is found here, before anything is written.
     let mut workload = build()?;
     let _lock = lock(dir)?;
-    if let Some(status) = finished(&log_path)? {
-        return Ok(status);
-    }
+    let unreadable = match finished(&digest, &log_path) {
+        Ok(Some(status)) => return Ok(status),
+        Ok(None) => None,
+        Err(error) => Some(error),
+    };
     remove_half_written(dir);
     let generations = Generations::of(dir);
     let usable = |checkpoint: &Checkpoint, path: &Path| -> Result<()> {
@@ -180,6 +182,19 @@ pub fn run_on(
         }
         checkpoint
     });
+    match (unreadable, &checkpoint) {
+        (Some(error), None) if error.chain().any(|cause| cause.is::<std::io::Error>()) => {
+            return Err(error);
+        }
+        (Some(error), None) => {
+            return Err(or_start_again(BadInput(format!("{error:#}")).into()));
+        }
+        // Up to where the checkpoint was written the log is whole; what follows is written again.
+        (Some(error), Some(_)) => options.observer.note(&format!(
+            "{error:#}; going on from the part of the log that the checkpoint vouches for"
+        )),
+        (None, _) => {}
+    }
     disk.write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes(), None)?;
     let saving = Saving {
         disk,
@@ -240,8 +255,8 @@ fn or_start_again(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// How a run ended, if it has.
-fn finished(log_path: &Path) -> Result<Option<RunStatus>> {
-    let summary = RunLog::read(log_path)?.and_then(|log| log.summary);
+fn finished(spec: &str, log_path: &Path) -> Result<Option<RunStatus>> {
+    let summary = RunLog::read_of(spec, log_path)?.and_then(|log| log.summary);
     Ok(summary.map(|summary| RunStatus {
         summary,
         was_finished: true,
@@ -288,7 +303,7 @@ impl<'a> Run<'a> {
             build: Build::here(workload.device() != "cpu"),
         };
         if let Some(checkpoint) = checkpoint {
-            let other_build = check_conditions(log_path, &provenance)?;
+            let other_build = check_conditions(log_path, &checkpoint.progress.log, &provenance)?;
             let mut run = Self {
                 saving,
                 spec,
@@ -562,8 +577,8 @@ fn host() -> String {
 
 /// Refuses to go on under other conditions than a run was begun under: its log would not be that of one run. The build
 /// may be another; it is returned if it is.
-fn check_conditions(log_path: &Path, now: &Provenance) -> Result<Option<Build>> {
-    let Some(log) = RunLog::read(log_path)? else {
+fn check_conditions(log_path: &Path, mark: &LogMark, now: &Provenance) -> Result<Option<Build>> {
+    let Some(log) = RunLog::read_marked(mark, log_path)? else {
         return Ok(None);
     };
     let last = log.continued.last().unwrap_or(&log.provenance.build);

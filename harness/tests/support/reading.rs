@@ -183,6 +183,7 @@ pub(crate) fn diverged(reading: &Reading) -> bool {
 }
 
 /// A snapshot an experiment and protocol, of runs by `$run` with `$overlay` laid over.
+#[allow(unused_macros, reason = "each test file uses a part")]
 macro_rules! reproductions {
     ($overlay:expr, $run:expr) => {
         $crate::support::reading::reproductions! { $overlay, $run,

@@ -309,12 +309,13 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         }
     };
     if let Some(engine) = args.emit {
+        let text = job_file(args, engine, &jobs, &folder.join("runs"))?;
         pool::lay_out(&jobs)?;
         match &what {
             What::Paper(plan, _) => plan.write_manifest(folder)?,
             What::Sweeps(sweeps, _) => sweep::write_manifest(sweeps, folder)?,
         }
-        return emit(args, engine, &jobs, &folder.join("runs"), out);
+        return emit(args, engine, &jobs, &text, out);
     }
     let at_once = args.jobs.unwrap_or_else(cores);
     let outlook = Outlook::of(&jobs, at_once, &time_folders(folder))?;
@@ -332,26 +333,47 @@ pub(crate) fn time_folders(folder: &Path) -> Vec<PathBuf> {
     [folder.to_owned()].into_iter().chain(usual).collect()
 }
 
-fn emit(
-    args: &PlanArgs,
-    engine: Engine,
-    jobs: &[Job],
-    folder: &Path,
-    out: &mut dyn Write,
-) -> Result<ExitStatus> {
+/// The text of a job file; all that could be wrong with it is found here, before anything is written.
+fn job_file(args: &PlanArgs, engine: Engine, jobs: &[Job], folder: &Path) -> Result<String> {
     let absolute = |path: &Path| {
         std::path::absolute(path).with_context(|| format!("{}: no place", path.display()))
     };
     let program = std::env::current_exe().context("this program does not know where it lies")?;
     let location = data_location(args.data.as_ref())?;
-    let text = Tasks {
+    let (runs_folder, data) = (absolute(folder)?, absolute(&location.folder)?);
+    for path in [&program, &runs_folder, &data] {
+        if path.to_string_lossy().contains(char::is_control) {
+            return Err(BadInput(format!(
+                "{:?}: a job file cannot hold a path with a line feed or the like",
+                path.display().to_string()
+            ))
+            .into());
+        }
+    }
+    if let Some(path) = &args.out {
+        let above = absolute(path)?;
+        if !above.parent().is_some_and(Path::is_dir) {
+            let path = path.display();
+            return Err(BadInput(format!("--out {path}: its folder is not there")).into());
+        }
+    }
+    let tasks = Tasks {
         jobs,
         program: &program,
-        runs: &absolute(folder)?,
-        data: &absolute(&location.folder)?,
+        runs: &runs_folder,
+        data: &data,
         threads: 1,
-    }
-    .text(engine);
+    };
+    Ok(tasks.text(engine))
+}
+
+fn emit(
+    args: &PlanArgs,
+    engine: Engine,
+    jobs: &[Job],
+    text: &str,
+    out: &mut dyn Write,
+) -> Result<ExitStatus> {
     let Some(path) = &args.out else {
         out.write_all(text.as_bytes())?;
         return Ok(ExitStatus::Success);
