@@ -211,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_not_there_is_refused() {
+        let in_turn = config().with_groups(vec![1.0, 0.1], GroupProbing::InTurn);
+        let decisions = record(&in_turn.unwrap(), &LOSSES);
+        assert_eq!(decisions[1].group, Some(1));
+        let mut probe = RecordedProbe::new(&decisions[1..]);
+        let one_group = array![[0.6], [0.3], [0.15]];
+        let mut losses = array![0.0, 0.0, 0.0];
+        assert!(
+            probe
+                .probe_groups(one_group.view(), losses.view_mut())
+                .is_err()
+        );
+    }
+
+    #[test]
     fn what_was_not_recorded_is_refused() {
         let decisions = record(&config(), &LOSSES);
         let mut probe = RecordedProbe::new(&decisions);

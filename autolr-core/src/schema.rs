@@ -84,3 +84,40 @@ impl JsonSchema for SchedulerState {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn schema<T: JsonSchema>() -> Value {
+        T::json_schema(&mut SchemaGenerator::default()).to_value()
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(Float::schema_name(), "Float");
+        assert_eq!(Factors::schema_name(), "Factors");
+        assert_eq!(ScheduleConfig::schema_name(), "ScheduleConfig");
+        assert_eq!(SchedulerState::schema_name(), "SchedulerState");
+    }
+
+    #[test]
+    fn what_reads_itself_by_hand_is_described() {
+        assert_eq!(
+            schema::<Float>()["anyOf"][1]["enum"],
+            json!(["nan", "inf", "-inf"])
+        );
+        let factors = schema::<Factors>();
+        assert_eq!(factors["anyOf"][0]["items"]["exclusiveMinimum"], 0);
+        assert_eq!(factors["anyOf"][1]["type"], "string");
+        assert_eq!(schema::<ScheduleConfig>()["required"], json!(["kind"]));
+        let state = schema::<SchedulerState>();
+        let closed = &state["anyOf"][0];
+        assert_eq!(closed["required"][0], "kind");
+        assert_eq!(closed["properties"]["kind"]["const"], "autolr");
+        assert_eq!(closed["properties"]["tick"]["type"], "integer");
+        let other = &state["anyOf"][1]["properties"]["kind"];
+        assert_eq!(other["not"]["const"], "autolr");
+    }
+}

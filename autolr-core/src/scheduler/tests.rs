@@ -553,3 +553,136 @@ fn skipping_moves_the_base_alone() {
     };
     assert_eq!((state.tick(), state.decisions()), (1, 0));
 }
+
+#[test]
+fn a_factor_is_what_the_rate_moves_by_whatever_the_rate() {
+    // Nothing is finite: the lowest candidate.
+    let lower = config(0.3).with_all_non_finite(AllNonFinite::Lower);
+    let mut lower = AutoLr::new(lower.unwrap());
+    assert_eq!(decide(&mut lower, &NAN).factor, 0.5);
+    assert_eq!(lower.lr(), 0.15);
+    // Probed again, around another centre.
+    let mut edgy = AutoLr::new(config(0.3).with_edge_probes(1));
+    assert_eq!(
+        edgy.tell(array![1.0, 2.0, 3.0].view()),
+        Ok(Told::ProbeAgain)
+    );
+    let decision = decide(&mut edgy, &[2.0, 1.0, 2.0]);
+    approx::assert_relative_eq!(decision.factor, 2.0, max_relative = 1e-12);
+    approx::assert_relative_eq!(edgy.lr(), 0.6, max_relative = 1e-12);
+    // At a bound over a base, also where the product of rate and factor is rounded to beyond it.
+    let mut rounded = 0;
+    for (i, k) in (1..40).flat_map(|i| (i + 1..2 * i).map(move |k| (i, k))) {
+        let (lr, max) = (f64::from(i) * 1e-3, f64::from(k) * 1.07e-3);
+        let most = max / lr;
+        if most > 1.9 {
+            continue;
+        }
+        rounded += usize::from(max / lr * lr > max);
+        let base = crate::schedule::Fixed::new(lr).unwrap();
+        let mut bounded = decisive(base, 1e-6, max);
+        decide(&mut bounded, &[0.0, 1.0, 1.0]);
+        approx::assert_relative_eq!(scale(&bounded), most, max_relative = 1e-12);
+    }
+    assert!(rounded > 0, "no rate whose product is rounded up");
+}
+
+#[test]
+fn where_a_growing_base_meets_the_upper_bound_one_lowering_is_felt_whole() {
+    // 1, 2.5, 4.
+    let base = crate::schedule::LinearLr::new(4.0, 0.25, 1.0, 2).unwrap();
+    let mut scheduler = decisive(base, 1e-3, 2.0);
+    decide(&mut scheduler, &[1.0, 0.0, 1.0]);
+    approx::assert_relative_eq!(scheduler.lr(), 2.0, max_relative = 1e-12);
+    approx::assert_relative_eq!(scale(&scheduler), 0.8, max_relative = 1e-12);
+    decide(&mut scheduler, &[1.0, 1.0, 0.0]);
+    approx::assert_relative_eq!(scheduler.lr(), 1.0, max_relative = 1e-12);
+    approx::assert_relative_eq!(scale(&scheduler), 0.25, max_relative = 1e-12);
+}
+
+#[test]
+fn where_a_falling_base_meets_the_lower_bound_one_raising_is_felt_whole() {
+    // 1, 1, 0.25.
+    let base = crate::schedule::MultiStepLr::new(1.0, vec![2], 0.25).unwrap();
+    let rule = ScaleUpdate::new(Factors::powers_of_two(5).unwrap())
+        .with_score(crate::ExponentialScore::new(50.0).unwrap());
+    let config = AutoLrConfig::over(base, rule).with_bounds(1.0, 64.0);
+    let mut scheduler = AutoLr::new(config.unwrap());
+    decide(&mut scheduler, &[1.0, 0.0, 1.0, 1.0, 1.0]);
+    approx::assert_relative_eq!(scale(&scheduler), 2.0, max_relative = 1e-12);
+    decide(&mut scheduler, &[0.0, 1.0, 1.0, 1.0, 1.0]);
+    approx::assert_relative_eq!(scheduler.lr(), 4.0, max_relative = 1e-12);
+}
+
+#[test]
+fn the_probes_of_a_decision_cost_what_they_do_together() {
+    /// The larger the rate, the lower the loss.
+    struct Costly;
+    impl ProbeBackend for Costly {
+        type Error = std::convert::Infallible;
+        fn probe(
+            &mut self,
+            lrs: ArrayView1<'_, f64>,
+            mut losses: ArrayViewMut1<'_, f64>,
+        ) -> Result<(), Self::Error> {
+            losses.assign(&lrs.mapv(|lr| -lr));
+            Ok(())
+        }
+        fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+            Some(ProbeCost {
+                forwards: candidates as u64 + 1,
+                backwards: 1,
+            })
+        }
+    }
+    let decision = AutoLr::new(config(0.3).with_edge_probes(2)).step(&mut Costly);
+    let expected = ProbeCost {
+        forwards: 12,
+        backwards: 3,
+    };
+    assert_eq!(decision.unwrap().cost, Some(expected));
+}
+
+#[test]
+fn schedulers_and_states_tell_how_far_they_are() {
+    let fresh = AutoLr::new(config(0.3));
+    let mut scheduler = fresh.clone();
+    assert_eq!(scheduler, fresh);
+    decide(&mut scheduler, &[1.0, 2.0, 3.0]);
+    assert_ne!(scheduler, fresh);
+    decide(&mut scheduler, &[1.0, 2.0, 3.0]);
+    scheduler.skip();
+    let SchedulerState::AutoLr(state) = scheduler.state() else {
+        panic!("the state of a closed loop");
+    };
+    assert_eq!((state.tick(), state.decisions()), (3, 2));
+}
+
+#[test]
+fn a_state_whose_probes_had_no_rates_is_refused() {
+    let mut edgy = AutoLr::new(config(0.3).with_edge_probes(1));
+    assert_eq!(
+        edgy.tell(array![1.0, 2.0, 3.0].view()),
+        Ok(Told::ProbeAgain)
+    );
+    let state = serde_json::to_value(edgy.state()).unwrap();
+    for (rate, text) in [
+        (serde_json::json!(-1.0), "-1"),
+        (serde_json::json!("inf"), "inf"),
+        (serde_json::json!("nan"), "NaN"),
+    ] {
+        let mut state = state.clone();
+        state["window"]["probes"][0]["candidates"][1] = rate;
+        let error = serde_json::from_value(state)
+            .map_err(|error| error.to_string())
+            .and_then(|state: SchedulerState| {
+                let resumed = AutoLr::with_state(edgy.config().clone(), &state);
+                resumed.map_err(|error| error.to_string())
+            })
+            .unwrap_err();
+        assert!(
+            error.contains(&format!("candidates = {text}: must be positive and finite")),
+            "{error}"
+        );
+    }
+}
