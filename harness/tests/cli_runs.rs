@@ -469,6 +469,18 @@ fn a_run_that_cannot_be_read_takes_no_other_along() {
         (log(&runs[0]), log(&runs[2])),
         (logs[0].clone(), logs[2].clone())
     );
-    let table = String::from_utf8(output(dir, &sweep).stdout).unwrap();
-    insta::assert_snapshot!(stable(&table));
+    let again = output(dir, &sweep);
+    assert_eq!(again.status.code(), Some(1));
+    insta::assert_snapshot!(stable(&String::from_utf8(again.stdout).unwrap()));
+    // The log of another run is not this one's result.
+    fs::copy(runs[2].join("events.jsonl"), runs[0].join("events.jsonl")).unwrap();
+    fs::remove_dir_all(&runs[1]).unwrap();
+    let again = output(dir, &sweep);
+    let stderr = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("remove the run's folder to start again"),
+        "{stderr}"
+    );
+    assert_eq!(log(&runs[1]), logs[1]);
 }

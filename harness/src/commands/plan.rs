@@ -112,7 +112,8 @@ impl Plan {
                         if runs.iter().any(|planned| planned.run == run) {
                             continue;
                         }
-                        let (finished, epochs_done) = Job::progress(&dir.join("runs").join(&run));
+                        let (finished, epochs_done) =
+                            Job::progress(&spec, &dir.join("runs").join(&run));
                         runs.push(PlannedRun {
                             place: if request.seeds.len() > 1 {
                                 format!("{place}/seed-{seed}")

@@ -42,8 +42,10 @@ pub(crate) struct Job {
 impl Job {
     /// Whether the run in `dir` is finished, and its epochs so far. A log that cannot be read is for the run itself to
     /// complain of: it takes no other along.
-    pub(crate) fn progress(dir: &Path) -> (bool, u64) {
-        let log = RunLog::read(&dir.join("events.jsonl")).ok().flatten();
+    pub(crate) fn progress(spec: &RunSpec, dir: &Path) -> (bool, u64) {
+        let digest = spec.digest().unwrap_or_default();
+        let log = RunLog::read_of(&digest, &dir.join("events.jsonl"));
+        let log = log.ok().flatten();
         let finished = log.as_ref().is_some_and(|log| log.summary.is_some());
         (finished, log.map_or(0, |log| log.epochs.len() as u64))
     }

@@ -269,7 +269,7 @@ impl Sweep {
                 continue;
             }
             let dir = runs.join(run);
-            let (finished, epochs_done) = Job::progress(&dir);
+            let (finished, epochs_done) = Job::progress(&combination.spec, &dir);
             jobs.push(Job {
                 name: combination.name(),
                 spec: combination.spec.clone(),
