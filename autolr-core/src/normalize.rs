@@ -305,8 +305,9 @@ mod tests {
     #[test]
     fn extreme_magnitudes_stay_finite() {
         // The sum of the absolute values overflows.
-        let shares = normalized(Normalization::Sum, &[-1.7e308, -1.7e308, 1.0]);
-        assert_eq!(shares[..2], [-0.5, -0.5]);
+        let losses = [-1.7e308, -1.7e308, -1.7e308, -1.7e308, 1.0];
+        let shares = normalized(Normalization::Sum, &losses);
+        assert_eq!(shares[..4], [-0.25; 4]);
         let huge = [-1.7e308, 1.7e308, 0.0];
         let tiny = [5e-324, 1e-323, 1.5e-323];
         for kind in Normalization::ALL {
