@@ -343,6 +343,24 @@ mod tests {
                 assert!(message.contains("nested"), "{levels}: {message}");
             }
         }
+        // A list in a list is held to the same bound, though no schedule is made of it.
+        let list = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            let text = format!(r#"{{"kind": "fixed", "lr": {open}1{close}}}"#);
+            let error = serde_json::from_str::<ScheduleConfig>(&text);
+            error.unwrap_err().to_string()
+        };
+        // The innermost schedule lies in 2 · 31 containers, is one itself, and holds one.
+        assert!(
+            !list(2 * max + 1).contains("nested"),
+            "{}",
+            list(2 * max + 1)
+        );
+        assert!(
+            list(2 * max + 2).contains("nested"),
+            "{}",
+            list(2 * max + 2)
+        );
         Ok(())
     }
 

@@ -142,10 +142,10 @@ impl<S: Subject> Suite<'_, S> {
     /// The rate has no influence: the loss may be that before the step.
     fn rate_ignored(&mut self, losses: &[f64], still: Option<f64>) {
         // Another kernel may round the same loss otherwise.
-        let near = |a: f64, b: f64| (a - b).abs() <= self.tolerance.max(1e-6) * b.abs();
+        let tolerance = self.tolerance.max(1e-6);
         let before = losses
             .iter()
-            .find(|&&loss| still.is_some_and(|still| near(loss, still)));
+            .find(|&&loss| still.is_some_and(|still| near(loss, still, tolerance)));
         let [highest, .., lowest] = self.lrs();
         let finding = match before {
             Some(&loss) => Finding::LossBeforeStep { loss },
@@ -204,10 +204,7 @@ impl<S: Subject> Suite<'_, S> {
     /// rates in common, each a place late.
     fn shifted(&self, losses: &[f64], turned: &[f64]) -> Option<Finding> {
         let lrs = self.lrs();
-        let n = lrs.len();
-        let late = (1..n - 1).all(|i| self.agree(losses[i + 1], turned[n - i]));
-        let right = (1..n - 1).all(|i| self.agree(losses[i], turned[n - 1 - i]));
-        (late && !right).then_some(Finding::ShiftedLosses {
+        is_late(losses, turned, |a, b| self.agree(a, b)).then_some(Finding::ShiftedLosses {
             lr: lrs[2],
             before: lrs[1],
             loss: losses[2],
@@ -230,8 +227,7 @@ impl<S: Subject> Suite<'_, S> {
             if by_place {
                 self.rate_ignored(losses, still);
             }
-            let by_place_at_lr =
-                self.agree(turned[2], losses[2]) && self.agree(equal[2], losses[2]);
+            let by_place_at_lr = self.agree(equal[2], losses[2]);
             let differs = |loss: &&f64| !self.agree(**loss, equal[0]);
             let found = equal.iter().find(differs).copied().unwrap_or(f64::NAN);
             return Ok(Some(if !by_place_at_lr {
@@ -570,8 +566,47 @@ impl<S: Subject> Suite<'_, S> {
     }
 }
 
+/// Whether two losses are the same but for a share of the second.
+fn near(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance * b.abs()
+}
+
+/// Whether `losses`, and those of the same rates turned round, are each a place late, and not right as they are.
+fn is_late(losses: &[f64], turned: &[f64], agree: impl Fn(f64, f64) -> bool) -> bool {
+    let inner = || 1..losses.len().saturating_sub(1);
+    let late = inner().all(|i| agree(losses[i + 1], turned[losses.len() - i]));
+    let right = inner().all(|i| agree(losses[i], turned[losses.len() - 1 - i]));
+    late && !right
+}
+
 fn sorted(losses: &[f64]) -> Vec<f64> {
     let mut sorted = losses.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_is_a_share() {
+        for size in [1e-3, 1.0, 1e3] {
+            assert!(near(1.01 * size, size, 0.02));
+            assert!(!near(1.03 * size, size, 0.02));
+        }
+    }
+
+    #[test]
+    fn what_is_right_as_it_is_is_not_late() {
+        let late = |losses: [f64; 5], turned: [f64; 5]| is_late(&losses, &turned, |a, b| a == b);
+        let right = [1.0, 2.0, 3.0, 4.0, 5.0];
+        assert!(!late(right, [5.0, 4.0, 3.0, 2.0, 1.0]));
+        // 9 and 8 are what was there before.
+        assert!(late([9.0, 1.0, 2.0, 3.0, 4.0], [8.0, 5.0, 4.0, 3.0, 2.0]));
+        assert!(!late([9.0, 1.0, 2.0, 3.0, 4.0], [8.0, 5.0, 4.0, 3.0, 7.0]));
+        // Late or right, who knows.
+        assert!(!late([9.0, 2.0, 1.0, 2.0, 1.0], [8.0, 2.0, 1.0, 2.0, 1.0]));
+        assert!(!late([2.0; 5], [2.0; 5]));
+    }
 }
