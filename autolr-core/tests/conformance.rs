@@ -510,3 +510,17 @@ fn arguments_that_are_none_are_not_the_back_ends_fault() {
         assert!(text.contains(&said), "{text}");
     }
 }
+
+#[test]
+fn a_swallowed_error_is_told_with_the_loss_that_was_made_up() {
+    let loss_of = |fault| {
+        let report = report(fault);
+        let swallowed = |finding: &Finding| match finding {
+            Finding::SwallowsError { loss, .. } => Some(*loss),
+            _ => None,
+        };
+        report.findings().iter().find_map(swallowed)
+    };
+    assert!(matches!(loss_of(Fault::MakesUpALoss), Some(Some(_))));
+    assert_eq!(loss_of(Fault::LeavesOutTheFailed), Some(None));
+}

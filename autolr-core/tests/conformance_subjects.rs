@@ -241,3 +241,113 @@ fn kernels_that_are_not_deterministic_are_allowed_their_tolerance() {
     let near = conformance(&mut noisy(), 0.1, 1e-5).unwrap();
     assert!(near.conforms(), "{near}");
 }
+
+#[test]
+fn what_an_author_does_not_give_is_not_made_up() {
+    let mut noisy = Noisy {
+        x: 1.5,
+        calls: 0,
+        noise: 0.0,
+    };
+    let mut losses = Array1::zeros(1);
+    let lrs = ndarray::array![0.1];
+    assert!(
+        noisy
+            .failing_probe(0, lrs.view(), losses.view_mut())
+            .is_none()
+    );
+    assert_eq!(noisy.groups(), 1);
+    let nothing: (Option<f64>, Option<f64>) = (
+        noisy.loss_after_step(0.1).unwrap(),
+        noisy.loss_after_group_step(&[0.1]).unwrap(),
+    );
+    assert_eq!(nothing, (None, None));
+    assert!(!noisy.advance().unwrap());
+    assert_eq!(noisy.peak_memory(lrs.view()).unwrap(), None);
+}
+
+/// Two weights, each a parameter group of its own; remembers the rates by group that it was asked for.
+struct TwoGroups {
+    weights: [f64; 2],
+    asked: Vec<Vec<f64>>,
+    /// Whether a failure can be arranged in the first trial; in others it never can.
+    fails: bool,
+}
+
+/// The error of a trial that was made to fail.
+#[derive(Debug, thiserror::Error)]
+#[error("as arranged")]
+struct Arranged;
+
+impl TwoGroups {
+    fn loss(&self, lrs: [f64; 2]) -> f64 {
+        let after = |i: usize| self.weights[i] - lrs[i] * (i as f64 + 1.0) * self.weights[i];
+        after(0).powi(2) + 2.0 * after(1).powi(2)
+    }
+}
+
+impl ProbeBackend for TwoGroups {
+    type Error = Arranged;
+
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<'_, f64>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), Arranged> {
+        losses.assign(&lrs.mapv(|lr| self.loss([lr, lr])));
+        Ok(())
+    }
+
+    fn probe_groups(
+        &mut self,
+        lrs: ndarray::ArrayView2<'_, f64>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), autolr_core::GroupsError<Arranged>> {
+        for (row, loss) in lrs.rows().into_iter().zip(&mut losses) {
+            *loss = self.loss([row[0], row[1]]);
+            self.asked.push(row.to_vec());
+        }
+        Ok(())
+    }
+}
+
+impl Subject for TwoGroups {
+    type Error = Arranged;
+    type Backend<'a> = &'a mut Self;
+    fn backend(&mut self) -> &mut Self {
+        self
+    }
+    fn fingerprint(&mut self) -> Result<Fingerprint, Arranged> {
+        Ok(Fingerprint::new().f64s("weights", self.weights))
+    }
+    fn groups(&self) -> usize {
+        2
+    }
+    fn failing_probe(
+        &mut self,
+        trial: usize,
+        _: ArrayView1<'_, f64>,
+        _: ArrayViewMut1<'_, f64>,
+    ) -> Option<Result<(), Arranged>> {
+        (self.fails && trial == 0).then_some(Err(Arranged))
+    }
+}
+
+#[test]
+fn groups_are_moved_one_by_one_and_a_first_failure_is_enough() {
+    for fails in [false, true] {
+        let mut subject = TwoGroups {
+            weights: [1.5, -0.5],
+            asked: Vec::new(),
+            fails,
+        };
+        let report = conformance(&mut subject, 0.1, 0.0).unwrap();
+        assert!(report.conforms(), "{report}");
+        // All at the ordinary rate, then each at twice that.
+        let apart = [vec![0.1, 0.1], vec![0.2, 0.1], vec![0.1, 0.2]];
+        assert!(subject.asked.ends_with(&apart), "{:?}", subject.asked);
+        let passed: Vec<Check> = report.passed().collect();
+        assert!(passed.contains(&Check::Groups));
+        assert_eq!(passed.contains(&Check::Errors), fails, "{report}");
+    }
+}

@@ -371,9 +371,11 @@ impl<S: Subject> Suite<'_, S> {
     /// Whether a trial at a large rate is the optimiser's step, where both losses are finite.
     fn large(&mut self, lr: f64, trial: f64, step: f64) -> Outcome<Option<Finding>, S> {
         let allowed = LARGE_TOLERANCE.max(100.0 * self.tolerance);
-        let near = |a: f64, b: f64| (a - b).abs() <= allowed * a.abs().max(b.abs());
         let known = !self.report.conforms();
-        if known || near(trial, step) || !LARGE.map(|factor| factor * self.lr).contains(&lr) {
+        if known
+            || near(trial, step, allowed)
+            || !LARGE.map(|factor| factor * self.lr).contains(&lr)
+        {
             return Ok(None);
         }
         let beyond = self.attempt(&[2.0 * lr], UNWRITTEN)??;
@@ -444,7 +446,7 @@ impl<S: Subject> Suite<'_, S> {
         };
         self.unchanged_at_ordinary_rates()?;
         self.made(Check::Memory);
-        if many_bytes > few_bytes + ALLOWANCE * (many.len() - few.len()) as u64 {
+        if grows((few.len(), few_bytes), (many.len(), many_bytes)) {
             self.found(Finding::MemoryGrows {
                 few: few.len(),
                 few_bytes,
@@ -466,7 +468,7 @@ impl<S: Subject> Suite<'_, S> {
         };
         self.made(Check::Cost);
         let (forwards, backwards) = (cost.forwards, cost.backwards);
-        if forwards == 0 || forwards.max(backwards) > MOST_PASSES * candidates as u64 {
+        if is_absurd(forwards, backwards, candidates) {
             self.found(Finding::AbsurdCost {
                 candidates,
                 forwards,
@@ -566,9 +568,20 @@ impl<S: Subject> Suite<'_, S> {
     }
 }
 
-/// Whether two losses are the same but for a share of the second.
+/// Whether two losses are the same but for a share of the larger.
 fn near(a: f64, b: f64, tolerance: f64) -> bool {
-    (a - b).abs() <= tolerance * b.abs()
+    (a - b).abs() <= tolerance * a.abs().max(b.abs())
+}
+
+/// Whether a probe of many candidates takes more than the allowance for each beyond what one of few does: numbers and
+/// bytes.
+fn grows((few, few_bytes): (usize, u64), (many, many_bytes): (usize, u64)) -> bool {
+    many_bytes > few_bytes + ALLOWANCE * (many - few) as u64
+}
+
+/// Whether no probe of so many candidates costs that.
+fn is_absurd(forwards: u64, backwards: u64, candidates: usize) -> bool {
+    forwards == 0 || forwards.max(backwards) > MOST_PASSES * candidates as u64
 }
 
 /// Whether `losses`, and those of the same rates turned round, are each a place late, and not right as they are.
@@ -595,6 +608,15 @@ mod tests {
             assert!(near(1.01 * size, size, 0.02));
             assert!(!near(1.03 * size, size, 0.02));
         }
+    }
+
+    #[test]
+    fn what_is_allowed_is_allowed() {
+        assert!(!grows((7, 1000), (31, 1000 + 24 * ALLOWANCE)));
+        assert!(grows((7, 1000), (31, 1001 + 24 * ALLOWANCE)));
+        let most = 5 * MOST_PASSES;
+        assert!(!is_absurd(most, most, 5) && !is_absurd(1, 0, 5));
+        assert!(is_absurd(most + 1, 0, 5) && is_absurd(1, most + 1, 5) && is_absurd(0, 1, 5));
     }
 
     #[test]

@@ -550,3 +550,27 @@ impl fmt::Display for Written {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swallowed_error_is_told_with_what_stands_in_its_place() {
+        let text = |loss| {
+            let (trial, candidates) = (2, 5);
+            Finding::SwallowsError {
+                trial,
+                candidates,
+                loss,
+            }
+            .to_string()
+        };
+        assert!(
+            text(Some(0.25)).contains("the loss 0.25"),
+            "{}",
+            text(Some(0.25))
+        );
+        assert!(text(None).contains("no loss"), "{}", text(None));
+    }
+}

@@ -265,6 +265,11 @@ mod tests {
         assert!(change(0.0, -0.0).rounding);
         assert!(!change(0.0, f64::NAN).rounding);
         assert_eq!(change(0.0, f64::NAN).by, Some(f64::INFINITY));
+        // Of the largest value.
+        assert!(change(1024.0, 1024.0 + 64.0 * 1024.0 * f64::EPSILON).rounding);
+        assert!(!change(1024.0, 1024.0 + 65.0 * 1024.0 * f64::EPSILON).rounding);
+        let text = change(0.0, f64::NAN).to_string();
+        assert_eq!(text, "\"w\" (1 of 2 values, some not finite)");
         let single = |w: f32| Fingerprint::new().f32s("w", [1.0, w]);
         assert!(single(0.5).changes(&single(0.5 + 64.0 * f32::EPSILON))[0].rounding);
         assert!(!single(0.5).changes(&single(0.5 + 65.0 * f32::EPSILON))[0].rounding);
