@@ -83,6 +83,7 @@ enum Fault {
     WritesTheLossBefore,
     ClampsOrdinaryRates,
     ClampsLargeRates,
+    RoundsLargeRates,
     LeavesOutWhatIsLarge,
     KeepsTheFirstGradient,
     CostsNothing,
@@ -151,6 +152,9 @@ impl Faulty {
             Fault::LeavesOutMomentum => self.model.velocity.fill(0.0),
             Fault::ClampsOrdinaryRates => return self.model.trial(lr.min(0.1)),
             Fault::ClampsLargeRates => return self.model.trial(lr.min(10.0)),
+            Fault::RoundsLargeRates if lr > 1.0 => {
+                return self.model.trial(4.0 * (lr / 4.0).round());
+            }
             Fault::LeavesOutWhatIsLarge if lr > 1.0 => self.model.velocity.fill(0.0),
             Fault::WritesTheLossBefore => {
                 let loss = self.model.trial(lr)?;
@@ -373,7 +377,7 @@ fn names(report: &Report) -> Vec<String> {
 #[test]
 fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
     use Fault::*;
-    let table: [(Fault, &[&str]); 44] = [
+    let table: [(Fault, &[&str]); 45] = [
         (Nothing, &[]),
         (TouchesWeights, &["ChangesState: weights"]),
         (
@@ -434,6 +438,7 @@ fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
         (WritesTheLossBefore, &["ShiftedLosses"]),
         (ClampsOrdinaryRates, &["ClampedRate"]),
         (ClampsLargeRates, &["ClampedRate"]),
+        (RoundsLargeRates, &["DisagreesWithStep"]),
         (LeavesOutWhatIsLarge, &["DisagreesWithStep"]),
         (KeepsTheFirstGradient, &["Stale"]),
         (CostsNothing, &["AbsurdCost"]),
@@ -523,4 +528,19 @@ fn a_swallowed_error_is_told_with_the_loss_that_was_made_up() {
     };
     assert!(matches!(loss_of(Fault::MakesUpALoss), Some(Some(_))));
     assert_eq!(loss_of(Fault::LeavesOutTheFailed), Some(None));
+}
+
+#[test]
+fn what_is_wrong_at_large_rates_is_told_with_the_least_of_them() {
+    let lr_of = |fault| {
+        let report = report(fault);
+        let lr = |finding: &Finding| match finding {
+            Finding::ClampedRate { lr, .. } | Finding::DisagreesWithStep { lr, .. } => Some(*lr),
+            _ => None,
+        };
+        report.findings().iter().find_map(lr)
+    };
+    // 64 and 4096 times the ordinary rate are tried; it clamps at 10.
+    assert_eq!(lr_of(Fault::ClampsLargeRates), Some(4096.0 * 0.05));
+    assert_eq!(lr_of(Fault::LeavesOutWhatIsLarge), Some(64.0 * 0.05));
 }

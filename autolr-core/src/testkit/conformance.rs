@@ -2,7 +2,9 @@
 
 use ndarray::{Array2, ArrayView1, aview1};
 
-use super::suite::{Outcome, Stop, Suite, UNWRITTEN, is_unwritten, missing, spread, unwritten};
+use super::suite::{
+    Outcome, Stop, Suite, UNWRITTEN, is_unwritten, missing, near, spread, unwritten,
+};
 use super::{Check, Finding, Report, Skip, Subject};
 use crate::ProbeBackend;
 
@@ -568,11 +570,6 @@ impl<S: Subject> Suite<'_, S> {
     }
 }
 
-/// Whether two losses are the same but for a share of the larger.
-fn near(a: f64, b: f64, tolerance: f64) -> bool {
-    (a - b).abs() <= tolerance * a.abs().max(b.abs())
-}
-
 /// Whether a probe of many candidates takes more than the allowance for each beyond what one of few does: numbers and
 /// bytes.
 fn grows((few, few_bytes): (usize, u64), (many, many_bytes): (usize, u64)) -> bool {
@@ -601,14 +598,6 @@ fn sorted(losses: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn near_is_a_share() {
-        for size in [1e-3, 1.0, 1e3] {
-            assert!(near(1.01 * size, size, 0.02));
-            assert!(!near(1.03 * size, size, 0.02));
-        }
-    }
 
     #[test]
     fn what_is_allowed_is_allowed() {

@@ -54,7 +54,7 @@ impl<S: Subject> Suite<'_, S> {
     }
 
     pub(super) fn agree(&self, a: f64, b: f64) -> bool {
-        a.to_bits() == b.to_bits() || (a - b).abs() <= self.tolerance * a.abs().max(b.abs())
+        a.to_bits() == b.to_bits() || near(a, b, self.tolerance)
     }
 
     pub(super) fn all_agree<'a>(
@@ -158,6 +158,11 @@ impl<S: Subject> Suite<'_, S> {
     }
 }
 
+/// Whether two losses are the same but for a share of the larger.
+pub(super) fn near(a: f64, b: f64, share: f64) -> bool {
+    (a - b).abs() <= share * a.abs().max(b.abs())
+}
+
 /// `n` rates from `lr` to below twice that.
 pub(super) fn spread(lr: f64, n: usize) -> Vec<f64> {
     (0..n).map(|i| lr * (1.0 + i as f64 / n as f64)).collect()
@@ -193,4 +198,29 @@ fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a word").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_is_a_share() {
+        for size in [1e-3, 1.0, 1e3] {
+            assert!(near(1.01 * size, size, 0.02));
+            assert!(!near(1.03 * size, size, 0.02));
+        }
+    }
+
+    #[test]
+    fn rates_are_spread_evenly() {
+        assert_eq!(spread(0.5, 4), [0.5, 0.625, 0.75, 0.875]);
+    }
+
+    #[test]
+    fn a_panics_words_are_kept() {
+        assert_eq!(message(&"a text"), "a text");
+        assert_eq!(message(&"made at run time".to_owned()), "made at run time");
+        assert_eq!(message(&17), "without a word");
+    }
 }
