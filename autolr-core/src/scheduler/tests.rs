@@ -686,3 +686,22 @@ fn a_state_whose_probes_had_no_rates_is_refused() {
         );
     }
 }
+
+#[test]
+fn a_state_whose_probes_have_another_length_is_refused() {
+    let mut edgy = AutoLr::new(config(0.3).with_edge_probes(1));
+    assert_eq!(
+        edgy.tell(array![1.0, 2.0, 3.0].view()),
+        Ok(Told::ProbeAgain)
+    );
+    let state = serde_json::to_value(edgy.state()).unwrap();
+    for list in ["candidates", "losses"] {
+        let mut state = state.clone();
+        let probe = &mut state["window"]["probes"][0][list];
+        probe.as_array_mut().unwrap().pop();
+        let state: SchedulerState = serde_json::from_value(state).unwrap();
+        let resumed = AutoLr::with_state(edgy.config().clone(), &state);
+        let error = resumed.unwrap_err().to_string();
+        assert!(error.contains("a probe of another length"), "{error}");
+    }
+}
