@@ -215,7 +215,7 @@ fn an_open_loop_counts_its_own_unit() {
     // Half after every step of 3 ticks.
     let schedule = StepLr::new(1.0, 3, 0.5).unwrap();
     for (unit, expected) in [(Unit::Step, [0.5, 0.25]), (Unit::Epoch, [1.0, 1.0])] {
-        let mut scheduler = OpenLoop::new(schedule.clone(), unit);
+        let mut scheduler = OpenLoop::new(schedule, unit);
         let rates = [(); 2].map(|()| {
             epoch(&mut scheduler, &mut model);
             scheduler.lr()

@@ -275,7 +275,7 @@ impl Workload for ImageWorkload {
         let mut tally = Tally::of(so_far.loss, so_far.correct, so_far.images, self.device)?;
         let mut steps = so_far.steps;
         for (index, indices) in order.batches().enumerate().skip(steps as usize) {
-            let looks = steps > 0 && steps % CHECK_EVERY == 0;
+            let looks = steps > 0 && steps.is_multiple_of(CHECK_EVERY);
             if looks && !tally.loss_sum()?.is_finite() {
                 break;
             }
