@@ -49,7 +49,8 @@ pub struct RunSize {
     pub steps_per_epoch: u64,
 }
 
-/// The time between two checkpoints within an epoch: what a crash may cost at most, where an epoch takes longer.
+/// The time between two checkpoints within an epoch: so much training a crash may cost, and the validation and decision
+/// that follow.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 /// How a run is carried out; nothing here changes its result but `threads`.
@@ -123,7 +124,8 @@ pub fn at_chance(tested: Tested, classes: usize) -> bool {
 /// [`RunOptions::checkpoint_every`], and when told to stop.
 ///
 /// # Errors
-/// [`Interrupted`] when told to stop, after a checkpoint, [`crate::exit::BadInput`] for what cannot be run, whatever the machinery says.
+/// [`Interrupted`] when told to stop, after a checkpoint, [`crate::exit::BadInput`] for what cannot be run, whatever the
+/// machinery says.
 pub fn run(
     spec: &RunSpec,
     dir: &Path,
