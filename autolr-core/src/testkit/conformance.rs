@@ -1,25 +1,17 @@
 //! The conformance suite: probes a back end in many ways and says what is wrong.
 
-use ndarray::{Array2, ArrayView1, aview1};
+mod extremes;
+mod groups;
+mod independence;
 
-use super::suite::{
-    Outcome, Stop, Suite, UNWRITTEN, is_unwritten, missing, near, spread, unwritten,
-};
+use ndarray::{ArrayView1, aview1};
+
+use super::suite::{Outcome, Stop, Suite, UNWRITTEN, is_unwritten, missing, near, spread};
 use super::{Check, Finding, Report, Skip, Subject};
 use crate::ProbeBackend;
 
-/// Rates, in units of the ordinary one, at which a step that is undone loses bits and the loss is finite yet.
-const LARGE: [f64; 2] = [64.0, 4096.0];
-
-/// Rates that a probe may meet and that no training is run at. NaN comes from `NonFinite::Propagate`.
-const EXTREMES: [f64; 5] = [1e30, f64::MAX, f64::INFINITY, f64::NAN, f64::MIN_POSITIVE];
-
 /// A few values of memory, the rate and the loss, may be kept for each candidate: bytes.
 const ALLOWANCE: u64 = 16;
-
-/// By how much a loss at a [`LARGE`] rate may be off, relatively, or a hundred times the tolerance: such a step makes
-/// much of a rounding.
-const LARGE_TOLERANCE: f64 = 1e-6;
 
 /// More passes than a probe of one rate can take.
 const MOST_PASSES: u64 = 1_000_000;
@@ -166,113 +158,6 @@ impl<S: Subject> Suite<'_, S> {
         self.probe(&spread(self.lr, 31)).map(drop)
     }
 
-    /// Whether a loss depends on its own rate alone, and is the same from probe to probe.
-    fn independence(&mut self, losses: &[f64], still: Option<f64>) -> Outcome<(), S> {
-        let lrs = self.lrs();
-        let again = self.probe(&lrs)?;
-        let mut backwards = lrs;
-        backwards.reverse();
-        let turned = self.probe(&backwards)?;
-        if let Some(shifted) = self.shifted(losses, &turned) {
-            self.found(shifted);
-            return Ok(());
-        }
-        let equal = self.probe(&[self.lr; 4])?;
-        let even = equal.iter().all(|&loss| self.agree(loss, equal[0]));
-        let moved = (0..lrs.len()).find(|&i| !self.agree(losses[i], again[i]));
-        let finding = match moved {
-            Some(i) if even => Some(Finding::Unrepeatable {
-                lr: lrs[i],
-                first: losses[i],
-                second: again[i],
-            }),
-            Some(_) => Some(Finding::BatchPerCandidate {
-                lr: self.lr,
-                losses: equal,
-            }),
-            None => {
-                self.made(Check::Repeat);
-                self.interference(losses, turned, &equal, even, still)?
-            }
-        };
-        if finding.is_none() {
-            self.made(Check::Independence);
-        }
-        self.report.findings.extend(finding);
-        Ok(())
-    }
-
-    /// Whether each loss is that of the trial before it: then two probes in opposite orders have those of the inner
-    /// rates in common, each a place late.
-    fn shifted(&self, losses: &[f64], turned: &[f64]) -> Option<Finding> {
-        let lrs = self.lrs();
-        is_late(losses, turned, |a, b| self.agree(a, b)).then_some(Finding::ShiftedLosses {
-            lr: lrs[2],
-            before: lrs[1],
-            loss: losses[2],
-        })
-    }
-
-    /// What a candidate has to do with the others, in a back end whose probes repeat: `turned` are the losses of the
-    /// rates in the opposite order, `equal` those of equal rates, `even` says that they are the same.
-    fn interference(
-        &mut self,
-        losses: &[f64],
-        mut turned: Vec<f64>,
-        equal: &[f64],
-        even: bool,
-        still: Option<f64>,
-    ) -> Outcome<Option<Finding>, S> {
-        let (lr, lrs) = (self.lr, self.lrs());
-        let by_place = self.all_agree(turned.iter().zip(losses));
-        if !even {
-            if by_place {
-                self.rate_ignored(losses, still);
-            }
-            let by_place_at_lr = self.agree(equal[2], losses[2]);
-            let differs = |loss: &&f64| !self.agree(**loss, equal[0]);
-            let found = equal.iter().find(differs).copied().unwrap_or(f64::NAN);
-            return Ok(Some(if !by_place_at_lr {
-                Finding::CarriesOver {
-                    lr,
-                    after: lr,
-                    alone: equal[0],
-                    found,
-                }
-            } else if equal[1..].iter().all(|&loss| self.agree(loss, found)) {
-                Finding::FirstTrialDiffers {
-                    lr,
-                    first: equal[0],
-                    others: found,
-                }
-            } else {
-                Finding::BatchPerCandidate {
-                    lr,
-                    losses: equal.to_vec(),
-                }
-            }));
-        }
-        let mut alone = Vec::new();
-        for lr in lrs {
-            alone.push(self.probe(&[lr])?[0]);
-        }
-        turned.reverse();
-        for i in 0..lrs.len() {
-            for among in [losses[i], turned[i]] {
-                if !self.agree(alone[i], among) {
-                    let elsewhere = self.all_agree(sorted(&alone).iter().zip(&sorted(losses)));
-                    return Ok(Some(if elsewhere {
-                        Finding::Misplaced { lrs: lrs.to_vec() }
-                    } else {
-                        let (lr, alone) = (lrs[i], alone[i]);
-                        Finding::DependsOnOthers { lr, alone, among }
-                    }));
-                }
-            }
-        }
-        Ok(None)
-    }
-
     fn agreement(&mut self, losses: &[f64], steps: &[f64]) {
         let lrs = self.lrs();
         let off = (0..lrs.len()).find(|&i| !self.agree(losses[i], steps[i]));
@@ -286,107 +171,6 @@ impl<S: Subject> Suite<'_, S> {
         } else {
             Finding::DisagreesWithStep { lr, trial, step }
         });
-    }
-
-    /// Each extreme rate, and `lr` after it, whose loss has to be `reference`.
-    fn extremes(&mut self, reference: Option<f64>) -> Outcome<(), S> {
-        let earlier = self.report.findings.len();
-        for lr in LARGE
-            .map(|factor| factor * self.lr)
-            .into_iter()
-            .chain(EXTREMES)
-        {
-            let outcome = self.attempt(&[lr, self.lr], UNWRITTEN)?;
-            let finite = matches!(&outcome, Ok(losses) if losses[0].is_finite());
-            self.unchanged(|change| {
-                if finite {
-                    Finding::StepsAndUndoes { lr, change }
-                } else {
-                    Finding::NotRestoredWhenNotFinite { lr, change }
-                }
-            })?;
-            let finding = match outcome {
-                Err(error) => Some(Finding::ErrorForRate {
-                    lr,
-                    message: error.to_string(),
-                }),
-                Ok(losses) => self.extreme(lr, &losses, reference)?,
-            };
-            let Some(finding) = finding else { continue };
-            let known = &self.report.findings[earlier..];
-            if known.iter().all(|other| other.name() != finding.name()) {
-                self.found(finding);
-            }
-        }
-        self.made(Check::Extremes);
-        Ok(())
-    }
-
-    /// What is wrong with the losses of an extreme rate and of `lr` after it.
-    fn extreme(
-        &mut self,
-        extreme: f64,
-        losses: &[f64],
-        reference: Option<f64>,
-    ) -> Outcome<Option<Finding>, S> {
-        let indices = unwritten(losses);
-        if !indices.is_empty() {
-            let candidates = losses.len();
-            return Ok(Some(Finding::Unwritten {
-                candidates,
-                indices,
-            }));
-        }
-        let Some(alone) = reference else {
-            return Ok(None);
-        };
-        if !self.agree(losses[1], alone) {
-            return Ok(Some(Finding::CarriesOver {
-                lr: self.lr,
-                after: extreme,
-                alone,
-                found: losses[1],
-            }));
-        }
-        // An error here is the subject's, whose step need not take such rates.
-        let step = self.subject.loss_after_step(extreme).unwrap_or(None);
-        self.unchanged(|change| Finding::StepHookChangesState {
-            lr: extreme,
-            change,
-        })?;
-        let (Some(step), trial) = (step, losses[0]) else {
-            return Ok(None);
-        };
-        let clamped = |finding: &Finding| matches!(finding, Finding::ClampedRate { .. });
-        if !trial.is_finite() || self.report.findings.iter().any(clamped) {
-            return Ok(None);
-        }
-        if !step.is_finite() {
-            return Ok(Some(Finding::HidesNonFinite {
-                lr: extreme,
-                loss: trial,
-            }));
-        }
-        self.large(extreme, trial, step)
-    }
-
-    /// Whether a trial at a large rate is the optimiser's step, where both losses are finite.
-    fn large(&mut self, lr: f64, trial: f64, step: f64) -> Outcome<Option<Finding>, S> {
-        let allowed = LARGE_TOLERANCE.max(100.0 * self.tolerance);
-        let known = !self.report.conforms();
-        if known
-            || near(trial, step, allowed)
-            || !LARGE.map(|factor| factor * self.lr).contains(&lr)
-        {
-            return Ok(None);
-        }
-        let beyond = self.attempt(&[2.0 * lr], UNWRITTEN)??;
-        self.unchanged(|change| Finding::StepsAndUndoes { lr, change })?;
-        Ok(Some(if self.agree(beyond[0], trial) {
-            Finding::ClampedRate { lr, trial, step }
-        } else {
-            Finding::DisagreesWithStep { lr, trial, step }
-        }))
     }
 
     /// A failure in the first trial and in one in the middle; then a probe that goes well, with the same `losses` as
@@ -458,9 +242,7 @@ impl<S: Subject> Suite<'_, S> {
         }
         Ok(())
     }
-}
 
-impl<S: Subject> Suite<'_, S> {
     fn cost(&mut self) {
         let candidates = self.lrs().len();
         let Some(cost) = self.subject.backend().cost(candidates) else {
@@ -477,66 +259,6 @@ impl<S: Subject> Suite<'_, S> {
                 backwards,
             });
         }
-    }
-
-    /// Rates by parameter group, compared with the `losses` of one rate for all, if those are comparable.
-    fn groups(&mut self, losses: Option<&Vec<f64>>) -> Outcome<(), S> {
-        let groups = self.subject.groups();
-        if groups < 2 {
-            let skip = (Check::Groups, Skip::NotGiven("Subject::groups"));
-            self.report.not_given.push(skip);
-            return Ok(());
-        }
-        let Some(losses) = losses else {
-            return Ok(());
-        };
-        let lrs = self.lrs();
-        let equal = Array2::from_shape_fn((lrs.len(), groups), |(i, _)| lrs[i]);
-        let Some(equal) = self.probe_groups(&equal)? else {
-            self.found(Finding::GroupsUnsupported { groups });
-            return Ok(());
-        };
-        self.made(Check::Groups);
-        if let Some(i) = (0..lrs.len()).find(|&i| !self.agree(losses[i], equal[i])) {
-            self.found(Finding::GroupsDisagree {
-                lr: lrs[i],
-                groups,
-                alone: losses[i],
-                found: equal[i],
-            });
-            return Ok(());
-        }
-        // The ordinary rate for all, and then another for one group after the other.
-        let (lr, other) = (self.lr, 2.0 * self.lr);
-        let apart = Array2::from_shape_fn((groups + 1, groups), |(i, group)| {
-            if i == group + 1 { other } else { lr }
-        });
-        let Some(trials) = self.probe_groups(&apart)? else {
-            return Ok(());
-        };
-        if let Some(group) = (0..groups).find(|&group| self.agree(trials[group + 1], trials[0])) {
-            let loss = trials[0];
-            self.found(Finding::IgnoresGroup {
-                group,
-                lr,
-                other,
-                loss,
-            });
-            return Ok(());
-        }
-        for (row, trial) in apart.rows().into_iter().zip(trials) {
-            let lrs = row.to_vec();
-            let Some(step) = self.subject.loss_after_group_step(&lrs)? else {
-                return Ok(());
-            };
-            let lr = lrs[0];
-            self.unchanged(|change| Finding::StepHookChangesState { lr, change })?;
-            if !self.agree(trial, step) {
-                self.found(Finding::GroupsDisagreeWithStep { lrs, trial, step });
-                return Ok(());
-            }
-        }
-        Ok(())
     }
 
     /// A step of training, and whether trials are the optimiser's steps from there, too.
@@ -581,20 +303,6 @@ fn is_absurd(forwards: u64, backwards: u64, candidates: usize) -> bool {
     forwards == 0 || forwards.max(backwards) > MOST_PASSES * candidates as u64
 }
 
-/// Whether `losses`, and those of the same rates turned round, are each a place late, and not right as they are.
-fn is_late(losses: &[f64], turned: &[f64], agree: impl Fn(f64, f64) -> bool) -> bool {
-    let inner = || 1..losses.len().saturating_sub(1);
-    let late = inner().all(|i| agree(losses[i + 1], turned[losses.len() - i]));
-    let right = inner().all(|i| agree(losses[i], turned[losses.len() - 1 - i]));
-    late && !right
-}
-
-fn sorted(losses: &[f64]) -> Vec<f64> {
-    let mut sorted = losses.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -606,18 +314,5 @@ mod tests {
         let most = 5 * MOST_PASSES;
         assert!(!is_absurd(most, most, 5) && !is_absurd(1, 0, 5));
         assert!(is_absurd(most + 1, 0, 5) && is_absurd(1, most + 1, 5) && is_absurd(0, 1, 5));
-    }
-
-    #[test]
-    fn what_is_right_as_it_is_is_not_late() {
-        let late = |losses: [f64; 5], turned: [f64; 5]| is_late(&losses, &turned, |a, b| a == b);
-        let right = [1.0, 2.0, 3.0, 4.0, 5.0];
-        assert!(!late(right, [5.0, 4.0, 3.0, 2.0, 1.0]));
-        // 9 and 8 are what was there before.
-        assert!(late([9.0, 1.0, 2.0, 3.0, 4.0], [8.0, 5.0, 4.0, 3.0, 2.0]));
-        assert!(!late([9.0, 1.0, 2.0, 3.0, 4.0], [8.0, 5.0, 4.0, 3.0, 7.0]));
-        // Late or right, who knows.
-        assert!(!late([9.0, 2.0, 1.0, 2.0, 1.0], [8.0, 2.0, 1.0, 2.0, 1.0]));
-        assert!(!late([2.0; 5], [2.0; 5]));
     }
 }

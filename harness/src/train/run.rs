@@ -2,15 +2,17 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use autolr_core::{AutoLr, LrScheduler, OpenLoop, SchedulerState, StateError, Tick, Unit};
 
 use super::checkpoint::{Best, Checkpoint, Generations, Progress};
+use super::lock::lock;
+use super::options::{RunOptions, RunSize};
 use crate::disk::{Disk, remove_half_written};
-use crate::exit::{BadInput, Busy, Interrupted};
+use crate::exit::{BadInput, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
 use crate::record::{
     Build, DecisionRecord, EpochRecord, Event, LogMark, LogWriter, Outcome, Provenance, RunLog,
@@ -20,66 +22,6 @@ use crate::workload::{Cost, EpochProbe, EpochSums, StateArray, Workload, Workloa
 
 /// Version of the event log's format.
 const LOG_FORMAT: u32 = 1;
-
-/// Told of what happens, for a progress bar.
-pub trait Observer {
-    /// Before the first step: what is done already, and what is to be done.
-    fn begin(&mut self, _size: RunSize) {}
-    /// After each optimiser step.
-    fn step(&mut self) {}
-    /// After each epoch's validation.
-    fn epoch(&mut self, _record: &EpochRecord) {}
-    /// What is out of the ordinary, in a sentence, such as a damaged checkpoint.
-    fn note(&mut self, _text: &str) {}
-}
-
-/// Says nothing.
-impl Observer for () {}
-
-/// What there is to do, and what of it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunSize {
-    /// Epochs done.
-    pub epochs_done: u64,
-    /// Optimiser steps done of the next.
-    pub steps_done: u64,
-    /// All epochs.
-    pub epochs: u64,
-    /// Optimiser steps of each.
-    pub steps_per_epoch: u64,
-}
-
-/// The time between two checkpoints within an epoch: so much training a crash may cost, and the validation and decision
-/// that follow.
-pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
-
-/// How a run is carried out; nothing here changes its result but `threads`.
-pub struct RunOptions<'a> {
-    /// Set when the run is to stop.
-    pub interrupted: &'a AtomicBool,
-    /// Threads within an operation of libtorch, for the record.
-    pub threads: usize,
-    /// Time after which a checkpoint is written within an epoch; [`CHECKPOINT_EVERY`] outside of tests.
-    pub checkpoint_every: Duration,
-    /// Told of what happens.
-    pub observer: &'a mut dyn Observer,
-}
-
-impl<'a> RunOptions<'a> {
-    /// With checkpoints within an epoch every [`CHECKPOINT_EVERY`].
-    pub fn new(
-        interrupted: &'a AtomicBool,
-        threads: usize,
-        observer: &'a mut dyn Observer,
-    ) -> Self {
-        Self {
-            interrupted,
-            threads,
-            checkpoint_every: CHECKPOINT_EVERY,
-            observer,
-        }
-    }
-}
 
 /// What [`run`] found or did.
 #[derive(Debug, Clone, PartialEq)]
@@ -513,68 +455,6 @@ impl<'a> Run<'a> {
         self.log.sync()?;
         Ok(summary)
     }
-}
-
-/// A folder taken for this process.
-struct Lock(std::fs::File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // A process that ends in order takes its name away: one that stays there was killed.
-        let _ = self.0.set_len(0);
-        // Said aloud: a child process that is just being started holds a copy of the file for a moment, and with it
-        // the lock, if closing alone were to release it.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Takes the folder for this process: two on one run would write one log. The file says which process that is.
-fn lock(dir: &Path) -> Result<Lock> {
-    use std::fs::{OpenOptions, TryLockError, create_dir_all, read_to_string};
-    create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
-    let path = dir.join("lock");
-    let mut open = OpenOptions::new();
-    // Its text is another process's as long as the lock is.
-    let open = open.create(true).write(true).truncate(false);
-    let mut file = open
-        .open(&path)
-        .with_context(|| format!("{}: cannot be made", path.display()))?;
-    let mut attempt = file.try_lock();
-    for _ in 0..3 {
-        if !matches!(attempt, Err(TryLockError::WouldBlock)) {
-            break;
-        }
-        // `autolr status` takes a look at the lock, for some microseconds.
-        std::thread::sleep(std::time::Duration::from_millis(10));
-        attempt = file.try_lock();
-    }
-    match attempt {
-        // On a file system without locks: as if alone.
-        Ok(()) | Err(TryLockError::Error(_)) => {}
-        Err(TryLockError::WouldBlock) => {
-            let who = read_to_string(&path).unwrap_or_default();
-            let who = match who.trim() {
-                "" => String::new(),
-                who => format!(" ({who})"),
-            };
-            return Err(Busy(format!(
-                "{}: another process{who} is at work on this run; wait for it, or stop it",
-                dir.display()
-            ))
-            .into());
-        }
-    }
-    // For those who look; the lock itself does not depend on it.
-    let _ = file.set_len(0);
-    let _ = writeln!(file, "pid {} on {}", std::process::id(), host());
-    Ok(Lock(file))
-}
-
-/// Name of this machine.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok());
-    name.map_or("this machine".into(), |name| name.trim().to_owned())
 }
 
 /// Refuses to go on under other conditions than a run was begun under: its log would not be that of one run. The build

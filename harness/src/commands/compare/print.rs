@@ -1,0 +1,106 @@
+//! What a comparison found, for a person.
+
+use std::io::Write;
+
+use anyhow::Result;
+use toml::Value;
+
+use super::result::Compared;
+use super::side::Side;
+use crate::report::number::{count, duration, hundredths, p_value, plural, signed};
+use crate::report::seeds::{Weights, signed_interval};
+use crate::statistics::Judged;
+use crate::visible::visible;
+
+/// Prints it.
+pub(super) fn print(
+    a: &Side,
+    b: &Side,
+    compared: &Compared,
+    judged: &Judged,
+    out: &mut dyn Write,
+) -> Result<()> {
+    writeln!(out, "A  {}: {}", visible(&a.name), a.seeds())?;
+    writeln!(out, "B  {}: {}", visible(&b.name), b.seeds())?;
+    writeln!(out, "\nThe specifications differ in")?;
+    let none = || "–".to_owned();
+    let text = |value: &Option<Value>| value.as_ref().map_or_else(none, Value::to_string);
+    let keys = &compared.differing_keys;
+    let width = keys.iter().map(|key| key.key.len()).max().unwrap_or(0);
+    for key in keys {
+        let (a, b) = (text(&key.a), text(&key.b));
+        writeln!(out, "  {:<width$}  {a} | {b}", key.key)?;
+    }
+    writeln!(
+        out,
+        "\nTest accuracy (%) of the reported weights, in brackets after the last epoch"
+    )?;
+    let mut rows = vec![["seed", "A", "B", "A − B"].map(str::to_owned)];
+    rows.extend(compared.pairs.iter().map(|pair| {
+        [
+            pair.seed.to_string(),
+            pair.a.words(),
+            pair.b.words(),
+            pair.difference.map_or_else(none, signed),
+        ]
+    }));
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths = [0, 1, 2, 3].map(width);
+    for row in &rows {
+        let cells = row.iter().zip(widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:>width$}"))
+            .collect();
+        writeln!(out, "  {}", cells.join("  "))?;
+    }
+    if !compared.unpaired_seeds.is_empty() {
+        let seeds: Vec<String> = compared.unpaired_seeds.iter().map(u64::to_string).collect();
+        writeln!(
+            out,
+            "  not paired, since only one of the two has them: seeds {}",
+            seeds.join(", ")
+        )?;
+    }
+    writeln!(
+        out,
+        "\nMean ± half the 95 % interval (Student's t), over runs that completed"
+    )?;
+    for (name, side) in [("A", a), ("B", b)] {
+        let words = |weights| side.observe(weights).words(hundredths);
+        let (reported, last) = (words(Weights::Reported), words(Weights::Last));
+        writeln!(out, "  {name}      {reported}; last epoch {last}")?;
+    }
+    if let Some(difference) = judged.comparison.difference {
+        let interval = signed_interval(&difference);
+        let interval = interval.map_or_else(String::new, |i| format!(", 95 % interval {i}"));
+        let p = match judged.comparison.test {
+            Some(test) if test.exact => format!("; exact sign-flip p = {}", p_value(test.p)),
+            Some(test) => format!("; sign-flip p = {} (drawn)", p_value(test.p)),
+            None => "; no test, since not all pairs completed".to_owned(),
+        };
+        writeln!(
+            out,
+            "  A − B  {}{interval} ({}){p}",
+            signed(difference.mean),
+            plural(difference.n, "pair")
+        )?;
+    }
+    writeln!(out, "\nCost, probes counted in")?;
+    for (name, side) in [("A", &compared.a), ("B", &compared.b)] {
+        let time = side.seconds.map_or_else(none, duration);
+        let probes = side.probe_forwards.saturating_add(side.probe_backwards);
+        writeln!(
+            out,
+            "  {name}  {} epochs, {} images forward, {} backward ({} of both by probes), {time}",
+            side.epochs,
+            count(side.forwards),
+            count(side.backwards),
+            count(probes)
+        )?;
+    }
+    writeln!(out, "\nVerdict: {}.", compared.verdict_words)?;
+    Ok(())
+}

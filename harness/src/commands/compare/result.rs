@@ -1,0 +1,186 @@
+//! What a comparison found, as `--json` prints it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+use toml::{Table, Value};
+
+use super::side::{Run, Side};
+use crate::experiment::RunSpec;
+use crate::report::number::hundredths;
+use crate::report::seeds::Weights;
+use crate::statistics::Verdict;
+
+/// A key in which the specifications differ.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct DifferingKey {
+    pub(super) key: String,
+    pub(super) a: Option<Value>,
+    pub(super) b: Option<Value>,
+}
+
+pub(super) fn differing_keys(a: &RunSpec, b: &RunSpec) -> Result<Vec<DifferingKey>> {
+    let flat = |spec: &RunSpec| -> Result<BTreeMap<String, Value>> {
+        let mut flat = BTreeMap::new();
+        flatten("", Table::try_from(spec)?, &mut flat);
+        flat.remove("training.seed");
+        Ok(flat)
+    };
+    let (mut a, mut b) = (flat(a)?, flat(b)?);
+    let keys: std::collections::BTreeSet<String> = a.keys().chain(b.keys()).cloned().collect();
+    let differing = keys.into_iter().map(|key| DifferingKey {
+        a: a.remove(&key),
+        b: b.remove(&key),
+        key,
+    });
+    Ok(differing.filter(|key| key.a != key.b).collect())
+}
+
+pub(super) fn flatten(above: &str, table: Table, flat: &mut BTreeMap<String, Value>) {
+    for (key, value) in table {
+        let key = if above.is_empty() {
+            key
+        } else {
+            format!("{above}.{key}")
+        };
+        match value {
+            Value::Table(table) => flatten(&key, table, flat),
+            value => {
+                flat.insert(key, value);
+            }
+        }
+    }
+}
+
+/// What `--json` prints. Accuracies are in percent, differences in points.
+#[derive(Debug, Serialize)]
+pub(super) struct Compared {
+    pub(super) a: SideResult,
+    pub(super) b: SideResult,
+    pub(super) differing_keys: Vec<DifferingKey>,
+    /// Seeds that both have.
+    pub(super) pairs: Vec<Pair>,
+    /// Seeds that only one has.
+    pub(super) unpaired_seeds: Vec<u64>,
+    /// Pairs of which a run diverged.
+    pub(super) diverged_pairs: usize,
+    pub(super) mean_difference: Option<f64>,
+    pub(super) interval_95: Option<(f64, f64)>,
+    /// Of the sign-flip test.
+    pub(super) p: Option<f64>,
+    /// Whether `p` is over all sign vectors.
+    pub(super) p_exact: Option<bool>,
+    pub(super) verdict: &'static str,
+    pub(super) verdict_words: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SideResult {
+    pub(super) name: String,
+    pub(super) seeds: Vec<u64>,
+    pub(super) completed: usize,
+    pub(super) diverged: usize,
+    pub(super) not_finished: usize,
+    pub(super) mean_accuracy: Option<f64>,
+    pub(super) deviation: Option<f64>,
+    pub(super) interval_95: Option<(f64, f64)>,
+    pub(super) mean_accuracy_last_epoch: Option<f64>,
+    pub(super) epochs: u64,
+    pub(super) forwards: u64,
+    pub(super) backwards: u64,
+    pub(super) probe_forwards: u64,
+    pub(super) probe_backwards: u64,
+    pub(super) seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Pair {
+    pub(super) seed: u64,
+    pub(super) a: RunResult,
+    pub(super) b: RunResult,
+    /// None unless both completed.
+    pub(super) difference: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RunResult {
+    pub(super) folder: String,
+    pub(super) state: String,
+    pub(super) accuracy: Option<f64>,
+    pub(super) accuracy_last_epoch: Option<f64>,
+}
+
+impl SideResult {
+    pub(super) fn of(side: &Side) -> Self {
+        let (reported, last) = (side.observe(Weights::Reported), side.observe(Weights::Last));
+        let logs = || side.runs.values().filter_map(|run| run.log.as_ref());
+        let total = |of: fn(&crate::record::Summary) -> u64| {
+            let summaries = logs().filter_map(|log| log.summary.as_ref());
+            summaries.map(of).fold(0, u64::saturating_add)
+        };
+        let seconds = side.runs.values().filter_map(|run| run.seconds);
+        let estimate = reported.estimate;
+        Self {
+            name: side.name.clone(),
+            seeds: side.runs.keys().copied().collect(),
+            completed: estimate.map_or(0, |estimate| estimate.n),
+            diverged: reported.diverged,
+            not_finished: reported.pending,
+            mean_accuracy: estimate.map(|estimate| estimate.mean),
+            deviation: estimate.and_then(|estimate| estimate.deviation),
+            interval_95: estimate.and_then(|estimate| estimate.interval()),
+            mean_accuracy_last_epoch: last.estimate.map(|estimate| estimate.mean),
+            epochs: logs().map(|log| log.epochs.len() as u64).sum(),
+            forwards: total(|summary| summary.forwards),
+            backwards: total(|summary| summary.backwards),
+            probe_forwards: total(|summary| summary.probe_forwards),
+            probe_backwards: total(|summary| summary.probe_backwards),
+            seconds: seconds.reduce(|a, b| a + b),
+        }
+    }
+}
+
+impl RunResult {
+    pub(super) fn of(run: &Run) -> Self {
+        Self {
+            folder: run.dir.display().to_string(),
+            state: run.state(),
+            accuracy: run.accuracy(Weights::Reported),
+            accuracy_last_epoch: run.accuracy(Weights::Last),
+        }
+    }
+
+    pub(super) fn words(&self) -> String {
+        let number = |accuracy: Option<f64>| accuracy.map_or_else(|| "–".to_owned(), hundredths);
+        match (self.state.as_str(), self.accuracy) {
+            ("completed", _) => format!(
+                "{} ({})",
+                number(self.accuracy),
+                number(self.accuracy_last_epoch)
+            ),
+            (state, Some(accuracy)) => format!("{state}; {}", hundredths(accuracy)),
+            (state, None) => state.to_owned(),
+        }
+    }
+}
+
+/// The verdict for a program.
+pub(super) fn name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Better => "better",
+        Verdict::Worse => "worse",
+        Verdict::NotDistinguishable => "not-distinguishable",
+        Verdict::TooFewSeeds { .. } => "too-few-seeds",
+        Verdict::NotComparable { .. } => "not-comparable",
+        Verdict::NotFinished { .. } => "not-finished",
+    }
+}
+
+/// The verdict for a person.
+pub(super) fn words(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Better | Verdict::Worse => format!("A is {verdict} than B"),
+        _ => verdict.to_string(),
+    }
+}
