@@ -97,7 +97,14 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
                 let lr = &mut record.log.decisions[i].decision.new_lr;
                 *lr = next(*lr);
             });
+            try_with(format!("decision {i}, cost"), &|record| {
+                let cost = record.log.decisions[i].decision.cost.as_mut().unwrap();
+                cost.backwards += 1;
+            });
         }
+        try_with("images forward by probes".into(), &|record| {
+            record.log.summary.as_mut().unwrap().probe_forwards += 1;
+        });
     }
     println!("{changed} numbers changed, one at a time");
     assert!(changed > 100, "{changed}");

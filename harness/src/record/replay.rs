@@ -4,13 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use autolr_core::{ProbeError, RecordedProbe, ReplayError, Tick};
+use autolr_core::{
+    GroupsError, ProbeBackend, ProbeCost, ProbeError, RecordedProbe, ReplayError, Tick,
+};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1};
 use serde::Serialize;
 
 use super::{DecisionRecord, EpochRecord, RunLog};
 use crate::exit::BadInput;
-use crate::experiment::RunSpec;
+use crate::experiment::{ProbeSpec, RunSpec};
 use crate::train::scheduler;
+use crate::workload::{Cost, passes};
 
 /// A recorded run: its specification and its log.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +107,10 @@ impl Record {
             Ok(scheduler) => scheduler,
             Err(error) => return differs(0, error.to_string()),
         };
-        let mut probe = RecordedProbe::new(log.decisions.iter().map(|record| &record.decision));
+        let mut probe = AtCost {
+            recorded: RecordedProbe::new(log.decisions.iter().map(|record| &record.decision)),
+            spec: &self.spec.probe,
+        };
         let mut recorded = log.decisions.iter().peekable();
         let mut replayed = Replayed::default();
         for record in &log.epochs {
@@ -149,7 +156,7 @@ impl Record {
         Ok(replayed)
     }
 
-    /// Whether the summary is that of the epochs.
+    /// Whether the summary is that of the epochs and decisions.
     fn check_summary(&self) -> Result<(), Difference> {
         let Some(summary) = &self.log.summary else {
             return Ok(());
@@ -170,7 +177,55 @@ impl Record {
                 ),
             });
         }
+        let mut probes = Cost::default();
+        for DecisionRecord { decision, .. } in &self.log.decisions {
+            let earlier = decision.earlier.iter().map(|probe| probe.candidates.len());
+            for candidates in earlier.chain([decision.candidates.len()]) {
+                let own = self.spec.training.batch_size;
+                probes += Cost::of_probe(&self.spec.probe, candidates, own);
+            }
+        }
+        let of_decisions = (probes.forwards, probes.backwards);
+        let of_summary = (summary.probe_forwards, summary.probe_backwards);
+        if of_decisions != of_summary {
+            return Err(Difference {
+                epoch: summary.epochs.saturating_sub(1),
+                what: format!(
+                    "images forward and backward by probes are {of_decisions:?}, in the summary {of_summary:?}"
+                ),
+            });
+        }
         Ok(())
+    }
+}
+
+/// Recorded losses, at the cost that a probe of the specification has: so a recorded cost is checked like all else.
+struct AtCost<'a> {
+    recorded: RecordedProbe,
+    spec: &'a ProbeSpec,
+}
+
+impl ProbeBackend for AtCost<'_> {
+    type Error = ReplayError;
+
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), ReplayError> {
+        self.recorded.probe(lrs, losses)
+    }
+
+    fn probe_groups(
+        &mut self,
+        lrs: ArrayView2<'_, f64>,
+        losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<(), GroupsError<ReplayError>> {
+        self.recorded.probe_groups(lrs, losses)
+    }
+
+    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
+        Some(passes(self.spec, candidates as u64))
     }
 }
 

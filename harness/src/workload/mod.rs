@@ -197,7 +197,7 @@ impl ProbeBackend for EpochProbe<'_> {
 }
 
 /// The passes of a batch that a probe takes: one forward a candidate, and what gives the gradients.
-fn passes(spec: &ProbeSpec, candidates: u64) -> ProbeCost {
+pub(crate) fn passes(spec: &ProbeSpec, candidates: u64) -> ProbeCost {
     let gradients = match (spec.loss, spec.gradient, spec.batches) {
         (TrialLoss::BeforeStep, _, _) => 0,
         (_, GradientBatch::Scoring, ScoringBatch::PerCandidate) => candidates,
