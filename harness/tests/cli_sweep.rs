@@ -109,6 +109,48 @@ fn every_combination_once_and_a_table_of_them() {
 }
 
 #[test]
+fn another_sweep_into_the_same_folder_is_added_to_it() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    printed(dir, &sweep(&["--jobs", "1"]));
+    let before = manifest(dir)["runs"].as_array().unwrap().clone();
+    let other = with(&open_loop(), "epochs = 6", "epochs = 2");
+    fs::write(dir.join("other.toml"), other).unwrap();
+    let args = ["sweep", "other.toml", "--set", "scheduler.lr=0.3,0.9"];
+    printed(dir, &args);
+    let after = manifest(dir)["runs"].as_array().unwrap().clone();
+    assert_eq!((before.len(), after.len()), (4, 6));
+    assert_eq!(after[..4], before);
+    assert_eq!(after[5]["spec"], "other.toml");
+    assert_eq!(states(dir).len(), 6);
+    // Nothing twice.
+    printed(dir, &args);
+    printed(dir, &sweep(&["--jobs", "1"]));
+    assert_eq!(manifest(dir)["runs"].as_array().unwrap(), &after);
+
+    // One that cannot be read is not written over.
+    let path = dir.join("sweep/sweep.json");
+    let text = fs::read_to_string(&path).unwrap();
+    for (bad, told) in [
+        (&text[..100], "EOF while parsing"),
+        (
+            &text.replace("\"version\": 1", "\"version\": 2"),
+            "version = 2, this program knows 1",
+        ),
+    ] {
+        fs::write(&path, bad).unwrap();
+        let output = output(dir, &args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(
+            stderr.contains("sweep.json: ") && stderr.contains(told),
+            "{stderr}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), bad);
+    }
+}
+
+#[test]
 fn a_sweep_from_a_file_is_the_same_as_from_the_command_line() {
     let temp = folder(&open_loop());
     let dir = temp.path();

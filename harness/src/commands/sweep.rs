@@ -121,13 +121,14 @@ pub struct SweepRun {
 }
 
 const MANIFEST: &str = "sweep.json";
+const VERSION: u32 = 1;
 const SEED: &str = "training.seed";
 
 impl SweepManifest {
     /// Reads the manifest of a sweep's folder, if there is one.
     ///
     /// # Errors
-    /// [`BadInput`] that names the file if it cannot be read as such.
+    /// [`BadInput`] that names the file if it cannot be read as such, or is of another version.
     pub fn read(dir: &Path) -> Result<Option<Self>, BadInput> {
         let path = dir.join(MANIFEST);
         let wrong =
@@ -137,9 +138,14 @@ impl SweepManifest {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(&error)),
         };
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| wrong(&error))
+        let manifest: Self = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+        if manifest.version != VERSION {
+            let version = manifest.version;
+            return Err(wrong(&format!(
+                "version = {version}, this program knows {VERSION}"
+            )));
+        }
+        Ok(Some(manifest))
     }
 }
 
@@ -328,13 +334,18 @@ fn with_combination(point: &Point, error: BadInput) -> BadInput {
     }
 }
 
-/// Writes `sweep.json` into `dir`.
+/// Writes `sweep.json` into `dir`: the combinations of `sweeps`, after those that it held before.
+///
+/// # Errors
+/// [`BadInput`] if what it held before cannot be read; if the disk fails.
 pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
-    let mut manifest = SweepManifest {
-        version: 1,
+    let mut manifest = SweepManifest::read(dir)?.unwrap_or(SweepManifest {
+        version: VERSION,
         keys: Vec::new(),
         runs: Vec::new(),
-    };
+    });
+    let key = |run: &SweepRun| (run.run.clone(), run.spec.clone(), run.series.clone());
+    let mut known: std::collections::HashSet<_> = manifest.runs.iter().map(key).collect();
     for sweep in sweeps {
         for key in &sweep.keys {
             if !manifest.keys.contains(key) {
@@ -346,14 +357,17 @@ pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
             for (key, value) in &combination.point {
                 settings.insert(key.clone(), serde_json::to_value(value)?);
             }
-            manifest.runs.push(SweepRun {
+            let run = SweepRun {
                 run: combination.spec.run_name()?,
                 name: combination.name(),
                 spec: sweep.file.display().to_string(),
                 series: combination.series.clone(),
                 settings,
                 seed: combination.spec.training.seed,
-            });
+            };
+            if known.insert(key(&run)) {
+                manifest.runs.push(run);
+            }
         }
     }
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
@@ -387,8 +401,8 @@ pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let budget = args.training.budget.start();
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot be made", args.out.display()))?;
-    pool::lay_out(&jobs)?;
     write_manifest(std::slice::from_ref(&sweep), &args.out)?;
+    pool::lay_out(&jobs)?;
     let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
     let result = SweepResult::read(&sweep, &args.out)?;
     if args.training.json {
