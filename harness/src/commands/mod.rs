@@ -37,7 +37,8 @@ struct TrainingArgs {
     /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Trainings at a time, each a process of its own [default: the cores; 1 on CUDA and for `reproduce --scale smoke`]
+    /// Trainings at a time, each a process of its own, with one thread if it is begun here [default: the cores; 1 on
+    /// CUDA and for `reproduce --scale smoke`]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<usize>,
     #[command(flatten)]

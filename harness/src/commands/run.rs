@@ -163,8 +163,8 @@ impl Observer for EpochLines<'_> {
     }
 }
 
-/// Carries out a specification in its folder. An error that is the run's own is left there as `failed.json`, until the
-/// run comes to its end.
+/// Carries out a specification in its folder. An error that is the run's own is left there as `failed.json`, until an
+/// attempt takes a step and is stopped, or comes to its end.
 ///
 /// # Errors
 /// As [`train::run`]; [`crate::exit::TimeSpent`] if the budget is.
@@ -187,8 +187,10 @@ pub(crate) fn execute(
     match &outcome {
         Ok(_) => Failure::clear(dir)?,
         Err(error) if stop::is_stop(error) => {
-            // What failed before does so no more. If it cannot be removed, the stop is what counts.
-            let _ = Failure::clear(dir);
+            // An attempt that got on is to be gone on with. If the file cannot be removed, the stop is what counts.
+            if observer.stepped() {
+                let _ = Failure::clear(dir);
+            }
         }
         Err(error) if is_the_runs_own(error) && dir.is_dir() => {
             // The error itself is what counts, whether or not it can be written.

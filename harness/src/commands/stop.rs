@@ -128,6 +128,7 @@ pub(crate) struct WithinBudget<'a> {
     last: Instant,
     /// The longest time from one step to the next so far.
     longest: Duration,
+    stepped: bool,
 }
 
 impl<'a> WithinBudget<'a> {
@@ -137,7 +138,13 @@ impl<'a> WithinBudget<'a> {
             observer,
             last: Instant::now(),
             longest: Duration::ZERO,
+            stepped: false,
         }
+    }
+
+    /// Whether the training has taken a step.
+    pub(crate) fn stepped(&self) -> bool {
+        self.stepped
     }
 }
 
@@ -149,6 +156,7 @@ impl Observer for WithinBudget<'_> {
 
     fn step(&mut self) {
         self.observer.step();
+        self.stepped = true;
         self.longest = self.longest.max(self.last.elapsed());
         self.last = Instant::now();
         if !self.budget.fits(self.longest) {
