@@ -122,9 +122,11 @@ impl AutoLrConfig {
     /// Start at `lr` and update by `rule`, once an epoch.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] if `lr` is NaN, zero, negative or infinite.
+    /// [`ConfigError::Value`] if `lr` is NaN, zero, negative, infinite or below [`f64::MIN_POSITIVE`], the least rate
+    /// that there is.
     pub fn new(lr: f64, rule: ScaleUpdate) -> Result<Self, ConfigError> {
         positive("lr", lr, "a learning rate must be positive and finite")?;
+        normal("lr", lr)?;
         Ok(Self::starting(Start::Lr(lr), rule))
     }
 
@@ -164,13 +166,7 @@ impl AutoLrConfig {
     /// [`ConfigError::EmptyRange`] if `min` exceeds `max`, [`ConfigError::OutOfBounds`] if the initial rate lies outside.
     pub fn with_bounds(mut self, min: f64, max: f64) -> Result<Self, ConfigError> {
         for (key, value) in [("min_lr", min), ("max_lr", max)] {
-            if !(f64::MIN_POSITIVE..=f64::MAX).contains(&value) {
-                return Err(ConfigError::Value {
-                    key,
-                    value,
-                    rule: "must be finite and at least 2.2250738585072014e-308",
-                });
-            }
+            normal(key, value)?;
         }
         if min > max {
             return Err(ConfigError::EmptyRange { min, max });
@@ -315,6 +311,18 @@ impl AutoLrConfig {
 
 fn is_positive(value: f64) -> bool {
     value > 0.0 && value.is_finite()
+}
+
+fn normal(key: &'static str, value: f64) -> Result<(), ConfigError> {
+    if (f64::MIN_POSITIVE..=f64::MAX).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::Value {
+            key,
+            value,
+            rule: "must be finite and at least 2.2250738585072014e-308",
+        })
+    }
 }
 
 fn positive(key: &'static str, value: f64, rule: &'static str) -> Result<(), ConfigError> {

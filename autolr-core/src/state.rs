@@ -343,9 +343,9 @@ mod tests {
         for (non_finite, change) in cases {
             assert!(resumed(&config(non_finite), change).is_ok());
         }
-        // An initial rate below the least normal one is taken as it is, and so is the state that has it.
+        // The least rate that there is.
         let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
-        let fresh = AutoLr::new(AutoLrConfig::new(5e-324, rule).unwrap());
+        let fresh = AutoLr::new(AutoLrConfig::new(f64::MIN_POSITIVE, rule).unwrap());
         assert!(AutoLr::with_state(fresh.config().clone(), &fresh.state()).is_ok());
     }
 

@@ -3,10 +3,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use autolr_core::schedule::{Schedule, ScheduleConfig};
+use autolr_core::schedule::{CosineAnnealingLr, Schedule, ScheduleConfig};
 use autolr_core::testkit::strategies;
 use autolr_core::{
-    AutoLr, AutoLrConfig, Decision, Factors, Normalization, ProbeCost, ScaleUpdate, Update,
+    AutoLr, AutoLrConfig, Decision, Factors, GroupProbing, Normalization, ProbeCost, ScaleUpdate,
+    Update,
 };
 use ndarray::Array1;
 use proptest::strategy::{Strategy, ValueTree};
@@ -67,7 +68,7 @@ fn the_counter_counts() {
 
 #[test]
 fn an_update_allocates_nothing() {
-    for n in [3, 7, 31, 1_000] {
+    for n in [3, 7, 31, 1_000, 1_000_000] {
         for kind in Normalization::ALL {
             let (rule, losses) = (rule(n, kind), losses(n));
             let mut update = Update::with_capacity(n);
@@ -80,11 +81,17 @@ fn an_update_allocates_nothing() {
 #[test]
 fn a_decision_allocates_nothing() {
     let cost = Some(ProbeCost::default());
-    for bounds in [None, Some((0.05, 0.2))] {
-        let mut config = AutoLrConfig::new(0.1, rule(7, Normalization::ZScore)).unwrap();
-        if let Some((min, max)) = bounds {
-            config = config.with_bounds(min, max).unwrap();
-        }
+    let rule = || rule(7, Normalization::ZScore);
+    let plain = || AutoLrConfig::new(0.1, rule()).unwrap();
+    let groups = |probing| plain().with_groups([1.0, 0.1], probing).unwrap();
+    let cosine = CosineAnnealingLr::new(0.1, 50, 0.0).unwrap();
+    for (what, config) in [
+        ("plain", plain()),
+        ("bounds", plain().with_bounds(0.05, 0.2).unwrap()),
+        ("groups together", groups(GroupProbing::Together)),
+        ("groups in turn", groups(GroupProbing::InTurn)),
+        ("a base schedule", AutoLrConfig::over(cosine, rule())),
+    ] {
         let mut scheduler = AutoLr::new(config);
         let (losses, mut decision) = (losses(7), Decision::with_capacity(7));
         let count = allocations(|| {
@@ -93,7 +100,7 @@ fn a_decision_allocates_nothing() {
                 assert_eq!(told, Ok(true));
             }
         });
-        assert_eq!(count, 0, "{bounds:?}");
+        assert_eq!(count, 0, "{what}");
     }
 }
 

@@ -156,6 +156,10 @@ fn configurations_are_validated_when_read() {
             "lr = 1e300: exceeds max_lr = 1e299",
         ),
         (
+            r#"{"lr": 1e-320, "factors": [1]}"#,
+            "lr = 1e-320: must be finite and at least 2.2250738585072014e-308",
+        ),
+        (
             r#"{"lr": 1, "factors": [1], "min_lr": 5e-324}"#,
             "min_lr = 5e-324: must be finite and at least 2.2250738585072014e-308",
         ),
