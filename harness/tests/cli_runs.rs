@@ -215,6 +215,51 @@ fn a_run_is_seen_from_another_terminal_while_it_trains() {
 }
 
 #[test]
+fn a_run_that_failed_and_then_was_killed_is_stale() {
+    let text = long();
+    let temp = folder(&text);
+    let dir = temp.path();
+    let run = run_dir(&dir.join("runs"), &text);
+    fs::create_dir_all(&run).unwrap();
+    let failed = run.join("failed.json");
+    fs::write(&failed, "{\"error\": \"the disk was full\"}").unwrap();
+    let mut child = autolr(dir, &["run", "spec.toml", "--threads", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("an epoch", || !computed(&run).is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let one = status(dir, "runs")["runs"][0].clone();
+    assert_eq!(
+        (&one["state"], &one["error"]),
+        (&"stale".into(), &Value::Null)
+    );
+    assert!(!failed.exists());
+}
+
+#[test]
+fn a_run_that_fails_says_so_as_json_too() {
+    let text = support::with(
+        REFERENCE,
+        "factors = \"factor_3\"",
+        "factors = [1e305, 1e306]\nall_non_finite = \"fail\"",
+    );
+    let temp = folder(&text);
+    let output = output(temp.path(), &["run", "spec.toml", "--json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said["summary"], Value::Null);
+    let error = said["error"].as_str().unwrap();
+    assert!(error.contains("finite"), "{error}");
+    assert!(
+        String::from_utf8(output.stderr).unwrap().contains(error),
+        "{error}"
+    );
+}
+
+#[test]
 fn two_commands_on_one_run_compute_it_once() {
     let text = long();
     let temp = folder(&text);

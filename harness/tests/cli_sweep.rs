@@ -113,33 +113,54 @@ fn another_sweep_into_the_same_folder_is_added_to_it() {
     let temp = folder(&open_loop());
     let dir = temp.path();
     printed(dir, &sweep(&["--jobs", "1"]));
-    let before = manifest(dir)["runs"].as_array().unwrap().clone();
+    let held = || manifest(dir)["runs"].as_array().unwrap().clone();
+    let before = held();
     let other = with(&open_loop(), "epochs = 6", "epochs = 2");
-    fs::write(dir.join("other.toml"), other).unwrap();
+    fs::write(dir.join("other.toml"), &other).unwrap();
     let args = ["sweep", "other.toml", "--set", "scheduler.lr=0.3,0.9"];
     printed(dir, &args);
-    let after = manifest(dir)["runs"].as_array().unwrap().clone();
+    let after = held();
     assert_eq!((before.len(), after.len()), (4, 6));
     assert_eq!(after[..4], before);
-    assert_eq!(after[5]["spec"], "other.toml");
-    assert_eq!(states(dir).len(), 6);
-    // Nothing twice.
+    let names: Vec<Value> = states(dir).iter().map(|run| run["name"].clone()).collect();
+    assert_eq!(names.len(), 6);
+    assert_eq!(names[0], "spec.toml: scheduler.lr = 0.3, seed 0");
+    assert_eq!(names[4], "other.toml: scheduler.lr = 0.3");
+    // Nothing twice, and nothing told by less than before.
     printed(dir, &args);
-    printed(dir, &sweep(&["--jobs", "1"]));
-    assert_eq!(manifest(dir)["runs"].as_array().unwrap(), &after);
+    printed(
+        dir,
+        &["sweep", "./spec.toml", "--set", "scheduler.lr=0.3,0.6"],
+    );
+    assert_eq!(held(), after);
+    // Wider: what is there already is told by all that is varied now.
+    printed(dir, &[&args[..], &["--seeds", "0..2"]].concat());
+    let wider = held();
+    assert_eq!(wider.len(), 8);
+    for run in &wider[4..] {
+        assert_eq!(run["settings"].as_object().unwrap().len(), 2, "{run}");
+    }
+    // The same settings of another specification are other runs: the old ones are none of this sweep's any more.
+    let changed = with(&other, "epochs = 2", "epochs = 1");
+    fs::write(dir.join("other.toml"), changed).unwrap();
+    printed(dir, &[&args[..], &["--seeds", "0..2"]].concat());
+    assert_eq!(held().len(), 8);
+    assert!(held()[4..].iter().all(|run| !wider.contains(run)));
+    assert_eq!(states(dir).len(), 12);
+}
 
-    // One that cannot be read is not written over.
+#[test]
+fn a_manifest_that_cannot_be_read_is_not_written_over() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    printed(dir, &sweep(&["--jobs", "1"]));
     let path = dir.join("sweep/sweep.json");
     let text = fs::read_to_string(&path).unwrap();
-    for (bad, told) in [
-        (&text[..100], "EOF while parsing"),
-        (
-            &text.replace("\"version\": 1", "\"version\": 2"),
-            "version = 2, this program knows 1",
-        ),
-    ] {
+    let later = text.replace("\"version\": 1", "\"version\": 2, \"more\": true");
+    let later = (&later[..], "version = 2, this program knows 1");
+    for (bad, told) in [(&text[..100], "EOF while parsing"), later] {
         fs::write(&path, bad).unwrap();
-        let output = output(dir, &args);
+        let output = output(dir, &sweep(&[]));
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(
@@ -148,6 +169,41 @@ fn another_sweep_into_the_same_folder_is_added_to_it() {
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), bad);
     }
+}
+
+#[test]
+fn sweeps_at_the_same_time_into_one_folder_lose_nothing() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    for name in ["a", "b", "c", "d"] {
+        let text = with(&open_loop(), "epochs = 6", "epochs = 1");
+        fs::write(dir.join(name).with_extension("toml"), text).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for (name, lr) in [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")] {
+            scope.spawn(move || {
+                let (spec, set) = (format!("{name}.toml"), format!("scheduler.lr=0.{lr}"));
+                printed(dir, &["sweep", &spec, "--set", &set, "--jobs", "1"])
+            });
+        }
+    });
+    assert_eq!(manifest(dir)["runs"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn seeds_alone_are_one_row() {
+    let temp = folder(&open_loop());
+    let args = ["sweep", "spec.toml", "--seeds", "0..3"];
+    insta::assert_snapshot!(without_accuracies(&printed(temp.path(), &args)));
+}
+
+/// A folder's name may begin like an option.
+#[test]
+fn folders_of_any_name() {
+    let temp = folder(&open_loop());
+    let args = ["--out=-odd", "--data=-none", "--jobs", "2"];
+    printed(temp.path(), &sweep(&args));
+    assert!(temp.path().join("-odd/sweep.json").is_file());
 }
 
 #[test]

@@ -219,14 +219,19 @@ fn in_a_child(
     on_epoch: &mut dyn FnMut(&EpochRecord),
 ) -> Result<()> {
     let program = std::env::current_exe().context("this program does not know where it lies")?;
+    // A relative path may begin like an option.
+    let absolute = |path: &Path| {
+        std::path::absolute(path).with_context(|| format!("{}: no path", path.display()))
+    };
+    let dir = absolute(&job.dir)?;
     let mut command = Command::new(program);
     command
         .arg("run")
-        .arg(job.dir.join("spec.toml"))
+        .arg(dir.join("spec.toml"))
         .arg("--out")
-        .arg(job.dir.parent().unwrap_or(Path::new(".")))
+        .arg(dir.parent().unwrap_or(Path::new(".")))
         .arg("--data")
-        .arg(&location.folder)
+        .arg(absolute(&location.folder)?)
         .args(["--threads", &job.threads.to_string()])
         // Another command may be at work on a run of the same folder.
         .args(["--wait", "--epoch-lines"]);

@@ -16,7 +16,7 @@ use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
 use crate::record::{EpochRecord, Failure, Outcome, Summary, Tested};
-use crate::train::{self, Observer, RunOptions, RunStatus};
+use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
 use crate::workload;
 
 /// Train once, as a specification says
@@ -163,8 +163,37 @@ impl Observer for EpochLines<'_> {
     }
 }
 
+/// Passes all on. What failed before has not failed any more once this attempt takes a step.
+struct ClearsFailure<'a> {
+    dir: &'a Path,
+    stepped: bool,
+    observer: &'a mut dyn Observer,
+}
+
+impl Observer for ClearsFailure<'_> {
+    fn begin(&mut self, size: RunSize) {
+        self.observer.begin(size);
+    }
+
+    fn step(&mut self) {
+        if !std::mem::replace(&mut self.stepped, true) {
+            // If it cannot be removed now, the end of the run says so.
+            let _ = Failure::clear(self.dir);
+        }
+        self.observer.step();
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.observer.epoch(record);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.observer.note(text);
+    }
+}
+
 /// Carries out a specification in its folder. An error that is the run's own is left there as `failed.json`, until an
-/// attempt takes a step and is stopped, or comes to its end.
+/// attempt takes a step or comes to its end.
 ///
 /// # Errors
 /// As [`train::run`]; [`crate::exit::TimeSpent`] if the budget is.
@@ -176,7 +205,12 @@ pub(crate) fn execute(
     budget: Budget,
     observer: &mut dyn Observer,
 ) -> Result<RunStatus> {
-    let mut observer = WithinBudget::new(budget, observer);
+    let mut observer = ClearsFailure {
+        dir,
+        stepped: false,
+        observer,
+    };
+    let mut observer = WithinBudget::new(budget, &mut observer);
     let mut options = RunOptions::new(interrupt_flag(), threads, &mut observer);
     let outcome = train::run(
         spec,
@@ -186,12 +220,6 @@ pub(crate) fn execute(
     );
     match &outcome {
         Ok(_) => Failure::clear(dir)?,
-        Err(error) if stop::is_stop(error) => {
-            // An attempt that got on is to be gone on with. If the file cannot be removed, the stop is what counts.
-            if observer.stepped() {
-                let _ = Failure::clear(dir);
-            }
-        }
         Err(error) if is_the_runs_own(error) && dir.is_dir() => {
             // The error itself is what counts, whether or not it can be written.
             let _ = Failure::of(error).write(dir);
@@ -287,11 +315,13 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let status = match status {
         Ok(status) => status,
         Err(error) => {
-            if args.json && stop::is_stop(&error) {
+            if args.json && !args.epoch_lines && (stop::is_stop(&error) || is_the_runs_own(&error))
+            {
                 let result = Printed {
                     dir: &dir,
                     was_finished: false,
                     summary: None,
+                    error: Some(format!("{error:#}")),
                 };
                 print_json(out, &result)?;
             }
@@ -306,6 +336,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             dir: &dir,
             was_finished: status.was_finished,
             summary: Some(&status.summary),
+            error: None,
         };
         print_json(out, &result)?;
         return Ok(ExitStatus::Success);
@@ -329,6 +360,8 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 struct Printed<'a> {
     dir: &'a Path,
     was_finished: bool,
-    /// None if the run was stopped.
+    /// None if the run was stopped or failed.
     summary: Option<&'a Summary>,
+    /// Why it was.
+    error: Option<String>,
 }

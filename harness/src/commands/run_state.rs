@@ -12,7 +12,7 @@ use crate::record::{
     EpochRecord, Failure, Holder, Outcome, RunLog, Summary, computed_epochs, read_seconds,
     typical_seconds,
 };
-use crate::report::Manifest;
+use crate::report::{Manifest, number};
 
 use super::sweep::SweepManifest;
 
@@ -170,8 +170,13 @@ fn folder_name(dir: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// A specification in a few words: `reference 8, autolr, lr 0.05, seed 0`.
+/// A specification in a few words: `reference 8, autolr, from lr 0.05, seed 0`.
 pub(crate) fn headline(spec: &RunSpec) -> String {
+    format!("{}, seed {}", series_headline(spec), spec.training.seed)
+}
+
+/// The same without the seed.
+pub(crate) fn series_headline(spec: &RunSpec) -> String {
     let network = match spec.network {
         NetworkSpec::ResNet18 { width, .. } => format!("resnet18 {width}"),
         NetworkSpec::Reference { hidden } => format!("reference {hidden}"),
@@ -181,9 +186,8 @@ pub(crate) fn headline(spec: &RunSpec) -> String {
         SchedulerSpec::OpenLoop(schedule) => schedule.kind(),
     };
     format!(
-        "{network}, {scheduler}, lr {}, seed {}",
-        spec.scheduler.initial_lr(),
-        spec.training.seed
+        "{network}, {scheduler}, from lr {}",
+        number::plain(spec.scheduler.initial_lr())
     )
 }
 
@@ -280,8 +284,19 @@ fn manifest_beside(runs: &Path) -> (Vec<String>, HashMap<String, String>) {
         });
     };
     if let Some(sweep) = SweepManifest::read(dir).ok().flatten() {
+        // A name says what differs within one specification.
+        let first = sweep.runs.first().map(|run| run.spec.clone());
+        let several = sweep
+            .runs
+            .iter()
+            .any(|run| Some(&run.spec) != first.as_ref());
         for run in sweep.runs {
-            add(run.run, run.name);
+            let name = if several {
+                format!("{}: {}", run.spec, run.name)
+            } else {
+                run.name
+            };
+            add(run.run, name);
         }
     }
     let manifest = std::fs::read(dir.join("manifest.json"))

@@ -87,8 +87,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 impl BudgetArgs {
     /// Starts the clock. At its end everything stops where it is; [`WithinBudget`] stops trainings somewhat before.
     pub(crate) fn start(self) -> Budget {
-        let now = Instant::now();
-        let end = self.time_budget.and_then(|time| now.checked_add(time));
+        let end = self.end(Instant::now());
         if let Some(end) = end {
             std::thread::spawn(move || {
                 std::thread::sleep(end.saturating_duration_since(Instant::now()));
@@ -97,6 +96,18 @@ impl BudgetArgs {
         }
         Budget { end }
     }
+
+    /// When work has to stop that starts now.
+    fn end(self, now: Instant) -> Option<Instant> {
+        let time = self.time_budget?;
+        now.checked_add(time - reserve(time))
+    }
+}
+
+/// What of a budget is kept for the program itself, which takes its time to start and to leave: a second, or half of
+/// what is less than two.
+fn reserve(budget: Duration) -> Duration {
+    Duration::from_secs(1).min(budget / 2)
 }
 
 /// The time until which work has to stop, if there is one.
@@ -128,7 +139,6 @@ pub(crate) struct WithinBudget<'a> {
     last: Instant,
     /// The longest time from one step to the next so far.
     longest: Duration,
-    stepped: bool,
 }
 
 impl<'a> WithinBudget<'a> {
@@ -138,13 +148,7 @@ impl<'a> WithinBudget<'a> {
             observer,
             last: Instant::now(),
             longest: Duration::ZERO,
-            stepped: false,
         }
-    }
-
-    /// Whether the training has taken a step.
-    pub(crate) fn stepped(&self) -> bool {
-        self.stepped
     }
 }
 
@@ -156,7 +160,6 @@ impl Observer for WithinBudget<'_> {
 
     fn step(&mut self) {
         self.observer.step();
-        self.stepped = true;
         self.longest = self.longest.max(self.last.elapsed());
         self.last = Instant::now();
         if !self.budget.fits(self.longest) {
@@ -185,6 +188,20 @@ mod tests {
         for text in ["", "30", "half an hour", "-1s", "0s"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_program_itself_has_its_share_of_a_budget() {
+        for (budget, work) in [(10_000, 9_000), (2_000, 1_000), (400, 200)] {
+            let time_budget = Some(Duration::from_millis(budget));
+            let left = Budget {
+                end: BudgetArgs { time_budget }.end(Instant::now()),
+            }
+            .left();
+            let left = left.unwrap();
+            assert!(left <= Duration::from_millis(work), "{left:?} of {budget}");
+        }
+        assert_eq!(BudgetArgs { time_budget: None }.end(Instant::now()), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `autolr sweep`: every combination of some values for the keys of a specification.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -13,7 +13,7 @@ use super::TrainingArgs;
 use super::plan::{Outlook, time_folders};
 use super::pool::{self, Job};
 use super::run::resolve_device;
-use super::run_state::{RunState, State, headline};
+use super::run_state::{RunState, State, headline, series_headline};
 use super::text_table::TextTable;
 use super::{check_folder, cores, data_location, print_json};
 use crate::data::{DataSetName, Location, cifar};
@@ -138,14 +138,43 @@ impl SweepManifest {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(&error)),
         };
-        let manifest: Self = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
-        if manifest.version != VERSION {
-            let version = manifest.version;
-            return Err(wrong(&format!(
+        let value: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+        // First of all: another version may have other fields.
+        match value.get("version") {
+            Some(version) if *version != VERSION => Err(wrong(&format!(
                 "version = {version}, this program knows {VERSION}"
-            )));
+            ))),
+            _ => serde_json::from_value(value)
+                .map(Some)
+                .map_err(|error| wrong(&error)),
         }
-        Ok(Some(manifest))
+    }
+
+    /// Adds runs. A run that is there already is told by the entry that names more keys; an entry whose settings stand
+    /// for another run by now, since the specification was changed, goes.
+    fn add(&mut self, runs: Vec<SweepRun>) {
+        let of_series = |run: &SweepRun, what: String| (run.spec.clone(), run.series.clone(), what);
+        let settings = |run: &SweepRun| {
+            let settings = serde_json::json!([run.settings, run.seed]);
+            of_series(run, settings.to_string())
+        };
+        let now: HashMap<_, _> = runs.iter().map(|run| (settings(run), &run.run)).collect();
+        let stands = |run: &SweepRun| now.get(&settings(run)).is_none_or(|now| **now == run.run);
+        self.runs.retain(stands);
+        let digest = |run: &SweepRun| of_series(run, run.run.clone());
+        let there = self.runs.iter().enumerate();
+        let mut there: HashMap<_, _> = there.map(|(i, run)| (digest(run), i)).collect();
+        for run in runs {
+            match there.get(&digest(&run)) {
+                Some(&i) if self.runs[i].settings.len() > run.settings.len() => {}
+                Some(&i) => self.runs[i] = run,
+                None => {
+                    there.insert(digest(&run), self.runs.len());
+                    self.runs.push(run);
+                }
+            }
+        }
     }
 }
 
@@ -185,6 +214,24 @@ impl Combination {
             (setting, None) => setting.to_owned(),
             (setting, Some(seed)) => format!("{setting}, seed {seed}"),
         }
+    }
+
+    /// What the manifest says of it.
+    fn in_manifest(&self, file: &Path) -> Result<SweepRun> {
+        let mut settings = BTreeMap::new();
+        for (key, value) in &self.point {
+            settings.insert(key.clone(), serde_json::to_value(value)?);
+        }
+        // `./spec.toml` is `spec.toml`.
+        let file = file.components().filter(|part| *part != Component::CurDir);
+        Ok(SweepRun {
+            run: self.spec.run_name()?,
+            name: self.name(),
+            spec: file.collect::<PathBuf>().display().to_string(),
+            series: self.series.clone(),
+            settings,
+            seed: self.spec.training.seed,
+        })
     }
 
     fn seed(&self) -> Option<u64> {
@@ -334,44 +381,48 @@ fn with_combination(point: &Point, error: BadInput) -> BadInput {
     }
 }
 
-/// Writes `sweep.json` into `dir`: the combinations of `sweeps`, after those that it held before.
+/// Adds the combinations of `sweeps` to those that `sweep.json` in `dir` holds, and writes it if that changes it.
 ///
 /// # Errors
-/// [`BadInput`] if what it held before cannot be read; if the disk fails.
+/// [`BadInput`] if what it holds cannot be read; if the disk fails.
 pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
-    let mut manifest = SweepManifest::read(dir)?.unwrap_or(SweepManifest {
-        version: VERSION,
-        keys: Vec::new(),
-        runs: Vec::new(),
-    });
-    let key = |run: &SweepRun| (run.run.clone(), run.spec.clone(), run.series.clone());
-    let mut known: std::collections::HashSet<_> = manifest.runs.iter().map(key).collect();
+    let mut runs = Vec::new();
     for sweep in sweeps {
-        for key in &sweep.keys {
-            if !manifest.keys.contains(key) {
-                manifest.keys.push(key.clone());
-            }
-        }
         for combination in &sweep.combinations {
-            let mut settings = BTreeMap::new();
-            for (key, value) in &combination.point {
-                settings.insert(key.clone(), serde_json::to_value(value)?);
-            }
-            let run = SweepRun {
-                run: combination.spec.run_name()?,
-                name: combination.name(),
-                spec: sweep.file.display().to_string(),
-                series: combination.series.clone(),
-                settings,
-                seed: combination.spec.training.seed,
-            };
-            if known.insert(key(&run)) {
-                manifest.runs.push(run);
-            }
+            runs.push(combination.in_manifest(&sweep.file)?);
         }
     }
-    let text = serde_json::to_string_pretty(&manifest)? + "\n";
-    write_whole(&dir.join(MANIFEST), text.as_bytes())
+    let keys: Vec<&String> = sweeps.iter().flat_map(|sweep| &sweep.keys).collect();
+    let merged = || -> Result<Option<SweepManifest>> {
+        let before = SweepManifest::read(dir)?;
+        let mut manifest = before.clone().unwrap_or(SweepManifest {
+            version: VERSION,
+            keys: Vec::new(),
+            runs: Vec::new(),
+        });
+        for key in &keys {
+            if !manifest.keys.contains(key) {
+                manifest.keys.push((*key).clone());
+            }
+        }
+        manifest.add(runs.clone());
+        Ok((before.as_ref() != Some(&manifest)).then_some(manifest))
+    };
+    if merged()?.is_none() {
+        return Ok(());
+    }
+    // Another sweep into this folder may be adding its own.
+    let path = dir.join("sweep.lock");
+    let lock = std::fs::File::create(&path)
+        .with_context(|| format!("{}: cannot be made", path.display()))?;
+    // On a file system without locks: as if alone.
+    let _ = lock.lock();
+    if let Some(manifest) = merged()? {
+        let text = serde_json::to_string_pretty(&manifest)? + "\n";
+        write_whole(&dir.join(MANIFEST), text.as_bytes())?;
+    }
+    let _ = lock.unlock();
+    Ok(())
 }
 
 /// `autolr sweep`
@@ -401,8 +452,10 @@ pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let budget = args.training.budget.start();
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot be made", args.out.display()))?;
-    write_manifest(std::slice::from_ref(&sweep), &args.out)?;
+    // Found before anything is written.
+    SweepManifest::read(&args.out)?;
     pool::lay_out(&jobs)?;
+    write_manifest(std::slice::from_ref(&sweep), &args.out)?;
     let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
     let result = SweepResult::read(&sweep, &args.out)?;
     if args.training.json {
@@ -433,7 +486,7 @@ impl SweepResult {
         for combination in &sweep.combinations {
             let run = dir.join("runs").join(combination.spec.run_name()?);
             let name = match combination.setting() {
-                name if name.is_empty() => headline(&combination.spec),
+                name if name.is_empty() => series_headline(&combination.spec),
                 name => name,
             };
             let state = RunState::read(&run, Some(&combination.name()));

@@ -64,7 +64,7 @@ pub(crate) fn rate(value: f64) -> String {
 }
 
 /// A number for a program to read, to five significant digits, and short: `0.005`, `1.25e-7`, `NaN`, `-inf`.
-pub(super) fn plain(value: f64) -> String {
+pub(crate) fn plain(value: f64) -> String {
     let rounded: f64 = format!("{value:.4e}").parse().unwrap_or(value);
     let (plain, scientific) = (rounded.to_string(), format!("{rounded:e}"));
     // Where it saves but a letter or two, digits read better.

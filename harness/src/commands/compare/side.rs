@@ -98,7 +98,7 @@ impl Side {
                 } else {
                     ""
                 };
-                BadInput(format!("{file}: {error}{hint}"))
+                BadInput(format!("{error}{hint}"))
             })?;
         let wanted = without_seed(&spec, &spec);
         let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
@@ -123,8 +123,10 @@ impl Side {
                 ))
                 .into());
             }
-            let run = Run::read(dir, &found)?;
-            runs.insert(found.training.seed, run);
+            let seed = found.training.seed;
+            let run = Run::read(dir, &found)
+                .with_context(|| format!("{given}: the run of seed {seed} cannot be read"))?;
+            runs.insert(seed, run);
         }
         if runs.is_empty() {
             return Err(BadInput(format!(

@@ -342,10 +342,12 @@ fn job_file(args: &PlanArgs, engine: Engine, jobs: &[Job], folder: &Path) -> Res
     let location = data_location(args.data.as_ref())?;
     let (runs_folder, data) = (absolute(folder)?, absolute(&location.folder)?);
     for path in [&program, &runs_folder, &data] {
-        if path.to_string_lossy().contains(char::is_control) {
+        if path
+            .to_str()
+            .is_none_or(|path| path.contains(char::is_control))
+        {
             return Err(BadInput(format!(
-                "{:?}: a job file cannot hold a path with a line feed or the like",
-                path.display().to_string()
+                "{path:?}: a job file cannot hold a path with a line feed or the like, or one that is not UTF-8"
             ))
             .into());
         }
