@@ -149,3 +149,24 @@ pub(crate) fn remove_half_written(folder: &Path) {
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     Disk::default().write_whole(path, content, None)
 }
+
+/// Writes whole what `merged` makes of a file and what is new, one process at a time; nothing if that is nothing.
+///
+/// # Errors
+/// If `merged` fails, or the disk does.
+pub(crate) fn merge_whole(path: &Path, merged: impl Fn() -> Result<Option<String>>) -> Result<()> {
+    if merged()?.is_none() {
+        return Ok(());
+    }
+    // Another process may be adding its own.
+    let beside = path.with_extension("lock");
+    let lock =
+        File::create(&beside).with_context(|| format!("{}: cannot be made", beside.display()))?;
+    // On a file system without locks: as if alone.
+    let _ = lock.lock();
+    if let Some(text) = merged()? {
+        write_whole(path, text.as_bytes())?;
+    }
+    let _ = lock.unlock();
+    Ok(())
+}

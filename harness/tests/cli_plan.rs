@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{REFERENCE, contents, output, printed, with};
+use support::{REFERENCE, autolr, contents, output, printed, with};
 use tempfile::TempDir;
 
 fn folder(text: &str) -> TempDir {
@@ -247,6 +247,26 @@ fn job_files_as_they_are_written() {
         stable(&fs::read_to_string(dir.join("jobs.sh")).unwrap(), dir),
         emit("slurm", &[])
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_job_file_cannot_hold_a_path_that_is_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let temp = folder(REFERENCE);
+    let args = ["plan", "spec.toml", "--emit", "parallel", "--runs"];
+    let output = autolr(temp.path(), &args)
+        .arg(std::ffi::OsStr::from_bytes(b"a\xff/runs"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("a\\xFF/runs") && said.contains("UTF-8"),
+        "{said}"
+    );
+    assert!(output.stdout.is_empty());
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
 }
 
 #[cfg(unix)]

@@ -240,6 +240,24 @@ fn a_run_that_failed_and_then_was_killed_is_stale() {
 }
 
 #[test]
+fn an_attempt_that_takes_no_step_leaves_the_failure() {
+    let text = long();
+    let temp = folder(&text);
+    let dir = temp.path();
+    let run = run_dir(&dir.join("runs"), &text);
+    fs::create_dir_all(&run).unwrap();
+    let failed = run.join("failed.json");
+    fs::write(&failed, "{\"error\": \"the disk was full\"}").unwrap();
+    let args = ["run", "spec.toml", "--time-budget", "1ms"];
+    let output = output(dir, &args);
+    assert_eq!(output.status.code(), Some(75));
+    assert!(computed(&run).is_empty());
+    let one = status(dir, "runs")["runs"][0].clone();
+    assert_eq!(one["state"], "failed");
+    assert_eq!(one["error"], "the disk was full");
+}
+
+#[test]
 fn a_run_that_fails_says_so_as_json_too() {
     let text = support::with(
         REFERENCE,

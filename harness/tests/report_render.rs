@@ -319,7 +319,7 @@ fn several_seeds() -> ReportInput {
     ReportInput {
         manifest: Manifest {
             scale: "paper".to_owned(),
-            notes: vec!["8 seeds each.".to_owned()],
+            notes: Vec::new(),
             sections: sections
                 .iter()
                 .map(|section| section.entry.clone())

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use harness::report::ReportInput;
+use harness::report::{Manifest, ReportInput, SectionEntry};
 use support::{output, printed};
 use tempfile::TempDir;
 
@@ -108,4 +108,97 @@ fn seeds_that_are_none_are_refused() {
         assert!(said.contains(word), "{said}");
     }
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+/// The folder's report is of all that was asked for there, at whatever time.
+#[test]
+fn what_is_asked_for_later_is_added() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let report = dir.join("report");
+    let plan = |args: &[&str]| {
+        let emit = [
+            "--emit",
+            "parallel",
+            "--runs",
+            "report/runs",
+            "--out",
+            "jobs",
+        ];
+        output(dir, &[&["plan"], args, &emit].concat())
+    };
+    let planned = |args: &[&str]| {
+        let output = plan(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        said
+    };
+    let sections = || {
+        let manifest = Manifest::read(&report).unwrap().unwrap();
+        let section = |section: &SectionEntry| {
+            let runs = &section.series[0].runs;
+            let seeds: Vec<String> = runs.iter().map(|run| run.seed.to_string()).collect();
+            format!(
+                "{:?} {} {}",
+                section.experiment,
+                section.protocol,
+                seeds.join(",")
+            )
+        };
+        let sections = manifest.sections.iter().map(section);
+        (manifest.scale.clone(), sections.collect::<Vec<_>>())
+    };
+
+    let smoke = ["--scale", "smoke", "--protocol"];
+    planned(&[&["divergence"], &smoke[..], &["released"]].concat());
+    planned(&[&["table1"], &smoke[..], &["released", "--seeds", "4,2"]].concat());
+    let said = planned(&[&["table1"], &smoke[..], &["both", "--seeds", "3"]].concat());
+    assert!(!said.contains("of scale"), "{said}");
+    let expected = [
+        "Table1 published 3",
+        "Table1 released 2,3,4",
+        "Divergence released 0",
+    ];
+    let all = sections();
+    assert_eq!(
+        (all.0.as_str(), &all.1[..]),
+        ("smoke", &expected.map(str::to_owned)[..])
+    );
+    // The report counts the seeds of what it shows.
+    let said = printed(dir, &["report", "--json"]);
+    let expected = "{\"report\":\"report/index.html\",\"tensorboard\":null}\n";
+    assert_eq!(said, expected);
+    let text = fs::read_to_string(report.join("report.md")).unwrap();
+    assert!(text.contains("- 1 to 3 seeds each; the paper's"), "{text}");
+
+    // A seed whose run there is of another specification is not mixed in.
+    let path = report.join("manifest.json");
+    let before = fs::read_to_string(&path).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&before).unwrap();
+    let other = manifest["sections"][1]["series"][1]["runs"][0]["run"].clone();
+    manifest["sections"][1]["series"][0]["runs"][0]["run"] = other;
+    fs::write(&path, manifest.to_string()).unwrap();
+    planned(&[&["table1"], &smoke[..], &["released", "--seeds", "3"]].concat());
+    assert_eq!(sections().1[1], "Table1 released 3,4");
+    planned(&[&["table1"], &smoke[..], &["released", "--seeds", "2"]].concat());
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+
+    // Another scale is another report, and that is said.
+    fs::write(&path, before.replace("\"smoke\"", "\"quick\"")).unwrap();
+    let said = planned(&[&["fig3"], &smoke[..], &["released"]].concat());
+    let expected = "report: the report there is of scale quick so far, and will be of scale smoke; its runs stay, \
+                    and `autolr reproduce --scale quick` shows them again";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(sections().1, ["Fig3 released 0"]);
+
+    // What is no manifest is not written over.
+    fs::write(&path, "{}").unwrap();
+    let output = plan(&["fig2", "--scale", "smoke"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("manifest.json: missing field `scale`"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
 }

@@ -40,6 +40,9 @@ struct FetchArgs {
     /// The data folder [default: $AUTOLR_DATA, else data/ in the project]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -54,7 +57,16 @@ struct StatusArgs {
     json: bool,
 }
 
-/// What `--json` prints.
+/// What `fetch --json` prints.
+#[derive(Debug, Serialize)]
+struct PrintedFetch {
+    set: &'static str,
+    folder: PathBuf,
+    /// How many files were put there; 0 if all were there.
+    installed: usize,
+}
+
+/// What `status --json` prints.
 #[derive(Debug, Serialize)]
 struct Printed {
     folder: PathBuf,
@@ -101,7 +113,20 @@ fn fetch_set(args: &FetchArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus
     });
     bar.finish_and_clear();
     let folder = location.folder.join(args.set.folder());
-    match fetched? {
+    let fetched = fetched?;
+    if args.json {
+        let printed = PrintedFetch {
+            set: args.set.key(),
+            folder,
+            installed: match fetched {
+                Fetched::AlreadyThere => 0,
+                Fetched::Installed(files) => files,
+            },
+        };
+        super::print_json(out, &printed)?;
+        return Ok(ExitStatus::Success);
+    }
+    match fetched {
         Fetched::AlreadyThere => writeln!(out, "{}: already in {}", args.set, folder.display())?,
         Fetched::Installed(1) => {
             writeln!(out, "{}: 1 file put into {}", args.set, folder.display())?

@@ -4,10 +4,12 @@
 mod command;
 mod emit;
 mod forecast;
+mod manifest;
 
 pub(crate) use command::{Outlook, time_folders};
 pub use command::{PlanArgs, plan};
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -15,7 +17,6 @@ use anyhow::Result;
 use super::pool::Job;
 use super::run::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
-use crate::disk::write_whole;
 use crate::experiment::{DeviceName, Protocol, RunSpec, Scale, experiment_file};
 use crate::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
 
@@ -34,7 +35,9 @@ pub(crate) struct PlannedRun {
 /// All runs, and the manifest of the report.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) manifest: Manifest,
+    manifest: Manifest,
+    /// The specification of each series, by its place; of whichever seed.
+    series: HashMap<String, RunSpec>,
     pub(crate) runs: Vec<PlannedRun>,
 }
 
@@ -62,17 +65,13 @@ impl Plan {
         self.runs.iter().map(job).collect()
     }
 
-    /// Writes `manifest.json` into `dir`, for the report.
-    pub(crate) fn write_manifest(&self, dir: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(&self.manifest)? + "\n";
-        write_whole(&dir.join("manifest.json"), text.as_bytes())
-    }
-
     /// Lays out the runs and checks their data, before any training.
     ///
     /// A data set that is not there at all is replaced by the synthetic one; one that is damaged is an error.
     pub(crate) fn new(request: &PlanRequest<'_>, dir: &Path, location: &Location) -> Result<Self> {
-        let (overlay, mut notes) = request.scale.overlay()?;
+        Manifest::read(dir)?;
+        let (overlay, notes) = request.scale.overlay()?;
+        let mut series_specs = HashMap::new();
         let mut runs: Vec<PlannedRun> = Vec::new();
         let mut sections = Vec::new();
         let mut available: Vec<(DataSetName, bool)> = Vec::new();
@@ -96,7 +95,7 @@ impl Plan {
                     if !there {
                         spec.data.set = DataSetName::Synthetic;
                     }
-                    let place = format!("{}/{}/{}", name(experiment), protocol.name(), series.name);
+                    let place = place(experiment, protocol.name(), &series.name);
                     let mut entry = SeriesEntry {
                         name: series.name.clone(),
                         label: series.label.clone(),
@@ -127,6 +126,7 @@ impl Plan {
                         });
                     }
                     entries.push(entry);
+                    series_specs.insert(place, spec);
                 }
                 sections.push(SectionEntry {
                     experiment,
@@ -136,26 +136,15 @@ impl Plan {
                 });
             }
         }
-        for (set, there) in &available {
-            if !there {
-                let note = format!(
-                    "{} was not found: these runs are on a synthetic set of ten classes that the harness draws itself, \
-                     and say nothing about {}. `autolr data fetch {}` gets the real one.",
-                    set.title(),
-                    set.title(),
-                    set.key()
-                );
-                eprintln!("{note} It was looked for in {}.", location.folder.display());
-                notes.push(note);
-            }
-        }
-        match request.seeds {
-            [0] => {}
-            [seed] => notes.push(format!("Seed {seed} instead of the paper's 0.")),
-            seeds => notes.push(format!(
-                "{} seeds each; the paper's numbers are presumably of one, 0.",
-                seeds.len()
-            )),
+        for (set, _) in available.iter().filter(|(_, there)| !there) {
+            eprintln!(
+                "{} was not found: these runs are on a synthetic set of ten classes that the harness draws itself, and \
+                 say nothing about {}. `autolr data fetch {}` gets the real one. It was looked for in {}.",
+                set.title(),
+                set.title(),
+                set.key(),
+                location.folder.display()
+            );
         }
         // One seed of everything first: what is there after an interruption can be compared.
         runs.sort_by_key(|run| run.spec.training.seed);
@@ -165,6 +154,7 @@ impl Plan {
                 notes,
                 sections,
             },
+            series: series_specs,
             runs,
         })
     }
@@ -180,6 +170,11 @@ fn check(set: DataSetName, location: &Location) -> Result<bool, DataError> {
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Where a series stands: `table1/published/ours`.
+fn place(experiment: ExperimentName, protocol: &str, series: &str) -> String {
+    format!("{}/{protocol}/{series}", name(experiment))
 }
 
 /// Name as on the command line.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use serde::Serialize;
 
 use crate::exit::{BadInput, ExitStatus};
+use crate::report::Manifest;
 
 /// Render a report again from its logs
 #[derive(Debug, Args)]
@@ -15,11 +17,22 @@ pub struct ReportArgs {
     #[arg(value_name = "DIR", default_value = "report")]
     dir: PathBuf,
     /// Print the report as Markdown
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     markdown: bool,
     /// Write event files for TensorBoard as well, under DIR/tensorboard
     #[arg(long)]
     tensorboard: bool,
+    /// Print what was written as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed {
+    report: PathBuf,
+    /// Null without `--tensorboard`.
+    tensorboard: Option<PathBuf>,
 }
 
 /// `autolr report`
@@ -27,7 +40,7 @@ pub struct ReportArgs {
 /// # Errors
 /// If the folder holds no manifest, a log is not one, or the disk refuses.
 pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
-    if !args.dir.join("manifest.json").is_file() {
+    if !args.dir.join(Manifest::FILE).is_file() {
         return Err(BadInput(format!(
             "{}: no manifest.json there; `autolr reproduce --out {}` makes it",
             args.dir.display(),
@@ -40,7 +53,13 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         .tensorboard
         .then(|| crate::report::write_tensorboard(&args.dir))
         .transpose()?;
-    if args.markdown {
+    if args.json {
+        let printed = Printed {
+            report: path,
+            tensorboard: events,
+        };
+        super::print_json(out, &printed)?;
+    } else if args.markdown {
         out.write_all(&std::fs::read(args.dir.join("report.md"))?)?;
     } else {
         writeln!(out, "{}", path.display())?;

@@ -299,9 +299,7 @@ fn manifest_beside(runs: &Path) -> (Vec<String>, HashMap<String, String>) {
             add(run.run, name);
         }
     }
-    let manifest = std::fs::read(dir.join("manifest.json"))
-        .ok()
-        .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
+    let manifest = Manifest::read(dir).ok().flatten();
     for section in manifest.into_iter().flat_map(|manifest| manifest.sections) {
         let experiment = super::plan::name(section.experiment);
         for series in section.series {

@@ -115,6 +115,26 @@ pub struct Run {
     pub seconds: Option<f64>,
 }
 
+impl Manifest {
+    /// Its name in a report's folder.
+    pub const FILE: &str = "manifest.json";
+
+    /// Reads the manifest of a report's folder as it stands there, if there is one.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the file if it cannot be read as such.
+    pub fn read(dir: &Path) -> Result<Option<Self>, BadInput> {
+        let path = dir.join(Self::FILE);
+        let wrong =
+            |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| wrong(&error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(wrong(&error)),
+        }
+    }
+}
+
 impl ReportInput {
     /// Reads `manifest.json` and the logs of a report's folder.
     ///
@@ -122,7 +142,7 @@ impl ReportInput {
     /// [`BadInput`] that names the manifest if it is missing or is not one. A log that is not one is the
     /// [`Run::problem`] of its run alone.
     pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("manifest.json");
+        let path = dir.join(Manifest::FILE);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!(
                 "{}: cannot be read; `autolr reproduce --out {}` makes it",

@@ -58,15 +58,44 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
         }
     }
     blocks.push(Block::section("What was run"));
-    if !input.manifest.notes.is_empty() {
+    let notes = &input.manifest.notes;
+    let notes: Vec<String> = notes.iter().cloned().chain(seeds_note(input)).collect();
+    if !notes.is_empty() {
         blocks.push(Block::paragraph(format!(
             "Scale {}: what it changes against the paper's sizes.",
             input.manifest.scale
         )));
-        blocks.push(Block::List(input.manifest.notes.clone()));
+        blocks.push(Block::List(notes));
     }
     blocks.push(Block::Table(facts(input)));
     blocks
+}
+
+/// The seeds of all runs.
+fn seeds(input: &ReportInput) -> BTreeSet<u64> {
+    let runs = input.sections.iter().flat_map(Section::runs);
+    runs.map(|(_, run)| run.entry.seed).collect()
+}
+
+/// What the seeds are, if not the paper's alone.
+fn seeds_note(input: &ReportInput) -> Option<String> {
+    let all = seeds(input);
+    match all.first() {
+        None => None,
+        Some(0) if all.len() == 1 => None,
+        Some(seed) if all.len() == 1 => Some(format!("Seed {seed} instead of the paper's 0.")),
+        Some(_) => {
+            let series = input.sections.iter().flat_map(|section| &section.series);
+            let counts: BTreeSet<usize> = series.map(|series| series.runs.len()).collect();
+            let each = match (counts.first(), counts.last()) {
+                (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
+                _ => all.len().to_string(),
+            };
+            Some(format!(
+                "{each} seeds each; the paper's numbers are presumably of one, 0."
+            ))
+        }
+    }
 }
 
 /// Scale, data, device, versions, sizes and states; a row for each value that differs between runs.
@@ -83,12 +112,7 @@ fn facts(input: &ReportInput) -> Table {
         let values: BTreeSet<String> = logs().map(|log| of(&log.provenance)).collect();
         rows.push((what, values.into_iter().collect()));
     };
-    let seeds: BTreeSet<u64> = input
-        .sections
-        .iter()
-        .flat_map(Section::runs)
-        .map(|(_, run)| run.entry.seed)
-        .collect();
+    let seeds = seeds(input);
     distinct("data", &|p| data(&p.data));
     distinct("device", &|p| p.device.clone());
     distinct("threads", &|p| p.threads.to_string());

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::Sweep;
-use crate::disk::write_whole;
+use crate::disk::merge_whole;
 use crate::exit::BadInput;
 
 /// `sweep.json` in a sweep's folder: which run is which combination.
@@ -109,7 +109,7 @@ pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
         }
     }
     let keys: Vec<&String> = sweeps.iter().flat_map(|sweep| &sweep.keys).collect();
-    let merged = || -> Result<Option<SweepManifest>> {
+    let merged = || -> Result<Option<String>> {
         let before = SweepManifest::read(dir)?;
         let mut manifest = before.clone().unwrap_or(SweepManifest {
             version: VERSION,
@@ -122,21 +122,10 @@ pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
             }
         }
         manifest.add(runs.clone());
-        Ok((before.as_ref() != Some(&manifest)).then_some(manifest))
+        if before.as_ref() == Some(&manifest) {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::to_string_pretty(&manifest)? + "\n"))
     };
-    if merged()?.is_none() {
-        return Ok(());
-    }
-    // Another sweep into this folder may be adding its own.
-    let path = dir.join("sweep.lock");
-    let lock = std::fs::File::create(&path)
-        .with_context(|| format!("{}: cannot be made", path.display()))?;
-    // On a file system without locks: as if alone.
-    let _ = lock.lock();
-    if let Some(manifest) = merged()? {
-        let text = serde_json::to_string_pretty(&manifest)? + "\n";
-        write_whole(&dir.join(MANIFEST), text.as_bytes())?;
-    }
-    let _ = lock.unlock();
-    Ok(())
+    merge_whole(&dir.join(MANIFEST), merged)
 }

@@ -1,0 +1,88 @@
+//! `manifest.json` in a report's folder.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Plan, place};
+use crate::disk::merge_whole;
+use crate::report::{Manifest, SectionEntry, SeriesEntry};
+
+impl Plan {
+    /// Adds the runs to those that `manifest.json` in `dir` holds, for the report.
+    ///
+    /// What is there of the same scale stays: sections that are not of this plan, and in those that are the seeds that
+    /// are not, as long as they are of the same specification. Runs of another scale stay where they are on the disk,
+    /// and are in the report no longer, which is said on standard error.
+    ///
+    /// # Errors
+    /// [`crate::exit::BadInput`] if what is there is no manifest; if the disk fails.
+    pub(crate) fn write_manifest(&self, dir: &Path) -> Result<()> {
+        if let Some(before) = Manifest::read(dir)?
+            && before.scale != self.manifest.scale
+        {
+            eprintln!(
+                "{}: the report there is of scale {} so far, and will be of scale {}; its runs stay, and \
+                 `autolr reproduce --scale {}` shows them again",
+                dir.display(),
+                before.scale,
+                self.manifest.scale,
+                before.scale
+            );
+        }
+        merge_whole(&dir.join(Manifest::FILE), || {
+            let before = Manifest::read(dir)?;
+            let merged = match &before {
+                Some(before) if before.scale == self.manifest.scale => self.added_to(before)?,
+                _ => self.manifest.clone(),
+            };
+            if before.as_ref() == Some(&merged) {
+                return Ok(None);
+            }
+            Ok(Some(serde_json::to_string_pretty(&merged)? + "\n"))
+        })
+    }
+
+    /// This plan's manifest with what `before` holds beyond it.
+    fn added_to(&self, before: &Manifest) -> Result<Manifest> {
+        let mut merged = self.manifest.clone();
+        for old in &before.sections {
+            let same = |section: &&mut SectionEntry| {
+                section.experiment == old.experiment && section.protocol == old.protocol
+            };
+            let Some(section) = merged.sections.iter_mut().find(same) else {
+                merged.sections.push(old.clone());
+                continue;
+            };
+            for series in &mut section.series {
+                let place = place(old.experiment, &old.protocol, &series.name);
+                if let Some(old) = old.series.iter().find(|old| old.name == series.name) {
+                    self.add_seeds(&place, series, old)?;
+                }
+            }
+        }
+        merged
+            .sections
+            .sort_by(|a, b| (a.experiment, &a.protocol).cmp(&(b.experiment, &b.protocol)));
+        Ok(merged)
+    }
+
+    /// Adds the seeds of `old` that `series` has not, and whose runs are of its specification.
+    fn add_seeds(&self, place: &str, series: &mut SeriesEntry, old: &SeriesEntry) -> Result<()> {
+        let Some(spec) = self.series.get(place) else {
+            return Ok(());
+        };
+        let mut spec = spec.clone();
+        for run in &old.runs {
+            if series.runs.iter().any(|new| new.seed == run.seed) {
+                continue;
+            }
+            spec.training.seed = run.seed;
+            if spec.run_name()? == run.run {
+                series.runs.push(run.clone());
+            }
+        }
+        series.runs.sort_by_key(|run| run.seed);
+        Ok(())
+    }
+}
