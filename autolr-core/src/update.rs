@@ -57,7 +57,8 @@ pub struct Update {
     pub normalized: Array1<f64>,
     /// Scores `exp(−s·z)`.
     pub scores: Array1<f64>,
-    /// Weights, non-negative, summing to one.
+    /// Weights, non-negative, summing to one; all 0 where no candidate has a vote, all NaN where a loss that is not finite
+    /// propagates.
     pub weights: Array1<f64>,
     /// The factor by which the rate is to be scaled, in the hull of the factors.
     pub factor: f64,

@@ -82,10 +82,11 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
     if error.chain().any(|cause| cause.is::<TimeSpent>()) {
         return ExitStatus::TimeSpent;
     }
-    if error
-        .chain()
-        .any(|cause| cause.is::<BadInput>() || cause.is::<DataError>())
-    {
+    let to_blame = |cause: &(dyn std::error::Error + 'static)| {
+        let data = cause.downcast_ref::<DataError>();
+        cause.is::<BadInput>() || data.is_some_and(DataError::is_bad_input)
+    };
+    if error.chain().any(to_blame) {
         return ExitStatus::BadInput;
     }
     ExitStatus::Failure

@@ -187,6 +187,39 @@ fn diverged_unfinished_and_lonely_runs_are_said() {
         said.ends_with("Verdict: not finished: 1 of 6 outstanding.\n"),
         "{said}"
     );
+    // What it has cost is known at its end.
+    assert!(
+        said.contains("  B  6 epochs, images unknown until all runs are finished, "),
+        "{said}"
+    );
+    let json = printed(
+        temp.path(),
+        &["compare", "ours.toml", "constant.toml", "--json"],
+    );
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["b"]["forwards"], Value::Null);
+    assert!(json["a"]["forwards"].is_number());
+}
+
+#[test]
+fn other_programs_are_said() {
+    let temp = TempDir::new().unwrap();
+    set_up(temp.path(), &OURS, &BASELINE);
+    let made_by = |text: &str, seed: usize, commit: &str| {
+        let run = write_run(&temp.path().join("runs"), text, seed as u64, OURS[seed]);
+        let path = run.join("events.jsonl");
+        let log = fs::read_to_string(&path).unwrap();
+        let (first, rest) = log.split_once("}\n").unwrap();
+        let build = format!("\"build\":{{\"commit\":\"{commit}\",\"modified\":true}}");
+        fs::write(&path, format!("{first},{build}}}\n{rest}")).unwrap();
+    };
+    let compare = || printed(temp.path(), &["compare", "ours.toml", "constant.toml"]);
+    made_by(REFERENCE, 0, "0123456789abcdef");
+    assert!(!compare().contains("program"), "{}", compare());
+    made_by(&constant(), 1, "fedcba9876543210");
+    let expected = "\nNot all runs were made by the same program, and differences may come of that: \
+                    0123456789ab with changes, fedcba987654 with changes\n";
+    assert!(compare().contains(expected), "{}", compare());
 }
 
 #[test]

@@ -89,6 +89,24 @@ fn the_same_as_json() {
 }
 
 #[test]
+fn what_it_says_of_named_folders() {
+    let temp = TempDir::new().unwrap();
+    fs::write(temp.path().join("file"), "").unwrap();
+    let args = ["doctor", "--out", "file", "--data", "my data"];
+    let said = output(temp.path(), &args);
+    assert_eq!(said.status.code(), Some(1));
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        said.contains("MISSING  folder    file is not a folder"),
+        "{said}"
+    );
+    assert!(
+        said.contains("→ autolr data fetch cifar10 --data 'my data'"),
+        "{said}"
+    );
+}
+
+#[test]
 fn every_shell_gets_completions_for_every_command() {
     let temp = TempDir::new().unwrap();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

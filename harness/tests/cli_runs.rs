@@ -81,7 +81,10 @@ fn stable(text: &str) -> String {
             .map(str::trim)
             .filter(|cell| !cell.is_empty());
         let cells = cells.map(|cell| {
-            let number = cell.parse::<f64>().is_ok() && cell.contains('.') && !cell.contains('e');
+            let number = |text: &str| {
+                text.parse::<f64>().is_ok() && text.contains('.') && !text.contains('e')
+            };
+            let number = cell.split(" ± ").all(number);
             let time = cell.ends_with(" s") || cell.ends_with(" min");
             if number || time { "#" } else { cell }
         });
@@ -314,6 +317,35 @@ fn two_commands_on_one_run_compute_it_once() {
     );
     assert_eq!(first["summary"], second["summary"]);
     assert_eq!(computed(&run), (0..40).collect::<Vec<_>>());
+}
+
+/// Whichever command goes on with a run takes the threads that it was begun with.
+#[test]
+fn a_run_is_gone_on_with_by_as_many_threads() {
+    let text = longer();
+    let temp = folder(&text);
+    let dir = temp.path();
+    let stopped = |more: &[&str]| {
+        let args = [
+            "run",
+            "spec.toml",
+            "--out",
+            "sweep/runs",
+            "--time-budget",
+            "400ms",
+        ];
+        let output = output(dir, &[&args[..], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(75), "{said}");
+    };
+    let run = run_dir(&dir.join("sweep/runs"), &text);
+    stopped(&["--threads", "3"]);
+    stopped(&[]);
+    let before = computed(&run).len();
+    printed(dir, &["sweep", "spec.toml", "--jobs", "2"]);
+    assert!(before > 0 && computed(&run) == (0..120).collect::<Vec<_>>());
+    let log = fs::read_to_string(run.join("events.jsonl")).unwrap();
+    assert!(log.lines().next().unwrap().contains("\"threads\":3"));
 }
 
 #[test]

@@ -149,6 +149,33 @@ fn another_sweep_into_the_same_folder_is_added_to_it() {
     assert_eq!(states(dir).len(), 12);
 }
 
+/// What a later sweep does not vary, an earlier one may have.
+#[test]
+fn runs_are_told_apart_by_all_that_any_sweep_has_varied() {
+    let temp = folder(&open_loop());
+    let dir = temp.path();
+    let sweep = |set: &str| {
+        let args = ["sweep", "spec.toml", "--set", set, "--jobs", "1"];
+        printed(dir, &args);
+    };
+    let names = || -> Vec<String> {
+        let name = |run: &Value| run["name"].as_str().unwrap().to_owned();
+        states(dir).iter().map(name).collect()
+    };
+    sweep("scheduler.lr=0.3,0.6");
+    assert_eq!(names(), ["scheduler.lr = 0.3", "scheduler.lr = 0.6"]);
+    sweep("training.seed=1,2");
+    assert_eq!(
+        names(),
+        [
+            "scheduler.lr = 0.3, seed 0",
+            "scheduler.lr = 0.6, seed 0",
+            "scheduler.lr = 0.5, seed 1",
+            "scheduler.lr = 0.5, seed 2"
+        ]
+    );
+}
+
 #[test]
 fn a_manifest_that_cannot_be_read_is_not_written_over() {
     let temp = folder(&open_loop());
@@ -383,6 +410,19 @@ fn diverged_runs_are_results_and_are_not_tried_again() {
         "1",
     ];
     insta::assert_snapshot!(without_accuracies(&printed(dir, &args)));
+    let json = printed(dir, &[&args[..], &["--json"]].concat());
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let (finished, diverged) = (&json["settings"][0], &json["settings"][1]);
+    let summary = &finished["runs"][0]["summary"];
+    let expected = 100.0 * summary["best"]["accuracy"].as_f64().unwrap();
+    assert_eq!(finished["test_accuracy"]["mean"], expected);
+    assert_eq!(finished["test_accuracy"]["n"], 1);
+    assert!(finished["validation_accuracy"]["mean"].is_number());
+    // Its weights were tested; that is no accuracy of the setting.
+    assert!(!diverged["runs"][0]["summary"].is_null());
+    for mean in ["test_accuracy", "validation_accuracy"] {
+        assert!(diverged[mean].is_null(), "{mean}: {diverged}");
+    }
     let names: Vec<Value> = states(dir).iter().map(|run| run["state"].clone()).collect();
     assert_eq!(names, ["finished", "diverged"]);
     for args in [&["retry", "--failed", "sweep"][..], &["resume", "sweep"]] {

@@ -639,3 +639,38 @@ fn a_training_loop_in_python() -> Result {
     assert!(said.contains("the same to the last bit: loss "), "{said}");
     Ok(())
 }
+
+/// The examples of the documentation are what the program answers, to the last bit.
+#[test]
+fn the_documentation_s_examples() -> Result {
+    let readme = std::fs::read_to_string(root().join("README.md"))?;
+    let (_, example) = readme.split_once("$ echo '").ok_or("no example")?;
+    let (question, rest) = example.split_once('\'').ok_or("no question")?;
+    let said = run(format!("{question}\n").as_bytes())?.stdout;
+    let answer = rest.lines().nth(1).ok_or("no answer")?;
+    assert_eq!(String::from_utf8(said)?.trim_end(), answer, "README.md");
+
+    let pipe = std::fs::read_to_string(root().join("docs/PIPE.md"))?;
+    let (_, session) = pipe.split_once("## A session").ok_or("no session")?;
+    let session = session.split("```").nth(1).ok_or("no block")?;
+    let mut lines = session.lines().skip(1);
+    let mut state = Value::Null;
+    let mut answered = 0;
+    while let Some(question) = lines.next() {
+        let question = question.strip_prefix("> ").ok_or("no question")?;
+        let question = question.replace(": S", &format!(": {state}"));
+        let said = run(format!("{question}\n").as_bytes())?.stdout;
+        let mut said: Value = serde_json::from_slice(&said)?;
+        state = std::mem::replace(&mut said["state"], "S".into());
+        let answer = lines.next().ok_or("no answer")?;
+        let answer: Value = serde_json::from_str(&answer.replace(": S", ": \"S\""))?;
+        assert_eq!(
+            said.to_string(),
+            answer.to_string(),
+            "docs/PIPE.md: {question:.40}"
+        );
+        answered += 1;
+    }
+    assert_eq!(answered, 4);
+    Ok(())
+}

@@ -452,6 +452,48 @@ fn synthetic_data_is_said_everywhere() {
     assert!(!html.contains("SYNTHETIC") && !html.contains("class=\"warning\""));
 }
 
+/// What made the runs stands in the report, and a warning where that was not one program.
+#[test]
+fn the_programs_that_made_the_runs_are_said() {
+    let mut input = input();
+    let made_by = |input: &mut ReportInput, series: usize, commit: &str| {
+        let run = &mut input.sections[0].series[series].runs[0];
+        run.log.as_mut().unwrap().provenance.build = Build {
+            commit: Some(commit.to_owned()),
+            modified: Some(false),
+            lock: Some("ab".repeat(32)),
+            rustc: Some("rustc 1.89.0".to_owned()),
+            processor: Some("a processor".to_owned()),
+        };
+    };
+    let warning = "not all made by the same program";
+    made_by(&mut input, 0, "0123456789abcdef");
+    let said = render(&input).markdown;
+    for row in [
+        ("revision", "0123456789ab"),
+        ("Cargo.lock", "SHA-256 abababababab"),
+        ("compiler", "rustc 1.89.0"),
+        ("processor", "a processor"),
+    ] {
+        let found = said.lines().any(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            cells.get(1..3) == Some(&[row.0, row.1])
+        });
+        assert!(found, "{row:?}: {said}");
+    }
+    assert!(!said.contains(warning));
+    // One that only went on with a run counts too.
+    let log = input.sections[0].series[1].runs[0].log.as_mut().unwrap();
+    log.continued.push(Build {
+        commit: Some("fedcba9876543210".to_owned()),
+        modified: Some(true),
+        ..Build::default()
+    });
+    let said = render(&input).markdown;
+    assert!(said.contains(warning), "{said}");
+    assert!(said.contains("fedcba987654 with changes"), "{said}");
+}
+
 #[test]
 fn an_empty_report_says_so_little() {
     let mut input = input();

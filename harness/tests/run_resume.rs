@@ -349,13 +349,27 @@ fn what_the_log_holds_beyond_the_saved_state_is_written_again() {
     train_on(&spec, temp.path(), 2);
     assert!(whole == left_behind(temp.path()));
 
-    // The log is there, the state is not: from the one before it, and without that from the beginning.
+    // The log is there, the state is not: from the one before it. Without that no epoch is thrown away in silence.
     let temp = TempDir::new().unwrap();
     train_until(&spec, temp.path(), Stop::Epoch(1));
     fs::remove_file(temp.path().join(CHECKPOINT)).unwrap();
     train_until(&spec, temp.path(), Stop::Epoch(1));
     fs::remove_file(temp.path().join(CHECKPOINT)).unwrap();
     fs::remove_file(temp.path().join(PREVIOUS)).unwrap();
+    let log = fs::read_to_string(temp.path().join(LOG)).unwrap();
+    let refused = train(&spec, temp.path(), Stop::Never);
+    let error = refused.status.unwrap_err().to_string();
+    assert!(
+        error.ends_with("holds 2 epochs, but there is no checkpoint: put it back; remove the run's folder to start again"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(temp.path().join(LOG)).unwrap(), log);
+    // The first epoch may be there without one: it follows the log's line.
+    let lines = log.split_inclusive('\n');
+    let epoch = |line: &&str| line.contains("\"event\":\"epoch\",\"epoch\":1");
+    let first: String = lines.take_while(|line| !epoch(line)).collect();
+    assert!(first.contains("\"event\":\"epoch\",\"epoch\":0"), "{first}");
+    fs::write(temp.path().join(LOG), first).unwrap();
     train_on(&spec, temp.path(), 0);
     assert!(whole == left_behind(temp.path()));
 }

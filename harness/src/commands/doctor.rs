@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use super::plan::quoted;
 use super::{cores, data_location, print_json};
 use crate::data::fetch;
 use crate::data::{Cifar, Location};
@@ -89,7 +90,9 @@ pub fn doctor(args: &DoctorArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         device(),
         Finding::ok("cores", cores().to_string()),
     ];
-    findings.extend([Cifar::Cifar10, Cifar::Cifar100].map(|set| data(set, &location)));
+    findings.extend(
+        [Cifar::Cifar10, Cifar::Cifar100].map(|set| data(set, &location, args.data.as_deref())),
+    );
     findings.extend(output(&args.out));
     let healthy = findings
         .iter()
@@ -160,7 +163,7 @@ fn device() -> Finding {
 }
 
 /// A data set, every file of it checked.
-fn data(set: Cifar, location: &Location) -> Finding {
+fn data(set: Cifar, location: &Location, named: Option<&Path>) -> Finding {
     let what = set.key();
     let files = fetch::status(set, &location.folder);
     let wrong: Vec<String> = files
@@ -169,7 +172,10 @@ fn data(set: Cifar, location: &Location) -> Finding {
         .map(ToString::to_string)
         .collect();
     let folder = location.folder.display();
-    let fix = format!("autolr data fetch {what}");
+    let mut fix = format!("autolr data fetch {what}");
+    if let Some(folder) = named {
+        fix += &format!(" --data {}", quoted(folder));
+    }
     match wrong.first() {
         None => Finding::ok(
             what,
@@ -196,6 +202,14 @@ fn data(set: Cifar, location: &Location) -> Finding {
 
 /// The folder that runs are to be written to: whether that, locks and space are to be had.
 fn output(dir: &Path) -> Vec<Finding> {
+    if dir.exists() && !dir.is_dir() {
+        return vec![Finding::wrong(
+            "folder",
+            Verdict::Missing,
+            format!("{} is not a folder", dir.display()),
+            "name another with --out",
+        )];
+    }
     let Some(there) = existing(dir) else {
         return vec![Finding::wrong(
             "folder",

@@ -8,8 +8,9 @@ mod manifest;
 
 pub(crate) use command::{Outlook, time_folders};
 pub use command::{PlanArgs, plan};
+pub(crate) use emit::quoted;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -20,25 +21,15 @@ use crate::data::{DataError, DataSetName, Location, cifar};
 use crate::experiment::{DeviceName, Protocol, RunSpec, Scale, experiment_file};
 use crate::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
 
-/// A run of the plan.
-#[derive(Debug, Clone)]
-pub(crate) struct PlannedRun {
-    /// Name of its folder.
-    pub(crate) run: String,
-    /// The first place where it stands: `table1/published/ours`.
-    pub(crate) place: String,
-    pub(crate) spec: RunSpec,
-    pub(crate) finished: bool,
-    pub(crate) epochs_done: u64,
-}
-
 /// All runs, and the manifest of the report.
 #[derive(Debug)]
 pub(crate) struct Plan {
     manifest: Manifest,
     /// The specification of each series, by its place; of whichever seed.
     series: HashMap<String, RunSpec>,
-    pub(crate) runs: Vec<PlannedRun>,
+    /// Each run once, under the first place where it stands: `table1/published/ours`. One thread each, so that results
+    /// do not depend on the cores.
+    pub(crate) jobs: Vec<Job>,
 }
 
 /// What to plan.
@@ -52,19 +43,6 @@ pub(crate) struct PlanRequest<'a> {
 }
 
 impl Plan {
-    /// The runs as they are to be carried out: one thread each, so that results do not depend on the cores.
-    pub(crate) fn jobs(&self, dir: &Path) -> Vec<Job> {
-        let job = |run: &PlannedRun| Job {
-            dir: dir.join("runs").join(&run.run),
-            name: run.place.clone(),
-            spec: run.spec.clone(),
-            threads: 1,
-            finished: run.finished,
-            epochs_done: run.epochs_done,
-        };
-        self.runs.iter().map(job).collect()
-    }
-
     /// Lays out the runs and checks their data, before any training.
     ///
     /// A data set that is not there at all is replaced by the synthetic one; one that is damaged is an error.
@@ -72,7 +50,8 @@ impl Plan {
         Manifest::read(dir)?;
         let (overlay, notes) = request.scale.overlay()?;
         let mut series_specs = HashMap::new();
-        let mut runs: Vec<PlannedRun> = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut known = HashSet::new();
         let mut sections = Vec::new();
         let mut available: Vec<(DataSetName, bool)> = Vec::new();
         for &experiment in request.experiments {
@@ -108,22 +87,15 @@ impl Plan {
                             seed,
                             run: run.clone(),
                         });
-                        if runs.iter().any(|planned| planned.run == run) {
+                        if !known.insert(run.clone()) {
                             continue;
                         }
-                        let (finished, epochs_done) =
-                            Job::progress(&spec, &dir.join("runs").join(&run));
-                        runs.push(PlannedRun {
-                            place: if request.seeds.len() > 1 {
-                                format!("{place}/seed-{seed}")
-                            } else {
-                                place.clone()
-                            },
-                            finished,
-                            epochs_done,
-                            run,
-                            spec: spec.clone(),
-                        });
+                        let name = if request.seeds.len() > 1 {
+                            format!("{place}/seed-{seed}")
+                        } else {
+                            place.clone()
+                        };
+                        jobs.push(Job::new(name, spec.clone(), dir.join("runs").join(run)));
                     }
                     entries.push(entry);
                     series_specs.insert(place, spec);
@@ -147,7 +119,7 @@ impl Plan {
             );
         }
         // One seed of everything first: what is there after an interruption can be compared.
-        runs.sort_by_key(|run| run.spec.training.seed);
+        jobs.sort_by_key(|job| job.spec.training.seed);
         Ok(Self {
             manifest: Manifest {
                 scale: request.scale.name().into(),
@@ -155,7 +127,7 @@ impl Plan {
                 sections,
             },
             series: series_specs,
-            runs,
+            jobs,
         })
     }
 }

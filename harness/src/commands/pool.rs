@@ -40,15 +40,25 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Whether the run in `dir` is finished, and its epochs so far. A log that cannot be read is for the run itself to
-    /// complain of: it takes no other along.
-    pub(crate) fn progress(spec: &RunSpec, dir: &Path) -> (bool, u64) {
-        let digest = spec.digest().unwrap_or_default();
-        let log = RunLog::read_of(&digest, &dir.join("events.jsonl"));
-        let log = log.ok().flatten();
-        let finished = log.as_ref().is_some_and(|log| log.summary.is_some());
-        (finished, log.map_or(0, |log| log.epochs.len() as u64))
+    /// The run of a specification in `dir`, from what its log says. Begun with other than one thread, it goes on with as
+    /// many. A log that cannot be read is for the run itself to complain of: it takes no other along.
+    pub(crate) fn new(name: String, spec: RunSpec, dir: PathBuf) -> Self {
+        let log = begun(&spec, &dir);
+        Self {
+            threads: log.as_ref().map_or(1, |log| log.provenance.threads),
+            finished: log.as_ref().is_some_and(|log| log.summary.is_some()),
+            epochs_done: log.map_or(0, |log| log.epochs.len() as u64),
+            dir,
+            name,
+            spec,
+        }
     }
+}
+
+/// The log of the run of a specification in `dir`, if it was begun and can be read.
+pub(crate) fn begun(spec: &RunSpec, dir: &Path) -> Option<RunLog> {
+    let digest = spec.digest().ok()?;
+    RunLog::read_of(&digest, &dir.join("events.jsonl")).ok()?
 }
 
 /// A job that came to no end, and why.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use autolr_core::float_serde::Float;
-use autolr_core::{Factors, ProbeBackend, ScaleUpdate};
+use autolr_core::{Factors, ProbeBackend, ScaleUpdate, Update};
 use clap::Args;
 use ndarray::Array1;
 use serde_json::json;
@@ -139,12 +139,18 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         spec: &spec.probe,
     }
     .probe(lrs.view(), losses.view_mut())?;
+    let update = weigh(&spec, &lrs, &losses)?;
+    let voted = update.weights.sum() > 0.0;
+    let floats = |values: &Array1<f64>| values.iter().map(|&v| Float(v)).collect::<Vec<_>>();
     let record = json!({
         "epochs_trained": next_epoch,
         // Of the epoch after those.
         "steps_trained": steps,
         "lrs": lrs.to_vec(),
-        "losses": losses.iter().map(|&loss| Float(loss)).collect::<Vec<_>>(),
+        "losses": floats(&losses),
+        "weights": floats(&update.weights),
+        // Of the rates; null where no loss is finite.
+        "weighted_geometric_mean": voted.then_some(update.factor),
         "batch_norm": if frozen { "frozen" } else { "batch-statistics" },
         "forwards": cost.forwards,
         "backwards": cost.backwards,
@@ -164,9 +170,23 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
                 plural(steps as usize, "step")
             ),
         };
-        print(out, &spec, &trained, &lrs, &losses)?;
+        print(out, &spec, &trained, &lrs, &losses, &update)?;
     }
     Ok(ExitStatus::Success)
+}
+
+/// What the specification's update makes of the losses, with the rates themselves as factors; the paper's update where the
+/// specification has an open loop.
+fn weigh(spec: &RunSpec, lrs: &Array1<f64>, losses: &Array1<f64>) -> Result<Update> {
+    let present = match &spec.scheduler {
+        SchedulerSpec::AutoLr(config) => config.rule().clone(),
+        SchedulerSpec::OpenLoop(_) => ScaleUpdate::new(Factors::powers_of_two(1)?),
+    };
+    let factors = Factors::new(lrs.mapv(|lr| lr.max(f64::MIN_POSITIVE)))?;
+    let rule = ScaleUpdate::new(factors)
+        .with_normalization(present.normalization())
+        .with_score(present.score());
+    Ok(rule.update(losses.view())?)
 }
 
 fn print(
@@ -175,17 +195,8 @@ fn print(
     trained: &str,
     lrs: &Array1<f64>,
     losses: &Array1<f64>,
+    update: &Update,
 ) -> Result<()> {
-    let present = match &spec.scheduler {
-        SchedulerSpec::AutoLr(config) => config.rule().clone(),
-        SchedulerSpec::OpenLoop(_) => ScaleUpdate::new(Factors::powers_of_two(1)?),
-    };
-    // The rates as factors of the first: the weights do not depend on which.
-    let factors = Factors::new(lrs.mapv(|lr| (lr / lrs[0]).clamp(f64::MIN_POSITIVE, f64::MAX)))?;
-    let rule = ScaleUpdate::new(factors)
-        .with_normalization(present.normalization())
-        .with_score(present.score());
-    let update = rule.update(losses.view())?;
     writeln!(out, "{:>12}  {:>12}  {:>7}", "rate", "loss", "weight")?;
     for ((lr, loss), weight) in lrs.iter().zip(losses).zip(&update.weights) {
         writeln!(out, "{lr:>12.4e}  {loss:>12.6}  {:>5.1} %", 100.0 * weight)?;
@@ -222,7 +233,7 @@ fn print(
         writeln!(
             out,
             "weighted geometric mean of the rates: {:.4e}",
-            update.factor * lrs[0]
+            update.factor
         )?;
     }
     Ok(())

@@ -132,14 +132,13 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
     };
     let plan = Plan::new(&request, &args.out, &location)?;
     let budget = args.training.budget.start();
-    let jobs = plan.jobs(&args.out);
-    pool::lay_out(&jobs)?;
+    let jobs = &plan.jobs;
+    pool::lay_out(jobs)?;
     plan.write_manifest(&args.out)?;
 
-    let cuda = plan
-        .runs
+    let cuda = jobs
         .iter()
-        .any(|run| run.spec.training.device == DeviceName::Cuda);
+        .any(|job| job.spec.training.device == DeviceName::Cuda);
     let at_once = args
         .training
         .jobs
@@ -148,13 +147,13 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         } else {
             cores()
         });
-    let unfinished = pool::carry_out(&jobs, &location, at_once, budget);
+    let unfinished = pool::carry_out(jobs, &location, at_once, budget);
     // Whatever happened, what there is is shown.
     let path = crate::report::write(&args.out)?;
     let status = pool::status(&unfinished);
-    let finished = plan.runs.iter().filter(|run| run.finished).count();
+    let finished = jobs.iter().filter(|job| job.finished).count();
     let (total, failed) = (
-        plan.runs.len(),
+        jobs.len(),
         unfinished.iter().filter(|run| run.is_failure()).count(),
     );
     if args.training.json {

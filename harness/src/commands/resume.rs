@@ -14,7 +14,6 @@ use super::text_table;
 use super::{cores, data_location, print_json};
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::DeviceName;
-use crate::record::RunLog;
 
 /// Go on with all runs of a folder that are not finished
 #[derive(Debug, Args)]
@@ -148,14 +147,5 @@ fn job(run: &FoundRun, state: &RunState) -> Result<Job> {
         ))
         .into());
     }
-    // One that cannot be read is for the run itself to complain of.
-    let log = RunLog::read(&dir.join("events.jsonl")).ok().flatten();
-    Ok(Job {
-        dir,
-        name: state.name.clone(),
-        spec,
-        threads: log.map_or(1, |log| log.provenance.threads),
-        finished: false,
-        epochs_done: state.epochs_done,
-    })
+    Ok(Job::new(state.name.clone(), spec, dir))
 }

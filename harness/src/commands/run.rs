@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use toml::Table;
 
+use super::pool::begun;
 use super::progress::RunBar;
 use super::stop::{self, Budget, BudgetArgs, WithinBudget, interrupt_flag};
 use super::{check_folder, cores, data_location, print_json};
@@ -40,7 +41,8 @@ pub struct RunArgs {
     /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits
+    /// Threads within an operation of libtorch [default: as the run was begun, else the cores]; results depend on it in
+    /// the last bits
     #[arg(long, value_name = "N", value_parser = super::thread_count)]
     threads: Option<usize>,
     /// If another process is at work on this run, wait for it; then go on with what it left
@@ -290,9 +292,10 @@ pub(crate) fn describe(summary: &Summary) -> String {
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
     let location = data_location(args.data.as_ref())?;
-    let threads = args.threads.unwrap_or_else(cores);
     check_folder("--out", &args.out)?;
     let dir = args.out.join(spec.run_name()?);
+    let begun = || begun(&spec, &dir).map(|log| log.provenance.threads);
+    let threads = args.threads.or_else(begun).unwrap_or_else(cores);
     let in_file = |error| locate_in(&args.spec, args.series.as_deref(), args.scale, error);
     let budget = args.budget.start();
     let status = {
@@ -315,8 +318,8 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let status = match status {
         Ok(status) => status,
         Err(error) => {
-            if args.json && !args.epoch_lines && (stop::is_stop(&error) || is_the_runs_own(&error))
-            {
+            let bad_input = error.is::<BadInput>() || error.is::<DataError>();
+            if args.json && !args.epoch_lines && !bad_input {
                 let result = Printed {
                     dir: &dir,
                     was_finished: false,

@@ -80,6 +80,8 @@ pub(crate) struct RunState {
     /// Of the last attempt, if it ended with one, or of reading the folder.
     pub(crate) error: Option<String>,
     pub(crate) summary: Option<Summary>,
+    /// Of the weights that its protocol reports, in \[0, 1\]; none before its end.
+    pub(crate) validation_accuracy: Option<f64>,
 }
 
 impl RunState {
@@ -138,6 +140,17 @@ impl RunState {
             seconds_per_epoch: typical_seconds(&timings[timings.len().saturating_sub(10)..]),
             process,
             error,
+            validation_accuracy: log.as_ref().and_then(|log| {
+                let summary = log.summary.as_ref()?;
+                let epoch = match summary.reported.as_str() {
+                    "last" => log.epochs.last(),
+                    _ => log
+                        .epochs
+                        .iter()
+                        .find(|epoch| Some(epoch.epoch) == summary.best_epoch),
+                };
+                Some(epoch?.validation_accuracy)
+            }),
             summary: log.and_then(|log| log.summary),
         }
     }
@@ -284,19 +297,8 @@ fn manifest_beside(runs: &Path) -> (Vec<String>, HashMap<String, String>) {
         });
     };
     if let Some(sweep) = SweepManifest::read(dir).ok().flatten() {
-        // A name says what differs within one specification.
-        let first = sweep.runs.first().map(|run| run.spec.clone());
-        let several = sweep
-            .runs
-            .iter()
-            .any(|run| Some(&run.spec) != first.as_ref());
-        for run in sweep.runs {
-            let name = if several {
-                format!("{}: {}", run.spec, run.name)
-            } else {
-                run.name
-            };
-            add(run.run, name);
+        for (run, name) in sweep.named(runs) {
+            add(run, name);
         }
     }
     let manifest = Manifest::read(dir).ok().flatten();

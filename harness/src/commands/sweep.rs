@@ -26,6 +26,7 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::sweep::{self, Axis, Point};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
 use crate::report::number;
+use crate::statistics::Estimate;
 use crate::workload;
 
 /// Train every combination of some values for the keys of a specification
@@ -230,6 +231,11 @@ impl Sweep {
         })
     }
 
+    /// The specification's file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The runs, each once, in folders under `runs`.
     pub(crate) fn jobs(&self, runs: &Path) -> Result<Vec<Job>> {
         let mut jobs: Vec<Job> = Vec::new();
@@ -240,15 +246,7 @@ impl Sweep {
                 continue;
             }
             let dir = runs.join(run);
-            let (finished, epochs_done) = Job::progress(&combination.spec, &dir);
-            jobs.push(Job {
-                name: combination.name(),
-                spec: combination.spec.clone(),
-                threads: 1,
-                finished,
-                epochs_done,
-                dir,
-            });
+            jobs.push(Job::new(combination.name(), combination.spec.clone(), dir));
         }
         Ok(jobs)
     }
@@ -351,12 +349,70 @@ struct SweepResult {
 #[derive(Debug, Serialize)]
 struct Setting {
     name: String,
+    /// Of the runs that finished.
+    validation_accuracy: Option<Mean>,
+    test_accuracy: Option<Mean>,
     runs: Vec<RunState>,
+}
+
+/// Mean accuracy of the weights that the protocol reports, in percent.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Mean {
+    /// Runs.
+    n: usize,
+    mean: f64,
+    /// Of the mean, by Student's t; none of one run.
+    interval_95: Option<(f64, f64)>,
+}
+
+impl Setting {
+    fn of(name: String, runs: Vec<RunState>) -> Self {
+        let mean = |of: fn(&RunState) -> Option<f64>| {
+            // A run that diverged has no accuracy.
+            let finished = runs.iter().filter(|run| run.state == State::Finished);
+            let values: Vec<f64> = finished.filter_map(of).map(|share| 100.0 * share).collect();
+            let estimate = Estimate::of(&values)?;
+            Some(Mean {
+                n: estimate.n,
+                mean: estimate.mean,
+                interval_95: estimate.interval(),
+            })
+        };
+        Self {
+            name,
+            validation_accuracy: mean(|run| run.validation_accuracy),
+            test_accuracy: mean(RunState::accuracy),
+            runs,
+        }
+    }
+
+    fn count(&self, states: &[State]) -> String {
+        let runs = self.runs.iter();
+        let with = runs.filter(|run| states.contains(&run.state)).count();
+        with.to_string()
+    }
+}
+
+/// `27.80 ± 1.20`, `27.80` of one run.
+fn words(mean: Option<Mean>) -> String {
+    match mean {
+        None => "–".into(),
+        Some(Mean {
+            mean,
+            interval_95: Some((_, high)),
+            ..
+        }) => format!(
+            "{} ± {}",
+            number::hundredths(mean),
+            number::hundredths(high - mean)
+        ),
+        Some(Mean { mean, .. }) => number::hundredths(mean),
+    }
 }
 
 impl SweepResult {
     fn read(sweep: &Sweep, dir: &Path) -> Result<Self> {
-        let mut settings: Vec<Setting> = Vec::new();
+        let mut settings: Vec<(String, Vec<RunState>)> = Vec::new();
         for combination in &sweep.combinations {
             let run = dir.join("runs").join(combination.spec.run_name()?);
             let name = match combination.setting() {
@@ -364,17 +420,17 @@ impl SweepResult {
                 name => name,
             };
             let state = RunState::read(&run, Some(&combination.name()));
-            match settings.iter_mut().find(|setting| setting.name == name) {
-                Some(setting) => setting.runs.push(state),
-                None => settings.push(Setting {
-                    name,
-                    runs: vec![state],
-                }),
+            match settings.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, runs)) => runs.push(state),
+                None => settings.push((name, vec![state])),
             }
         }
+        let settings = settings.into_iter();
         Ok(Self {
             dir: dir.to_owned(),
-            settings,
+            settings: settings
+                .map(|(name, runs)| Setting::of(name, runs))
+                .collect(),
         })
     }
 
@@ -385,40 +441,34 @@ impl SweepResult {
             ("finished", true),
             ("diverged", true),
             ("failed", true),
-            ("test accuracy (%): mean", true),
-            ("least", true),
-            ("most", true),
+            ("to do", true),
+            ("validation (%)", true),
+            ("test (%)", true),
         ]);
+        use State::{Diverged, Failed, Finished, NotBegun, Running, Stale, Stopped, Unreadable};
         for setting in &self.settings {
-            let count = |states: &[State]| {
-                let runs = setting.runs.iter();
-                let with = runs.filter(|run| states.contains(&run.state)).count();
-                with.to_string()
-            };
-            let accuracies: Vec<f64> = setting.runs.iter().filter_map(RunState::accuracy).collect();
-            let shown = |value: Option<f64>| value.map_or_else(|| "–".into(), number::percent);
-            let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
             table.row([
                 setting.name.clone(),
                 setting.runs.len().to_string(),
-                count(&[State::Finished]),
-                count(&[State::Diverged]),
-                count(&[State::Failed, State::Unreadable]),
-                shown((!accuracies.is_empty()).then_some(mean)),
-                shown(accuracies.iter().copied().reduce(f64::min)),
-                shown(accuracies.iter().copied().reduce(f64::max)),
+                setting.count(&[Finished]),
+                setting.count(&[Diverged]),
+                setting.count(&[Failed, Unreadable]),
+                setting.count(&[NotBegun, Running, Stale, Stopped]),
+                words(setting.validation_accuracy),
+                words(setting.test_accuracy),
             ]);
         }
         write!(out, "{table}")?;
-        let diverged = self
-            .settings
-            .iter()
-            .flat_map(|setting| &setting.runs)
-            .any(|run| run.state == State::Diverged);
-        if diverged {
+        writeln!(
+            out,
+            "Accuracy: mean over the finished runs, ± half its 95 % interval, of the weights that the protocol reports. \
+             Choose by validation: the test accuracy of what was chosen by it is too good."
+        )?;
+        let runs = || self.settings.iter().flat_map(|setting| &setting.runs);
+        if runs().any(|run| run.state == Diverged) {
             writeln!(
                 out,
-                "Diverged runs count with the weights that their protocol reports."
+                "A diverged run has no accuracy: a setting with any is not the better for what the others reached."
             )?;
         }
         writeln!(out, "{}", self.dir.join(manifest::MANIFEST).display())?;

@@ -130,14 +130,14 @@ pub enum DataError {
         reason: String,
     },
     /// The file system refused.
-    #[error("{}: {action}: {source}", .path.display())]
+    #[error("{}: {action}: {error}", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What was tried, as in "cannot read".
         action: &'static str,
-        /// The system's error.
-        source: io::Error,
+        /// The system's error. Not a source: the message has it.
+        error: io::Error,
     },
 }
 
@@ -148,10 +148,25 @@ impl DataError {
         action: &'static str,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
+        move |error| Self::Io {
             path,
             action,
-            source,
+            error,
+        }
+    }
+
+    /// Whether the input is to blame: not the network, nor a disk that refuses what was asked for rightly.
+    pub fn is_bad_input(&self) -> bool {
+        use io::ErrorKind::{
+            InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
+        match self {
+            Self::Download { .. } => false,
+            Self::Io { error, .. } => matches!(
+                error.kind(),
+                NotFound | PermissionDenied | NotADirectory | IsADirectory | InvalidInput
+            ),
+            _ => true,
         }
     }
 

@@ -83,6 +83,15 @@ impl Build {
         }
     }
 
+    /// `1a2b3c4d5e6f`, `1a2b3c4d5e6f with changes`; none if it is not known.
+    pub fn revision(&self) -> Option<String> {
+        let commit: String = self.commit.as_ref()?.chars().take(12).collect();
+        Some(match self.modified {
+            Some(true) => format!("{commit} with changes"),
+            _ => commit,
+        })
+    }
+
     /// Whether nothing is known of it, as in logs from before it was recorded.
     pub fn is_unknown(&self) -> bool {
         *self == Self::default()
@@ -206,7 +215,7 @@ impl Summary {
 pub enum Outcome {
     /// All epochs were trained, and the accuracy is above chance.
     Completed,
-    /// A loss that is not finite, or accuracy still at chance when the run ended.
+    /// A loss that is not finite, or accuracy at chance when the run ended.
     Diverged {
         /// The epoch, from 0, in which a loss was not finite, or the last.
         epoch: u64,

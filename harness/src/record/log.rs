@@ -165,6 +165,11 @@ pub struct RunLog {
 }
 
 impl RunLog {
+    /// What made the run: what it was begun with, then what it was gone on with.
+    pub fn builds(&self) -> impl Iterator<Item = &Build> {
+        std::iter::once(&self.provenance.build).chain(&self.continued)
+    }
+
     /// Reads a log. A last line that is torn (without its line feed) is left out; `None` if there is no whole line.
     ///
     /// # Errors

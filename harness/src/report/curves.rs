@@ -180,8 +180,8 @@ fn notes(
     if chart.lines.iter().any(|line| !line.band.is_empty()) {
         notes.push(
             "Of several seeds: the line is the median of their losses, the band reaches from the lowest to the highest \
-             (min–max, no interval of confidence). A seed that diverged counts as above all others from there on, and \
-             the band then reaches to the top."
+             (min–max, no interval of confidence). A seed whose loss is not finite counts as above all others from \
+             there on, and the band then reaches to the top."
                 .to_owned(),
         );
     }

@@ -15,7 +15,7 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
         Column::text("what happened"),
         Column::number("last validation loss"),
         Column::number("last learning rate"),
-        Column::number("test accuracy (%)"),
+        Column::number("test accuracy of the reported weights (%)"),
     ];
     let mut table = Table::new(
         "Divergence: how the runs from learning rate 1 end.",
@@ -37,7 +37,8 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
             .extend(experiment.runs_of(name).into_iter().map(row));
     }
     table.notes.push(
-        "A run counts as diverged if a loss is not finite, or if its accuracy is still at chance when it ends.".to_owned(),
+        "A run counts as diverged if a loss is not finite, or if the accuracy of its last weights is at chance; the \
+         weights that the protocol reports may be those of an earlier epoch.".to_owned(),
     );
     table.notes.push(experiment.sample_note());
     table

@@ -7,7 +7,7 @@ use super::number::{grouped, plural};
 use super::outcome::{Status, is_synthetic};
 use super::table::{Cell, Column, Table};
 use super::{Experiment, ExperimentName, ReportInput, Section, accuracy, divergence, published};
-use crate::record::{DataProvenance, Provenance};
+use crate::record::{Build, DataProvenance, Provenance, RunLog};
 
 /// What was run, then the results at a glance.
 pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec<Block> {
@@ -31,6 +31,13 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
         blocks.push(Block::Warning(format!(
             "A run cannot be read, and is shown without its results. {problem}"
         )));
+    }
+    if revisions(input).len() > 1 {
+        blocks.push(Block::Warning(
+            "The runs of this report were not all made by the same program (see revision, under What was run): \
+             differences between them may come of that."
+                .to_owned(),
+        ));
     }
     blocks.push(Block::paragraph(
         "The experiments of \u{201c}Automated learning rate scheduling with in-training information\u{201d} (Yongjun Kim \
@@ -69,6 +76,20 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
     }
     blocks.push(Block::Table(facts(input)));
     blocks
+}
+
+/// What made the runs, those that went on with a run included.
+fn builds(input: &ReportInput) -> Vec<&Build> {
+    let runs = input.sections.iter().flat_map(Section::runs);
+    let logs = runs.filter_map(|(_, run)| run.log.as_ref());
+    logs.flat_map(RunLog::builds).collect()
+}
+
+/// The revisions that made the runs, as far as they are known.
+fn revisions(input: &ReportInput) -> BTreeSet<String> {
+    let builds = builds(input);
+    let revisions = builds.iter().filter_map(|build| build.revision());
+    revisions.collect()
 }
 
 /// The seeds of all runs.
@@ -121,6 +142,24 @@ fn facts(input: &ReportInput) -> Table {
     distinct("libtorch", &|p| {
         p.libtorch.clone().unwrap_or_else(|| "none".to_owned())
     });
+    let builds = builds(input);
+    let mut of_builds = |what, values: BTreeSet<String>| {
+        if !values.is_empty() {
+            rows.push((what, values.into_iter().collect()));
+        }
+    };
+    of_builds("revision", revisions(input));
+    let some = |of: fn(&Build) -> &Option<String>| -> BTreeSet<String> {
+        builds
+            .iter()
+            .filter_map(|build| of(build).clone())
+            .collect()
+    };
+    let locks = some(|build| &build.lock);
+    let short = locks.iter().map(|lock| format!("SHA-256 {lock:.12}"));
+    of_builds("Cargo.lock", short.collect());
+    of_builds("compiler", some(|build| &build.rustc));
+    of_builds("processor", some(|build| &build.processor));
     if seeds.len() > 1 {
         let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
         rows.insert(2, ("seeds", vec![seeds.join(", ")]));

@@ -1,5 +1,6 @@
 //! How the learning rate moves from epoch to epoch, beside the paper's, and beside pure noise.
 
+use super::number::signed;
 use super::outcome::{Status, synthetic_note};
 use super::table::{Cell, Column, Table};
 use super::{Experiment, ExperimentName, published};
@@ -18,6 +19,8 @@ struct Ratios {
     mean: f64,
     /// Largest |log₂ ratio|.
     largest: f64,
+    /// Lag-1 autocorrelation of the log₂ ratios; none where they do not differ.
+    autocorrelation: Option<f64>,
 }
 
 impl Ratios {
@@ -25,17 +28,32 @@ impl Ratios {
     fn of(rates: impl IntoIterator<Item = f64>) -> Option<Self> {
         let logs = rates.into_iter().map(f64::log2);
         let logs: Vec<f64> = logs.take_while(|log| log.is_finite()).collect();
-        let sizes: Vec<f64> = logs
-            .windows(2)
-            .map(|pair| (pair[1] - pair[0]).abs())
-            .collect();
-        let n = sizes.len();
+        let ratios: Vec<f64> = logs.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let sizes = ratios.iter().map(|ratio| ratio.abs());
+        let n = ratios.len();
         (n > 0).then(|| Self {
             n,
-            mean: sizes.iter().sum::<f64>() / n as f64,
-            largest: sizes.iter().copied().fold(0.0, f64::max),
+            mean: sizes.clone().sum::<f64>() / n as f64,
+            largest: sizes.fold(0.0, f64::max),
+            autocorrelation: autocorrelation(&ratios),
         })
     }
+
+    /// Half the width of the band that holds the autocorrelation of white noise in 95 % of cases, `1.96 / √n`.
+    fn band(&self) -> f64 {
+        1.96 / (self.n as f64).sqrt()
+    }
+}
+
+/// Lag-1 autocorrelation `Σ (xᵢ − x̄)(xᵢ₊₁ − x̄) / Σ (xᵢ − x̄)²`; none of values that do not differ.
+fn autocorrelation(values: &[f64]) -> Option<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let from_mean: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    let squares: f64 = from_mean.iter().map(|x| x * x).sum();
+    let products: f64 = from_mean.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    // Rates of an open loop may have one ratio throughout, but for rounding.
+    let tiny = squares <= f64::EPSILON * values.iter().map(|x| x * x).sum::<f64>();
+    (!tiny).then(|| products / squares)
 }
 
 /// A row a series and source: the paper's curve, then each protocol.
@@ -48,6 +66,8 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
         Column::number("mean |log₂ ratio|"),
         Column::number("largest |log₂ ratio|"),
         Column::number("mean for pure noise"),
+        Column::number("lag-1 autocorrelation"),
+        Column::number("band of white noise"),
     ];
     let mut table = Table::new("The learning rate's ratio from epoch to epoch.", columns);
     for (name, label) in experiment.series() {
@@ -73,6 +93,11 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
          its own for each candidate and takes the loss before the trial step, which comes to the same."
             .to_owned(),
     );
+    table.notes.push(
+        "Lag-1 autocorrelation: of the log₂ ratios. In a random walk it lies within the band (± 1.96 / √n) in 95 % of \
+         cases; a rate that is steered keeps its direction, or turns back."
+            .to_owned(),
+    );
     table.notes.push(format!(
         "The paper's values are computed from its digitised curve, up to its last reading above {:.2e}, one pixel of the \
          plot; those of factor_7 are rough from epoch 8 on.",
@@ -94,6 +119,8 @@ fn row(label: &str, name: &str, source: &str, state: Cell, ratios: Option<Ratios
         Cell::or_none(ratios.map(|ratios| format!("{:.3}", ratios.mean))),
         Cell::or_none(ratios.map(|ratios| format!("{:.2}", ratios.largest))),
         Cell::or_none(noise.map(|(_, mean)| format!("{mean:.2}"))),
+        Cell::or_none(ratios.and_then(|ratios| ratios.autocorrelation).map(signed)),
+        Cell::or_none(ratios.map(|ratios| format!("± {:.2}", ratios.band()))),
     ]
 }
 
@@ -112,15 +139,21 @@ mod tests {
             Ratios::of(curve.iter().map(|reading| reading.value)).unwrap()
         };
         // Half of the last digit that is known of them.
-        for (name, n, mean, largest) in [
-            ("factor_3", 49, 0.345, 0.62),
-            ("factor_5", 49, 0.464, 1.21),
-            ("factor_7", 24, 0.63, 1.54),
+        for (name, n, mean, largest, autocorrelation) in [
+            ("factor_3", 49, 0.345, 0.62, Some(-0.197)),
+            ("factor_5", 49, 0.464, 1.21, Some(-0.0445)),
+            // Its readings are too rough for that.
+            ("factor_7", 24, 0.63, 1.54, None),
         ] {
             let ratios = of(name);
             assert_eq!(ratios.n, n, "{name}");
             assert_abs_diff_eq!(ratios.mean, mean, epsilon = 0.005);
             assert_abs_diff_eq!(ratios.largest, largest, epsilon = 0.005);
+            if let Some(expected) = autocorrelation {
+                let found = ratios.autocorrelation.unwrap();
+                assert_abs_diff_eq!(found, expected, epsilon = 0.0005);
+                assert!(found.abs() < ratios.band(), "{name}");
+            }
         }
     }
 
@@ -132,9 +165,13 @@ mod tests {
             Ratios {
                 n: 2,
                 mean: 1.5,
-                largest: 2.0
+                largest: 2.0,
+                // 2 and −1, 1.5 to either side of their mean.
+                autocorrelation: Some(-0.5)
             }
         );
+        let alike = Ratios::of([0.1, 0.3, 0.9, 2.7]).unwrap();
+        assert_eq!(alike.autocorrelation, None);
         assert_eq!(Ratios::of([0.1]), None);
         assert_eq!(Ratios::of([0.0, 0.1]), None);
     }

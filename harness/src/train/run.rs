@@ -137,7 +137,8 @@ pub fn run_on(
         (Some(error), Some(_)) => options.observer.note(&format!(
             "{error:#}; going on from the part of the log that the checkpoint vouches for"
         )),
-        (None, _) => {}
+        (None, Some(_)) => {}
+        (None, None) => refuse_without_checkpoint(&digest, &log_path)?,
     }
     disk.write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes(), None)?;
     let saving = Saving {
@@ -195,6 +196,22 @@ fn or_start_again(error: anyhow::Error) -> anyhow::Error {
             BadInput(format!("{text}; remove the run's folder to start again")).into()
         }
         Err(error) => error,
+    }
+}
+
+/// Refuses to write over a log whose checkpoint is gone. One follows each epoch, before the next begins: without any, a
+/// run that was killed has at most one epoch.
+fn refuse_without_checkpoint(digest: &str, log_path: &Path) -> Result<()> {
+    match RunLog::read_of(digest, log_path)? {
+        Some(log) if log.epochs.len() > 1 => {
+            let text = format!(
+                "{}: holds {} epochs, but there is no checkpoint: put it back",
+                log_path.display(),
+                log.epochs.len()
+            );
+            Err(or_start_again(BadInput(text).into()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -427,7 +444,7 @@ impl<'a> Run<'a> {
                 Outcome::Diverged {
                     epoch: epochs - 1,
                     reason: format!(
-                        "the accuracy is still at chance when the run ends ({:.1} % of {} test images)",
+                        "the accuracy is at chance when the run ends ({:.1} % of {} test images)",
                         100.0 * last.accuracy,
                         last.images
                     ),

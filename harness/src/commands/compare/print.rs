@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::result::Compared;
 use super::side::Side;
+use crate::experiment::sweep::word;
 use crate::report::number::{count, duration, hundredths, p_value, plural, signed};
 use crate::report::seeds::{Weights, signed_interval};
 use crate::statistics::Judged;
@@ -24,7 +25,7 @@ pub(super) fn print(
     writeln!(out, "B  {}: {}", visible(&b.name), b.seeds())?;
     writeln!(out, "\nThe specifications differ in")?;
     let none = || "–".to_owned();
-    let text = |value: &Option<Value>| value.as_ref().map_or_else(none, Value::to_string);
+    let text = |value: &Option<Value>| value.as_ref().map_or_else(none, word);
     let keys = &compared.differing_keys;
     let width = keys.iter().map(|key| key.key.len()).max().unwrap_or(0);
     for key in keys {
@@ -60,8 +61,11 @@ pub(super) fn print(
         let seeds: Vec<String> = compared.unpaired_seeds.iter().map(u64::to_string).collect();
         writeln!(
             out,
-            "  not paired, since only one of the two has them: seeds {}",
-            seeds.join(", ")
+            "  not paired, since only one of the two has {}",
+            match &seeds[..] {
+                [seed] => format!("it: seed {seed}"),
+                seeds => format!("them: seeds {}", seeds.join(", ")),
+            }
         )?;
     }
     writeln!(
@@ -91,14 +95,29 @@ pub(super) fn print(
     writeln!(out, "\nCost, probes counted in")?;
     for (name, side) in [("A", &compared.a), ("B", &compared.b)] {
         let time = side.seconds.map_or_else(none, duration);
-        let probes = side.probe_forwards.saturating_add(side.probe_backwards);
+        let images = match (
+            side.forwards,
+            side.backwards,
+            side.probe_forwards,
+            side.probe_backwards,
+        ) {
+            (Some(forwards), Some(backwards), Some(by_probes), Some(back_by_probes)) => format!(
+                "{} images forward, {} backward ({} of both by probes)",
+                count(forwards),
+                count(backwards),
+                count(by_probes.saturating_add(back_by_probes))
+            ),
+            _ => "images unknown until all runs are finished".to_owned(),
+        };
+        writeln!(out, "  {name}  {} epochs, {images}, {time}", side.epochs)?;
+    }
+    let revisions = compared.a.revisions.union(&compared.b.revisions);
+    let revisions: Vec<&str> = revisions.map(String::as_str).collect();
+    if revisions.len() > 1 {
         writeln!(
             out,
-            "  {name}  {} epochs, {} images forward, {} backward ({} of both by probes), {time}",
-            side.epochs,
-            count(side.forwards),
-            count(side.backwards),
-            count(probes)
+            "\nNot all runs were made by the same program, and differences may come of that: {}",
+            visible(&revisions.join(", "))
         )?;
     }
     writeln!(out, "\nVerdict: {}.", compared.verdict_words)?;

@@ -1,6 +1,6 @@
 //! What a comparison found, as `--json` prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::side::{Run, Side};
 use crate::experiment::RunSpec;
+use crate::record::{Build, RunLog};
 use crate::report::number::hundredths;
 use crate::report::seeds::Weights;
 use crate::statistics::Verdict;
@@ -28,7 +29,7 @@ pub(super) fn differing_keys(a: &RunSpec, b: &RunSpec) -> Result<Vec<DifferingKe
         Ok(flat)
     };
     let (mut a, mut b) = (flat(a)?, flat(b)?);
-    let keys: std::collections::BTreeSet<String> = a.keys().chain(b.keys()).cloned().collect();
+    let keys: BTreeSet<String> = a.keys().chain(b.keys()).cloned().collect();
     let differing = keys.into_iter().map(|key| DifferingKey {
         a: a.remove(&key),
         b: b.remove(&key),
@@ -87,11 +88,14 @@ pub(super) struct SideResult {
     pub(super) interval_95: Option<(f64, f64)>,
     pub(super) mean_accuracy_last_epoch: Option<f64>,
     pub(super) epochs: u64,
-    pub(super) forwards: u64,
-    pub(super) backwards: u64,
-    pub(super) probe_forwards: u64,
-    pub(super) probe_backwards: u64,
+    /// Images, as the three that follow: none while a run is not finished, which alone tells them.
+    pub(super) forwards: Option<u64>,
+    pub(super) backwards: Option<u64>,
+    pub(super) probe_forwards: Option<u64>,
+    pub(super) probe_backwards: Option<u64>,
     pub(super) seconds: Option<f64>,
+    /// Revisions of the program that made the runs, as far as they are known.
+    pub(super) revisions: BTreeSet<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,9 +119,12 @@ impl SideResult {
     pub(super) fn of(side: &Side) -> Self {
         let (reported, last) = (side.observe(Weights::Reported), side.observe(Weights::Last));
         let logs = || side.runs.values().filter_map(|run| run.log.as_ref());
-        let total = |of: fn(&crate::record::Summary) -> u64| {
-            let summaries = logs().filter_map(|log| log.summary.as_ref());
-            summaries.map(of).fold(0, u64::saturating_add)
+        let total = |of: fn(&crate::record::Summary) -> u64| -> Option<u64> {
+            let runs = side.runs.values();
+            let summaries = runs.map(|run| run.log.as_ref()?.summary.as_ref());
+            summaries
+                .map(|summary| summary.map(of))
+                .try_fold(0_u64, |sum, images| Some(sum.saturating_add(images?)))
         };
         let seconds = side.runs.values().filter_map(|run| run.seconds);
         let estimate = reported.estimate;
@@ -137,6 +144,10 @@ impl SideResult {
             probe_forwards: total(|summary| summary.probe_forwards),
             probe_backwards: total(|summary| summary.probe_backwards),
             seconds: seconds.reduce(|a, b| a + b),
+            revisions: logs()
+                .flat_map(RunLog::builds)
+                .filter_map(Build::revision)
+                .collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::emit::{Engine, Tasks};
+use super::emit::{Engine, Tasks, quoted};
 use super::forecast::{Forecast, KnownTimes, Range};
 use super::{Plan, PlanRequest};
 use crate::commands::pool::{self, Job};
@@ -33,7 +33,7 @@ pub struct PlanArgs {
     #[arg(long, value_enum, default_value = "both")]
     protocol: ProtocolChoice,
     /// Folder of the runs [default: that of `autolr run`, of `autolr sweep` if anything is varied or emitted, or of
-    /// `autolr reproduce`: runs, sweep/runs, report/runs]
+    /// `autolr reproduce`: runs, sweep/runs, report/runs]. Its last part is `runs`
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
     /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
@@ -295,11 +295,14 @@ fn what(args: &PlanArgs) -> Result<What> {
 pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let what = what(args)?;
     let (jobs, folder) = match &what {
-        What::Paper(plan, folder) => (plan.jobs(folder), folder),
+        What::Paper(plan, folder) => (plan.jobs.clone(), folder),
         What::Sweeps(sweeps, folder) => {
             let mut jobs: Vec<Job> = Vec::new();
             for sweep in sweeps {
-                for job in sweep.jobs(&folder.join("runs"))? {
+                for mut job in sweep.jobs(&folder.join("runs"))? {
+                    if sweeps.len() > 1 {
+                        job.name = format!("{}: {}", sweep.file().display(), job.name);
+                    }
                     if !jobs.iter().any(|other| other.dir == job.dir) {
                         jobs.push(job);
                     }
@@ -385,9 +388,9 @@ fn emit(
         Engine::Parallel => format!(
             "parallel --jobs {} --arg-file {}",
             args.jobs.unwrap_or_else(cores),
-            path.display()
+            quoted(path)
         ),
-        Engine::Slurm => format!("sbatch {}", path.display()),
+        Engine::Slurm => format!("sbatch {}", quoted(path)),
     };
     writeln!(
         out,

@@ -1,5 +1,6 @@
 //! `manifest.json` in a report's folder.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -12,23 +13,14 @@ impl Plan {
     /// Adds the runs to those that `manifest.json` in `dir` holds, for the report.
     ///
     /// What is there of the same scale stays: sections that are not of this plan, and in those that are the seeds that
-    /// are not, as long as they are of the same specification. Runs of another scale stay where they are on the disk,
-    /// and are in the report no longer, which is said on standard error.
+    /// are not, as long as they are of the same specification. Other runs stay where they are on the disk, and are in the
+    /// report no longer, which is said on standard error.
     ///
     /// # Errors
     /// [`crate::exit::BadInput`] if what is there is no manifest; if the disk fails.
     pub(crate) fn write_manifest(&self, dir: &Path) -> Result<()> {
-        if let Some(before) = Manifest::read(dir)?
-            && before.scale != self.manifest.scale
-        {
-            eprintln!(
-                "{}: the report there is of scale {} so far, and will be of scale {}; its runs stay, and \
-                 `autolr reproduce --scale {}` shows them again",
-                dir.display(),
-                before.scale,
-                self.manifest.scale,
-                before.scale
-            );
+        if let Some(before) = Manifest::read(dir)? {
+            self.say_what_goes(dir, &before)?;
         }
         merge_whole(&dir.join(Manifest::FILE), || {
             let before = Manifest::read(dir)?;
@@ -41,6 +33,36 @@ impl Plan {
             }
             Ok(Some(serde_json::to_string_pretty(&merged)? + "\n"))
         })
+    }
+
+    fn say_what_goes(&self, dir: &Path, before: &Manifest) -> Result<()> {
+        let dir = dir.display();
+        if before.scale != self.manifest.scale {
+            eprintln!(
+                "{dir}: the report there is of scale {} so far, and will be of scale {}; its runs stay, and \
+                 `autolr reproduce --scale {}` shows them again",
+                before.scale, self.manifest.scale, before.scale
+            );
+            return Ok(());
+        }
+        let places = |manifest: &Manifest| -> BTreeSet<(String, u64)> {
+            let sections = manifest.sections.iter();
+            let series =
+                sections.flat_map(|section| section.series.iter().map(move |s| (section, s)));
+            let runs = series.flat_map(|(section, series)| {
+                let place = place(section.experiment, &section.protocol, &series.name);
+                series.runs.iter().map(move |run| (place.clone(), run.seed))
+            });
+            runs.collect()
+        };
+        let stays = places(&self.added_to(before)?);
+        for (place, seed) in places(before).difference(&stays) {
+            eprintln!(
+                "{dir}: {place}, seed {seed}: the run there is of another specification (device, data or the \
+                 experiment differ), and goes from the report; its folder stays"
+            );
+        }
+        Ok(())
     }
 
     /// This plan's manifest with what `before` holds beyond it.

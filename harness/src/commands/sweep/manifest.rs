@@ -6,9 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::Sweep;
+use super::{SEED, Sweep};
 use crate::disk::merge_whole;
 use crate::exit::BadInput;
+use crate::experiment::sweep::{self, Point};
 
 /// `sweep.json` in a sweep's folder: which run is which combination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,26 @@ pub struct SweepRun {
     pub seed: u64,
 }
 
+impl SweepRun {
+    /// The name by the values of these keys; none if its specification cannot be read.
+    fn name_by(&self, keys: &[String], runs: &Path) -> Option<String> {
+        let text = std::fs::read_to_string(runs.join(&self.run).join("spec.toml")).ok()?;
+        let spec: toml::Value = toml::from_str(&text).ok()?;
+        let value = |key: &String| {
+            let mut parts = key.split('.');
+            let found = parts.try_fold(&spec, |table, part| table.get(part));
+            Some((key.clone(), found?.clone()))
+        };
+        let (seed, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| *key == SEED);
+        let point: Point = others.into_iter().filter_map(value).collect();
+        let seed = seed.first().map(|_| format!("seed {}", self.seed));
+        let words = [self.series.clone(), sweep::describe(&point)];
+        let words = words.into_iter().chain(seed);
+        let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+        Some(words.join(", "))
+    }
+}
+
 pub(super) const MANIFEST: &str = "sweep.json";
 const VERSION: u32 = 1;
 
@@ -68,6 +89,45 @@ impl SweepManifest {
                 .map(Some)
                 .map_err(|error| wrong(&error)),
         }
+    }
+
+    /// Each run with a name that tells it from the others: the file where there are several, and the values of all keys
+    /// that any sweep of that specification has varied, as they are in the run's folder under `runs`.
+    pub(crate) fn named(self, runs: &Path) -> Vec<(String, String)> {
+        let first = self.runs.first().map(|run| run.spec.clone());
+        let several = self
+            .runs
+            .iter()
+            .any(|run| Some(&run.spec) != first.as_ref());
+        let mut varied: HashMap<String, Vec<String>> = HashMap::new();
+        for run in &self.runs {
+            let varied = varied.entry(run.spec.clone()).or_default();
+            for key in self
+                .keys
+                .iter()
+                .filter(|key| run.settings.contains_key(*key))
+            {
+                if !varied.contains(key) {
+                    varied.push(key.clone());
+                }
+            }
+        }
+        let name = |run: SweepRun| {
+            let varied = varied.get(&run.spec).map_or(&[][..], Vec::as_slice);
+            let alike = varied.len() == run.settings.len();
+            let name = if alike {
+                None
+            } else {
+                run.name_by(varied, runs)
+            };
+            let name = name.unwrap_or(run.name);
+            if several {
+                (run.run, format!("{}: {name}", run.spec))
+            } else {
+                (run.run, name)
+            }
+        };
+        self.runs.into_iter().map(name).collect()
     }
 
     /// Adds runs. A run that is there already is told by the entry that names more keys; an entry whose settings stand

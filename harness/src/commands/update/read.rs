@@ -301,7 +301,9 @@ fn unknown_word<'a>(text: &'a str, start: &str) -> Option<(&'a str, Vec<&'a str>
 fn in_words(expected: &str) -> &str {
     match expected {
         "f64" => "a number",
-        "u32" | "u64" | "usize" => "a whole number, not negative",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0 to 18446744073709551615",
+        "unit" => "a name alone, without a value",
         "a sequence" => "a list",
         _ if expected.starts_with("struct ") => "an object",
         _ => expected,
