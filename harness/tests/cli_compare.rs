@@ -189,7 +189,7 @@ fn diverged_unfinished_and_lonely_runs_are_said() {
     );
     // What it has cost is known at its end.
     assert!(
-        said.contains("  B  6 epochs, images unknown until all runs are finished, "),
+        said.contains("  B  6 epochs, 9.0 s, so far; images unknown until all runs are finished\n"),
         "{said}"
     );
     let json = printed(

@@ -169,6 +169,10 @@ fn status_tells_every_state_apart() {
     drop(lock);
 
     // What was left open is gone on with; the log that was cut is the same again.
+    // As if they had been killed before the first checkpoint.
+    for index in [1, 2, 3, 6] {
+        fs::remove_file(run(index).join("timings.jsonl")).unwrap();
+    }
     let whole = log(&run(0));
     let said = printed(dir, &["resume", "s", "--jobs", "2"]);
     assert_eq!(
@@ -260,6 +264,56 @@ fn an_attempt_that_takes_no_step_leaves_the_failure() {
     assert_eq!(one["error"], "the disk was full");
 }
 
+/// Data that the system refuses to read: no bad input, and a failure of the run, in a process of its own too.
+#[cfg(all(unix, feature = "tch"))]
+#[test]
+fn data_that_cannot_be_read_is_a_failure_of_the_run() {
+    let text = with(
+        support::TINY_RESNET,
+        "set = \"synthetic\"",
+        "set = \"cifar10\"",
+    );
+    let temp = folder(&text);
+    let dir = temp.path();
+    let run = run_dir(&dir.join("sweep/runs"), &text);
+    fs::create_dir_all(&run).unwrap();
+    fs::copy(dir.join("spec.toml"), run.join("spec.toml")).unwrap();
+    let files = dir.join("data/cifar-10-batches-bin");
+    fs::create_dir_all(&files).unwrap();
+    for name in ["data_batch_1.bin", "test_batch.bin"] {
+        // A link that leads to itself.
+        std::os::unix::fs::symlink(name, files.join(name)).unwrap();
+    }
+    let args = [
+        "run",
+        "spec.toml",
+        "--data",
+        "data",
+        "--out",
+        "sweep/runs",
+        "--json",
+    ];
+    let said = output(dir, &args);
+    assert_eq!(said.status.code(), Some(1));
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert!(
+        said["error"].as_str().unwrap().contains("data_batch_1.bin"),
+        "{said}"
+    );
+    fs::remove_file(run.join("failed.json")).unwrap();
+    for how in ["resume", "retry"] {
+        let args: &[&str] = match how {
+            "retry" => &[
+                "retry", "--failed", "sweep", "--data", "data", "--jobs", "2",
+            ],
+            _ => &["resume", "sweep", "--data", "data", "--jobs", "2"],
+        };
+        assert_eq!(output(dir, args).status.code(), Some(1), "{how}");
+        let one = status(dir, "sweep")["runs"][0].clone();
+        assert_eq!(one["state"], "failed", "{how}: {one}");
+    }
+}
+
 #[test]
 fn a_run_that_fails_says_so_as_json_too() {
     let text = support::with(
@@ -341,8 +395,19 @@ fn a_run_is_gone_on_with_by_as_many_threads() {
     let run = run_dir(&dir.join("sweep/runs"), &text);
     stopped(&["--threads", "3"]);
     stopped(&[]);
+    stopped(&["--threads", "1"]);
     let before = computed(&run).len();
-    printed(dir, &["sweep", "spec.toml", "--jobs", "2"]);
+    // What follows the last checkpoint may be broken.
+    let path = run.join("events.jsonl");
+    let torn = fs::read_to_string(&path).unwrap() + "garbage\n";
+    fs::write(&path, torn).unwrap();
+    let sweep = output(dir, &["sweep", "spec.toml", "--jobs", "2"]);
+    let said = String::from_utf8_lossy(&sweep.stderr);
+    assert!(sweep.status.success(), "{said}");
+    assert!(
+        said.contains("the part of the log that the checkpoint vouches for"),
+        "{said}"
+    );
     assert!(before > 0 && computed(&run) == (0..120).collect::<Vec<_>>());
     let log = fs::read_to_string(run.join("events.jsonl")).unwrap();
     assert!(log.lines().next().unwrap().contains("\"threads\":3"));

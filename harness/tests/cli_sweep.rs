@@ -174,6 +174,24 @@ fn runs_are_told_apart_by_all_that_any_sweep_has_varied() {
             "scheduler.lr = 0.5, seed 2"
         ]
     );
+    // A changed specification: the folder is what is left to tell them apart.
+    let changed = with(&open_loop(), "epochs = 6", "epochs = 2");
+    fs::write(dir.join("spec.toml"), changed).unwrap();
+    let args = [
+        "sweep",
+        "spec.toml",
+        "--set",
+        "scheduler.lr=0.5",
+        "--seeds",
+        "1",
+    ];
+    printed(dir, &args);
+    let clash: Vec<String> = names()
+        .into_iter()
+        .filter(|name| name.starts_with("scheduler.lr = 0.5, seed 1 ("))
+        .collect();
+    assert_eq!(clash.len(), 2, "{clash:?}");
+    assert_ne!(clash[0], clash[1]);
 }
 
 #[test]

@@ -456,18 +456,21 @@ fn synthetic_data_is_said_everywhere() {
 #[test]
 fn the_programs_that_made_the_runs_are_said() {
     let mut input = input();
-    let made_by = |input: &mut ReportInput, series: usize, commit: &str| {
-        let run = &mut input.sections[0].series[series].runs[0];
-        run.log.as_mut().unwrap().provenance.build = Build {
-            commit: Some(commit.to_owned()),
+    let runs = input
+        .sections
+        .iter_mut()
+        .flat_map(|section| &mut section.series);
+    for run in runs.flat_map(|series| &mut series.runs) {
+        let Some(log) = &mut run.log else { continue };
+        log.provenance.build = Build {
+            commit: Some("0123456789abcdef".to_owned()),
             modified: Some(false),
             lock: Some("ab".repeat(32)),
             rustc: Some("rustc 1.89.0".to_owned()),
             processor: Some("a processor".to_owned()),
         };
-    };
+    }
     let warning = "not all made by the same program";
-    made_by(&mut input, 0, "0123456789abcdef");
     let said = render(&input).markdown;
     for row in [
         ("revision", "0123456789ab"),
@@ -482,7 +485,11 @@ fn the_programs_that_made_the_runs_are_said() {
         assert!(found, "{row:?}: {said}");
     }
     assert!(!said.contains(warning));
-    // One that only went on with a run counts too.
+    // One that only went on with a run counts too, and one that is not known.
+    let mut unknown = input.clone();
+    let log = unknown.sections[0].series[1].runs[0].log.as_mut().unwrap();
+    log.provenance.build = Build::default();
+    assert!(render(&unknown).markdown.contains(warning));
     let log = input.sections[0].series[1].runs[0].log.as_mut().unwrap();
     log.continued.push(Build {
         commit: Some("fedcba9876543210".to_owned()),

@@ -178,27 +178,53 @@ fn what_is_asked_for_later_is_added() {
     let other = manifest["sections"][1]["series"][1]["runs"][0]["run"].clone();
     manifest["sections"][1]["series"][0]["runs"][0]["run"] = other;
     fs::write(&path, manifest.to_string()).unwrap();
-    planned(&[&["table1"], &smoke[..], &["released", "--seeds", "3"]].concat());
+    let said = planned(&[&["table1"], &smoke[..], &["released", "--seeds", "3"]].concat());
     assert_eq!(sections().1[1], "Table1 released 3,4");
+    let expected = "report: table1/released/constant, seed 2: the run there so far";
+    assert!(said.contains(expected), "{said}");
     planned(&[&["table1"], &smoke[..], &["released", "--seeds", "2"]].concat());
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
 
     // Another scale is another report, and that is said.
     fs::write(&path, before.replace("\"smoke\"", "\"quick\"")).unwrap();
     let said = planned(&[&["fig3"], &smoke[..], &["released"]].concat());
-    let expected = "report: the report there is of scale quick so far, and will be of scale smoke; its runs stay, \
-                    and `autolr reproduce --scale quick` shows them again";
+    let expected = "report: the report there is of scale quick so far, and will be of scale smoke; the other is kept \
+                    in manifest.quick.json, and gone on with when its scale is asked for again";
     assert!(said.contains(expected), "{said}");
     assert_eq!(sections().1, ["Fig3 released 0"]);
+    // And back: one that was put aside is gone on with.
+    let aside = fs::read_to_string(report.join("manifest.quick.json")).unwrap();
+    let aside = aside.replace("\"quick\"", "\"smoke\"");
+    fs::write(report.join("manifest.smoke.json"), aside).unwrap();
+    let other = fs::read_to_string(&path).unwrap();
+    fs::write(&path, other.replace("\"smoke\"", "\"paper\"")).unwrap();
+    planned(&[&["fig3"], &smoke[..], &["published"]].concat());
+    let expected = [
+        "Table1 published 3",
+        "Table1 released 2,3,4",
+        "Fig3 published 0",
+        "Divergence released 0",
+    ];
+    assert_eq!(sections().1, expected);
+    assert!(report.join("manifest.paper.json").is_file());
 
-    // What is no manifest is not written over.
-    fs::write(&path, "{}").unwrap();
-    let output = plan(&["fig2", "--scale", "smoke"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains("manifest.json: missing field `scale`"),
-        "{said}"
-    );
-    assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+    // On request, a report of what is asked for alone.
+    let only = ["reproduce", "divergence", "--only", "--seeds", "0..2"];
+    printed(dir, &[&only[..], &smoke, &["released"]].concat());
+    assert_eq!(sections().1, ["Divergence released 0,1"]);
+
+    // What is no manifest is not written over, nor is it in the way of what only looks.
+    for text in ["{}", "null", ""] {
+        fs::write(&path, text).unwrap();
+        let said = plan(&["fig2", "--scale", "smoke"]);
+        let stderr = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(2), "{stderr}");
+        assert!(
+            stderr.contains("manifest.json: not a manifest of this version: ")
+                && stderr.contains("computes no run again"),
+            "{stderr}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        printed(dir, &["plan", "fig2", "--scale", "smoke"]);
+    }
 }

@@ -35,7 +35,7 @@ struct FetchArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "url")]
     from: Option<PathBuf>,
     /// Take the archive from this address; its size and checksum must be the published ones
-    #[arg(long)]
+    #[arg(long, value_parser = address)]
     url: Option<String>,
     /// The data folder [default: $AUTOLR_DATA, else data/ in the project]
     #[arg(long, value_name = "DIR")]
@@ -43,6 +43,16 @@ struct FetchArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    match rest {
+        Some(rest) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("an address begins with http:// or https://".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -326,8 +336,13 @@ mod tests {
                 .downcast_ref::<DataError>()
                 .is_some_and(|e| e.to_string().starts_with("/no/such/archive.tar.gz: "))
         );
-        let both = run(&["fetch", "cifar10", "--from", "a", "--url", "b"]).unwrap_err();
+        let both = run(&["fetch", "cifar10", "--from", "a", "--url", "https://b"]).unwrap_err();
         assert!(both.to_string().contains("cannot be used with"), "{both}");
+        let no_address = run(&["fetch", "cifar10", "--url", "b"]).unwrap_err();
+        assert!(
+            no_address.to_string().contains("begins with http://"),
+            "{no_address}"
+        );
         let other = run(&["fetch", "mnist"]).unwrap_err();
         assert!(
             other

@@ -202,11 +202,12 @@ fn data(set: Cifar, location: &Location, named: Option<&Path>) -> Finding {
 
 /// The folder that runs are to be written to: whether that, locks and space are to be had.
 fn output(dir: &Path) -> Vec<Finding> {
-    if dir.exists() && !dir.is_dir() {
+    let no_folder = dir.ancestors().find(|part| part.exists() && !part.is_dir());
+    if let Some(file) = no_folder {
         return vec![Finding::wrong(
             "folder",
             Verdict::Missing,
-            format!("{} is not a folder", dir.display()),
+            format!("{} is not a folder", file.display()),
             "name another with --out",
         )];
     }

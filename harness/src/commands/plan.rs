@@ -47,7 +47,6 @@ impl Plan {
     ///
     /// A data set that is not there at all is replaced by the synthetic one; one that is damaged is an error.
     pub(crate) fn new(request: &PlanRequest<'_>, dir: &Path, location: &Location) -> Result<Self> {
-        Manifest::read(dir)?;
         let (overlay, notes) = request.scale.overlay()?;
         let mut series_specs = HashMap::new();
         let mut jobs: Vec<Job> = Vec::new();

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use super::progress::{Overview, glance};
-use super::run::{execute, or_wait};
+use super::run::{execute, is_bad_input, or_wait};
 use super::stop::{self, Budget};
-use crate::data::{DataError, Location};
+use crate::data::Location;
 use crate::disk::write_whole;
-use crate::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};
+use crate::exit::{ExitStatus, Interrupted, TimeSpent};
 use crate::experiment::RunSpec;
 use crate::record::{EpochRecord, Failure, RunLog};
 use crate::train::Observer;
@@ -33,19 +33,21 @@ pub(crate) struct Job {
     /// What a person calls it.
     pub(crate) name: String,
     pub(crate) spec: RunSpec,
-    /// Threads within an operation of libtorch: results depend on it.
+    /// Threads within an operation of libtorch, if the run is not begun yet: results depend on it.
     pub(crate) threads: usize,
     pub(crate) finished: bool,
     pub(crate) epochs_done: u64,
 }
 
 impl Job {
-    /// The run of a specification in `dir`, from what its log says. Begun with other than one thread, it goes on with as
-    /// many. A log that cannot be read is for the run itself to complain of: it takes no other along.
+    /// The run of a specification in `dir`, with one thread, so that results do not depend on the cores. A log that
+    /// cannot be read is for the run itself to complain of: it takes no other along.
     pub(crate) fn new(name: String, spec: RunSpec, dir: PathBuf) -> Self {
-        let log = begun(&spec, &dir);
+        let digest = spec.digest().unwrap_or_default();
+        let log = RunLog::read_of(&digest, &dir.join("events.jsonl"));
+        let log = log.ok().flatten();
         Self {
-            threads: log.as_ref().map_or(1, |log| log.provenance.threads),
+            threads: 1,
             finished: log.as_ref().is_some_and(|log| log.summary.is_some()),
             epochs_done: log.map_or(0, |log| log.epochs.len() as u64),
             dir,
@@ -53,12 +55,6 @@ impl Job {
             spec,
         }
     }
-}
-
-/// The log of the run of a specification in `dir`, if it was begun and can be read.
-pub(crate) fn begun(spec: &RunSpec, dir: &Path) -> Option<RunLog> {
-    let digest = spec.digest().ok()?;
-    RunLog::read_of(&digest, &dir.join("events.jsonl")).ok()?
 }
 
 /// A job that came to no end, and why.
@@ -213,7 +209,7 @@ fn in_this_process(
         )
     });
     if let Err(error) = &outcome
-        && (error.is::<BadInput>() || error.is::<DataError>())
+        && is_bad_input(error)
     {
         // `autolr run` writes nothing for bad input; here the run is one of several, and has a folder already.
         Failure::of(error).write(&job.dir)?;

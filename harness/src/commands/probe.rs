@@ -140,7 +140,9 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     }
     .probe(lrs.view(), losses.view_mut())?;
     let update = weigh(&spec, &lrs, &losses)?;
-    let voted = update.weights.sum() > 0.0;
+    // Before the step the losses do not depend on the rate, and weights of them are noise.
+    let weighed = spec.probe.loss != TrialLoss::BeforeStep;
+    let voted = weighed && update.weights.sum() > 0.0;
     let floats = |values: &Array1<f64>| values.iter().map(|&v| Float(v)).collect::<Vec<_>>();
     let record = json!({
         "epochs_trained": next_epoch,
@@ -148,8 +150,9 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         "steps_trained": steps,
         "lrs": lrs.to_vec(),
         "losses": floats(&losses),
-        "weights": floats(&update.weights),
-        // Of the rates; null where no loss is finite.
+        // Null where the losses do not depend on the rate.
+        "weights": weighed.then(|| floats(&update.weights)),
+        // Of the rates; null there, too, and where no loss is finite.
         "weighted_geometric_mean": voted.then_some(update.factor),
         "batch_norm": if frozen { "frozen" } else { "batch-statistics" },
         "forwards": cost.forwards,

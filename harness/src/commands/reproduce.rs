@@ -16,7 +16,7 @@ use crate::exit::ExitStatus;
 #[cfg(doc)]
 use crate::exit::{Interrupted, TimeSpent};
 use crate::experiment::{DeviceName, Protocol, Scale};
-use crate::report::ExperimentName;
+use crate::report::{ExperimentName, Manifest};
 
 /// Run the paper's experiments and write a report
 #[derive(Debug, Args)]
@@ -43,6 +43,9 @@ pub struct ReproduceArgs {
     /// Folder of the report and its runs
     #[arg(long, value_name = "DIR", default_value = "report")]
     out: PathBuf,
+    /// Let the report be of this alone, without what was asked for in its folder before
+    #[arg(long)]
+    only: bool,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -131,10 +134,12 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         seeds: &args.seeds.clone().map_or(vec![args.seed], |seeds| seeds.0),
     };
     let plan = Plan::new(&request, &args.out, &location)?;
+    // Found before anything is written.
+    Manifest::read(&args.out)?;
     let budget = args.training.budget.start();
     let jobs = &plan.jobs;
     pool::lay_out(jobs)?;
-    plan.write_manifest(&args.out)?;
+    plan.write_manifest(&args.out, args.only)?;
 
     let cuda = jobs
         .iter()

@@ -9,14 +9,13 @@ use clap::Args;
 use serde::Serialize;
 use toml::Table;
 
-use super::pool::begun;
 use super::progress::RunBar;
 use super::stop::{self, Budget, BudgetArgs, WithinBudget, interrupt_flag};
 use super::{check_folder, cores, data_location, print_json};
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
-use crate::record::{EpochRecord, Failure, Outcome, Summary, Tested};
+use crate::record::{EpochRecord, Failure, Outcome, Summary, Tested, begun_as};
 use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
 use crate::workload;
 
@@ -41,8 +40,8 @@ pub struct RunArgs {
     /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Threads within an operation of libtorch [default: as the run was begun, else the cores]; results depend on it in
-    /// the last bits
+    /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits, so that a run
+    /// is gone on with by as many as it was begun with
     #[arg(long, value_name = "N", value_parser = super::thread_count)]
     threads: Option<usize>,
     /// If another process is at work on this run, wait for it; then go on with what it left
@@ -194,7 +193,7 @@ impl Observer for ClearsFailure<'_> {
     }
 }
 
-/// Carries out a specification in its folder. An error that is the run's own is left there as `failed.json`, until an
+/// Carries out a specification in its folder, with `threads` unless it was begun with others. An error that is the run's own is left there as `failed.json`, until an
 /// attempt takes a step or comes to its end.
 ///
 /// # Errors
@@ -207,6 +206,9 @@ pub(crate) fn execute(
     budget: Budget,
     observer: &mut dyn Observer,
 ) -> Result<RunStatus> {
+    let log = dir.join("events.jsonl");
+    let begun = spec.digest().ok().and_then(|spec| begun_as(&spec, &log));
+    let threads = begun.map_or(threads, |begun| begun.threads);
     let mut observer = ClearsFailure {
         dir,
         stepped: false,
@@ -233,10 +235,13 @@ pub(crate) fn execute(
 
 /// Whether an error is a failure of the run: not a stop, not bad input, not that another process is at work on it.
 fn is_the_runs_own(error: &anyhow::Error) -> bool {
-    !(stop::is_stop(error)
-        || error.is::<BadInput>()
-        || error.is::<DataError>()
-        || error.is::<Busy>())
+    !(stop::is_stop(error) || is_bad_input(error) || error.is::<Busy>())
+}
+
+/// Whether the input is to blame, the data included.
+pub(crate) fn is_bad_input(error: &anyhow::Error) -> bool {
+    let data = error.downcast_ref::<DataError>();
+    error.is::<BadInput>() || data.is_some_and(DataError::is_bad_input)
 }
 
 /// Waits as long as another process is at work on a run.
@@ -294,8 +299,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let location = data_location(args.data.as_ref())?;
     check_folder("--out", &args.out)?;
     let dir = args.out.join(spec.run_name()?);
-    let begun = || begun(&spec, &dir).map(|log| log.provenance.threads);
-    let threads = args.threads.or_else(begun).unwrap_or_else(cores);
+    let threads = args.threads.unwrap_or_else(cores);
     let in_file = |error| locate_in(&args.spec, args.series.as_deref(), args.scale, error);
     let budget = args.budget.start();
     let status = {
@@ -318,8 +322,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let status = match status {
         Ok(status) => status,
         Err(error) => {
-            let bad_input = error.is::<BadInput>() || error.is::<DataError>();
-            if args.json && !args.epoch_lines && !bad_input {
+            if args.json && !args.epoch_lines && !is_bad_input(&error) {
                 let result = Printed {
                     dir: &dir,
                     was_finished: false,

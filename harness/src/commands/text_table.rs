@@ -34,16 +34,18 @@ pub(crate) fn runs(count: usize) -> String {
     format!("{count} run{}", if count == 1 { "" } else { "s" })
 }
 
-/// A text on one line, harmless, and no longer than it may be.
+/// A text on one line, harmless, and no longer than it may be. It is cut in the middle: what tells names apart may
+/// stand at either end.
 pub(crate) fn plain(text: &str) -> String {
     let text = visible(text);
-    let mut chars = text.chars();
-    let mut text: String = chars.by_ref().take(LONGEST).collect();
-    if chars.next().is_some() {
-        text.pop();
-        text.push('…');
+    let length = text.chars().count();
+    if length <= LONGEST {
+        return text;
     }
-    text
+    let end = LONGEST / 2;
+    let start = text.chars().take(LONGEST - 1 - end);
+    let start: String = start.chain(['…']).collect();
+    start + &text.chars().skip(length - end).collect::<String>()
 }
 
 impl fmt::Display for TextTable {

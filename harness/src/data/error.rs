@@ -158,13 +158,20 @@ impl DataError {
     /// Whether the input is to blame: not the network, nor a disk that refuses what was asked for rightly.
     pub fn is_bad_input(&self) -> bool {
         use io::ErrorKind::{
-            InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+            AlreadyExists, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
         };
         match self {
             Self::Download { .. } => false,
+            // Of an address: what came over the network is not what was published.
+            Self::Checksum { from, .. } => !from.contains("://"),
             Self::Io { error, .. } => matches!(
                 error.kind(),
-                NotFound | PermissionDenied | NotADirectory | IsADirectory | InvalidInput
+                AlreadyExists
+                    | NotFound
+                    | PermissionDenied
+                    | NotADirectory
+                    | IsADirectory
+                    | InvalidInput
             ),
             _ => true,
         }

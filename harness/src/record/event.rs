@@ -49,7 +49,7 @@ pub struct Provenance {
 }
 
 /// Which program on which processor: what may change while a run lasts, and is then recorded.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Build {
     /// Revision of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]

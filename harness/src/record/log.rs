@@ -149,6 +149,22 @@ impl LogWriter {
     }
 }
 
+/// What the first line of the log at `path` says, if it is the log of the specification with the digest `spec`, whatever
+/// follows.
+pub fn begun_as(spec: &str, path: &Path) -> Option<Provenance> {
+    /// No first line is nearly as long.
+    const LONGEST: u64 = 1_000_000;
+    let mut line = Vec::new();
+    let file = File::open(path).ok()?;
+    BufReader::new(file.take(LONGEST))
+        .read_until(b'\n', &mut line)
+        .ok()?;
+    match serde_json::from_slice(&line).ok()? {
+        Event::RunStarted(provenance) if provenance.spec == spec => Some(provenance),
+        _ => None,
+    }
+}
+
 /// A log, read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunLog {

@@ -12,6 +12,6 @@ pub use event::{
 };
 pub use failure::Failure;
 pub use lock_holder::Holder;
-pub use log::{LogMark, LogWriter, RunLog};
+pub use log::{LogMark, LogWriter, RunLog, begun_as};
 pub use replay::{Difference, Record, Replayed};
 pub use timings::{Timing, computed_epochs, read_seconds, read_timings, typical_seconds};

@@ -122,15 +122,26 @@ impl Manifest {
     /// Reads the manifest of a report's folder as it stands there, if there is one.
     ///
     /// # Errors
-    /// [`BadInput`] that names the file if it cannot be read as such.
+    /// As [`Manifest::read_file`].
     pub fn read(dir: &Path) -> Result<Option<Self>, BadInput> {
-        let path = dir.join(Self::FILE);
-        let wrong =
-            |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| wrong(&error)),
+        Self::read_file(&dir.join(Self::FILE))
+    }
+
+    /// Reads a manifest, if there is one.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the file if it cannot be read as such.
+    pub fn read_file(path: &Path) -> Result<Option<Self>, BadInput> {
+        let path_is = path.display();
+        match std::fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
+                BadInput(format!(
+                    "{path_is}: not a manifest of this version: {error}; without it, `autolr reproduce` makes a new \
+                     one, and computes no run again"
+                ))
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(wrong(&error)),
+            Err(error) => Err(BadInput(format!("{path_is}: {error}"))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The head of the report: what was run, on what, and the results at a glance.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::document::Block;
 use super::number::{grouped, plural};
@@ -32,10 +32,15 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
             "A run cannot be read, and is shown without its results. {problem}"
         )));
     }
-    if revisions(input).len() > 1 {
+    let program = |build: &Build| Build {
+        processor: None,
+        ..build.clone()
+    };
+    let builds = builds(input).into_iter().map(program);
+    if builds.collect::<HashSet<Build>>().len() > 1 {
         blocks.push(Block::Warning(
-            "The runs of this report were not all made by the same program (see revision, under What was run): \
-             differences between them may come of that."
+            "The runs of this report were not all made by the same program (see revision, Cargo.lock and compiler under \
+             What was run; of some it may be unknown): differences between them may come of that."
                 .to_owned(),
         ));
     }
@@ -109,11 +114,11 @@ fn seeds_note(input: &ReportInput) -> Option<String> {
             let series = input.sections.iter().flat_map(|section| &section.series);
             let counts: BTreeSet<usize> = series.map(|series| series.runs.len()).collect();
             let each = match (counts.first(), counts.last()) {
-                (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
-                _ => all.len().to_string(),
+                (Some(least), Some(most)) if least != most => format!("{least} to {most} seeds"),
+                (_, most) => plural(most.copied().unwrap_or_default(), "seed"),
             };
             Some(format!(
-                "{each} seeds each; the paper's numbers are presumably of one, 0."
+                "{each} each; the paper's numbers are presumably of one, 0."
             ))
         }
     }

@@ -10,6 +10,9 @@ use super::{Experiment, ExperimentName, published};
 /// z-score with the sample deviation, scores exp(−z), as in the paper; a test draws it anew.
 const NOISE: [(&str, f64); 3] = [("factor_3", 0.37), ("factor_5", 0.50), ("factor_7", 0.61)];
 
+/// Of fewer ratios than these, an autocorrelation says nothing: that of two is always −0.5.
+const FEW: usize = 8;
+
 /// Statistics of the ratios of neighbouring learning rates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Ratios {
@@ -19,7 +22,7 @@ struct Ratios {
     mean: f64,
     /// Largest |log₂ ratio|.
     largest: f64,
-    /// Lag-1 autocorrelation of the log₂ ratios; none where they do not differ.
+    /// Lag-1 autocorrelation of the log₂ ratios; none of fewer than [`FEW`], or where they do not differ.
     autocorrelation: Option<f64>,
 }
 
@@ -35,7 +38,7 @@ impl Ratios {
             n,
             mean: sizes.clone().sum::<f64>() / n as f64,
             largest: sizes.fold(0.0, f64::max),
-            autocorrelation: autocorrelation(&ratios),
+            autocorrelation: autocorrelation(&ratios).filter(|_| n >= FEW),
         })
     }
 
@@ -120,7 +123,11 @@ fn row(label: &str, name: &str, source: &str, state: Cell, ratios: Option<Ratios
         Cell::or_none(ratios.map(|ratios| format!("{:.2}", ratios.largest))),
         Cell::or_none(noise.map(|(_, mean)| format!("{mean:.2}"))),
         Cell::or_none(ratios.and_then(|ratios| ratios.autocorrelation).map(signed)),
-        Cell::or_none(ratios.map(|ratios| format!("± {:.2}", ratios.band()))),
+        Cell::or_none(
+            ratios
+                .filter(|ratios| ratios.autocorrelation.is_some())
+                .map(|ratios| format!("± {:.2}", ratios.band())),
+        ),
     ]
 }
 
@@ -166,11 +173,13 @@ mod tests {
                 n: 2,
                 mean: 1.5,
                 largest: 2.0,
-                // 2 and −1, 1.5 to either side of their mean.
-                autocorrelation: Some(-0.5)
+                autocorrelation: None
             }
         );
-        let alike = Ratios::of([0.1, 0.3, 0.9, 2.7]).unwrap();
+        // Two ratios lie to either side of their mean; those of a geometric sequence do not differ.
+        assert_eq!(autocorrelation(&[2.0, -1.0]), Some(-0.5));
+        assert_eq!(autocorrelation(&[1.0, -1.0, 1.0, -1.0]), Some(-0.75));
+        let alike = Ratios::of((0..20).map(|k| 0.1 * 3_f64.powi(k))).unwrap();
         assert_eq!(alike.autocorrelation, None);
         assert_eq!(Ratios::of([0.1]), None);
         assert_eq!(Ratios::of([0.0, 0.1]), None);

@@ -16,8 +16,9 @@ use crate::exit::{BadInput, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
 use crate::record::{
     Build, DecisionRecord, EpochRecord, Event, LogMark, LogWriter, Outcome, Provenance, RunLog,
-    Summary, Tested,
+    Summary, Tested, computed_epochs,
 };
+use crate::report::number::plural;
 use crate::workload::{Cost, EpochProbe, EpochSums, StateArray, Workload, WorkloadError};
 
 /// Version of the event log's format.
@@ -138,7 +139,7 @@ pub fn run_on(
             "{error:#}; going on from the part of the log that the checkpoint vouches for"
         )),
         (None, Some(_)) => {}
-        (None, None) => refuse_without_checkpoint(&digest, &log_path)?,
+        (None, None) => refuse_without_checkpoint(&digest, dir)?,
     }
     disk.write_whole(&dir.join("spec.toml"), spec.to_toml()?.as_bytes(), None)?;
     let saving = Saving {
@@ -199,19 +200,26 @@ fn or_start_again(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Refuses to write over a log whose checkpoint is gone. One follows each epoch, before the next begins: without any, a
-/// run that was killed has at most one epoch.
-fn refuse_without_checkpoint(digest: &str, log_path: &Path) -> Result<()> {
-    match RunLog::read_of(digest, log_path)? {
-        Some(log) if log.epochs.len() > 1 => {
-            let text = format!(
-                "{}: holds {} epochs, but there is no checkpoint: put it back",
-                log_path.display(),
-                log.epochs.len()
-            );
-            Err(or_start_again(BadInput(text).into()))
-        }
-        _ => Ok(()),
+/// Refuses to write over the log of a run whose checkpoints are gone: it had some if there are two epochs, or if the first
+/// is in `timings.jsonl`, which follows its checkpoint. (Not if the run diverged in it: then there is none.)
+fn refuse_without_checkpoint(digest: &str, dir: &Path) -> Result<()> {
+    let path = dir.join("events.jsonl");
+    let Some(log) = RunLog::read_of(digest, &path)? else {
+        return Ok(());
+    };
+    let went_on = |epoch: &EpochRecord| {
+        let finite = epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
+        finite && !computed_epochs(dir).is_empty()
+    };
+    match &log.epochs[..] {
+        [] => Ok(()),
+        [first] if !went_on(first) => Ok(()),
+        epochs => Err(BadInput(format!(
+            "{}: holds {}, but there is no checkpoint; put it back, or remove the run's folder to start again",
+            path.display(),
+            plural(epochs.len(), "epoch")
+        ))
+        .into()),
     }
 }
 

@@ -107,9 +107,9 @@ pub(super) fn print(
                 count(backwards),
                 count(by_probes.saturating_add(back_by_probes))
             ),
-            _ => "images unknown until all runs are finished".to_owned(),
+            _ => "so far; images unknown until all runs are finished".to_owned(),
         };
-        writeln!(out, "  {name}  {} epochs, {images}, {time}", side.epochs)?;
+        writeln!(out, "  {name}  {} epochs, {time}, {images}", side.epochs)?;
     }
     let revisions = compared.a.revisions.union(&compared.b.revisions);
     let revisions: Vec<&str> = revisions.map(String::as_str).collect();

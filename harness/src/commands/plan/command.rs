@@ -13,13 +13,13 @@ use super::{Plan, PlanRequest};
 use crate::commands::pool::{self, Job};
 use crate::commands::reproduce::{self, Choice, ProtocolChoice};
 use crate::commands::run_state::{RunState, State};
-use crate::commands::sweep::{self, Sweep, VariationArgs};
+use crate::commands::sweep::{self, Sweep, SweepManifest, VariationArgs};
 use crate::commands::text_table::{TextTable, runs};
 use crate::commands::{cores, data_location, print_json};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{DeviceName, Scale};
-use crate::report::number;
+use crate::report::{Manifest, number};
 
 /// Show what would run and what it would cost; train nothing
 #[derive(Debug, Args)]
@@ -313,9 +313,14 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     };
     if let Some(engine) = args.emit {
         let text = job_file(args, engine, &jobs, &folder.join("runs"))?;
+        // Found before anything is written.
+        match &what {
+            What::Paper(..) => drop(Manifest::read(folder)?),
+            What::Sweeps(..) => drop(SweepManifest::read(folder)?),
+        }
         pool::lay_out(&jobs)?;
         match &what {
-            What::Paper(plan, _) => plan.write_manifest(folder)?,
+            What::Paper(plan, _) => plan.write_manifest(folder, false)?,
             What::Sweeps(sweeps, _) => sweep::write_manifest(sweeps, folder)?,
         }
         return emit(args, engine, &jobs, &text, out);

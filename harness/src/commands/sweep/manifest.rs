@@ -91,8 +91,9 @@ impl SweepManifest {
         }
     }
 
-    /// Each run with a name that tells it from the others: the file where there are several, and the values of all keys
-    /// that any sweep of that specification has varied, as they are in the run's folder under `runs`.
+    /// Each run with a name that tells it from the others: the file where there are several, the values of all keys that
+    /// any sweep of that specification has varied, as they are in the run's folder under `runs`, and its folder where
+    /// that is not enough, since the specification was changed.
     pub(crate) fn named(self, runs: &Path) -> Vec<(String, String)> {
         let first = self.runs.first().map(|run| run.spec.clone());
         let several = self
@@ -127,7 +128,20 @@ impl SweepManifest {
                 (run.run, name)
             }
         };
-        self.runs.into_iter().map(name).collect()
+        let mut named: Vec<(String, String)> = self.runs.into_iter().map(name).collect();
+        let mut runs_of: HashMap<String, Vec<String>> = HashMap::new();
+        for (run, name) in &named {
+            let runs = runs_of.entry(name.clone()).or_default();
+            if !runs.contains(run) {
+                runs.push(run.clone());
+            }
+        }
+        for (run, name) in &mut named {
+            if runs_of.get(name).is_some_and(|runs| runs.len() > 1) {
+                *name = format!("{name} ({run})");
+            }
+        }
+        named
     }
 
     /// Adds runs. A run that is there already is told by the entry that names more keys; an entry whose settings stand

@@ -37,6 +37,7 @@ fn describe_plainly(schema: &mut Schema) {
 /// of a path that is a link the last name stays.
 fn plain(documentation: &str) -> String {
     let prose: String = documentation.split("```").step_by(2).collect();
+    let prose = prose.replace("\\[", "[").replace("\\]", "]");
     let mut text = String::with_capacity(prose.len());
     let mut rest = prose.trim_end();
     while let Some((before, name, after)) = first_link(rest) {
@@ -68,6 +69,7 @@ mod tests {
     fn documentation_becomes_prose() {
         for (documentation, expected) in [
             ("A list.", "A list."),
+            ("Onto \\[0, 1\\].", "Onto [0, 1]."),
             ("See [`Factors`].", "See `Factors`."),
             (
                 "See [`Factors`](crate::Factors) (a list).",
