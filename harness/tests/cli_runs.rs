@@ -221,15 +221,21 @@ fn a_run_is_seen_from_another_terminal_while_it_trains() {
     assert_eq!(one["process"]["kind"], "nobody");
 }
 
-#[test]
-fn a_run_that_failed_and_then_was_killed_is_stale() {
+/// A folder with a run that has failed before, and the run's folder.
+fn failed_before() -> (TempDir, PathBuf) {
     let text = long();
     let temp = folder(&text);
-    let dir = temp.path();
-    let run = run_dir(&dir.join("runs"), &text);
+    let run = run_dir(&temp.path().join("runs"), &text);
     fs::create_dir_all(&run).unwrap();
-    let failed = run.join("failed.json");
-    fs::write(&failed, "{\"error\": \"the disk was full\"}").unwrap();
+    let failure = "{\"error\": \"the disk was full\"}";
+    fs::write(run.join("failed.json"), failure).unwrap();
+    (temp, run)
+}
+
+#[test]
+fn a_run_that_failed_and_then_was_killed_is_stale() {
+    let (temp, run) = failed_before();
+    let dir = temp.path();
     let mut child = autolr(dir, &["run", "spec.toml", "--threads", "1"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -243,18 +249,13 @@ fn a_run_that_failed_and_then_was_killed_is_stale() {
         (&one["state"], &one["error"]),
         (&"stale".into(), &Value::Null)
     );
-    assert!(!failed.exists());
+    assert!(!run.join("failed.json").exists());
 }
 
 #[test]
 fn an_attempt_that_takes_no_step_leaves_the_failure() {
-    let text = long();
-    let temp = folder(&text);
+    let (temp, run) = failed_before();
     let dir = temp.path();
-    let run = run_dir(&dir.join("runs"), &text);
-    fs::create_dir_all(&run).unwrap();
-    let failed = run.join("failed.json");
-    fs::write(&failed, "{\"error\": \"the disk was full\"}").unwrap();
     let args = ["run", "spec.toml", "--time-budget", "1ms"];
     let output = output(dir, &args);
     assert_eq!(output.status.code(), Some(75));

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 const LOG: &str = "events.jsonl";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const PREVIOUS: &str = "checkpoint.previous.safetensors";
+const TIMINGS: &str = "timings.jsonl";
 
 /// When a run is told to stop.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -360,16 +361,20 @@ fn what_the_log_holds_beyond_the_saved_state_is_written_again() {
     let refused = train(&spec, temp.path(), Stop::Never);
     let error = refused.status.unwrap_err().to_string();
     assert!(
-        error.ends_with("holds 2 epochs, but there is no checkpoint: put it back; remove the run's folder to start again"),
+        error.ends_with("holds 2 epochs, but there is no checkpoint; put it back, or remove the run's folder to start again"),
         "{error}"
     );
     assert_eq!(fs::read_to_string(temp.path().join(LOG)).unwrap(), log);
-    // The first epoch may be there without one: it follows the log's line.
+    // The first epoch may be there without one: the checkpoint follows the log's line, and the timing the checkpoint.
     let lines = log.split_inclusive('\n');
     let epoch = |line: &&str| line.contains("\"event\":\"epoch\",\"epoch\":1");
     let first: String = lines.take_while(|line| !epoch(line)).collect();
     assert!(first.contains("\"event\":\"epoch\",\"epoch\":0"), "{first}");
     fs::write(temp.path().join(LOG), first).unwrap();
+    let refused = train(&spec, temp.path(), Stop::Never);
+    let error = refused.status.unwrap_err().to_string();
+    assert!(error.contains("holds 1 epoch, but"), "{error}");
+    fs::remove_file(temp.path().join(TIMINGS)).unwrap();
     train_on(&spec, temp.path(), 0);
     assert!(whole == left_behind(temp.path()));
 }
