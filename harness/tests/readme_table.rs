@@ -1,16 +1,30 @@
-//! README.md's table over eight seeds is what the records under `fixtures/records/table1-quick` say.
+//! README.md's results are what the records under `fixtures/records` say.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use harness::record::Outcome;
-use harness::report::{ReportInput, Series, published};
+use harness::record::{Outcome, Summary};
+use harness::report::{ExperimentName, ReportInput, Run, Section, Series, published};
 use harness::statistics::{Comparison, Estimate, Observation, Verdict, judge};
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Emphasis is the README's own.
+fn readme() -> String {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    readme.replace("**", "")
+}
+
+fn summary(run: &Run) -> &Summary {
+    let log = run.log.as_ref().expect("a log");
+    log.summary.as_ref().expect("finished")
+}
+
 fn observe(series: &Series) -> Vec<Observation> {
-    let of = |run: &harness::report::Run| {
-        let log = run.log.as_ref().expect("a log");
-        let summary = log.summary.as_ref().expect("finished");
+    let of = |run: &Run| {
+        let summary = summary(run);
         match summary.outcome {
             Outcome::Completed => {
                 Observation::value(100.0 * summary.reported().expect("tested").accuracy)
@@ -40,11 +54,8 @@ fn cell(series: &Series) -> String {
 
 #[test]
 fn the_table_is_that_of_the_records() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    // Emphasis is the README's own.
-    let readme = readme.replace("**", "");
-    let input = ReportInput::read(&root.join("fixtures/records/table1-quick")).unwrap();
+    let readme = readme();
+    let input = ReportInput::read(&root().join("fixtures/records/table1-quick")).unwrap();
     let protocols: Vec<&str> = input
         .sections
         .iter()
@@ -89,4 +100,60 @@ fn the_table_is_that_of_the_records() {
         "{:?}",
         verdicts(&of_code.series)
     );
+}
+
+#[test]
+fn the_single_runs_are_those_of_the_records() {
+    let readme = readme();
+    let input = ReportInput::read(&root().join("fixtures/records/figures-quick")).unwrap();
+    let section = |experiment: ExperimentName, protocol: &str| -> &Section {
+        let of = |section: &&Section| {
+            section.entry.experiment == experiment && section.entry.protocol == protocol
+        };
+        input.sections.iter().find(of).expect("a section")
+    };
+
+    let cell = |series: &Series| {
+        let [run] = &series.runs[..] else {
+            panic!("one run");
+        };
+        let summary = summary(run);
+        let accuracy = 100.0 * summary.reported().expect("tested").accuracy;
+        match &summary.outcome {
+            Outcome::Completed => format!("completed, {accuracy:.1} %"),
+            Outcome::Diverged { reason, .. } if reason.contains("at chance") => {
+                "diverged: at chance when it ends".to_owned()
+            }
+            Outcome::Diverged { epoch, reason } => {
+                format!("diverged in epoch {epoch}, counted from 0: {reason}")
+            }
+        }
+    };
+    let [of_paper, of_code] =
+        ["published", "released"].map(|p| section(ExperimentName::Divergence, p));
+    let names = ["as in the paper", "without BatchNorm"];
+    assert_eq!((of_paper.series.len(), of_code.series.len()), (2, 2));
+    for (name, (published, released)) in names
+        .iter()
+        .zip(of_paper.series.iter().zip(&of_code.series))
+    {
+        let row = format!("| {name} | {} | {} |", cell(published), cell(released));
+        assert!(readme.contains(&row), "README.md lacks {row}");
+    }
+
+    let ends = section(ExperimentName::Fig2, "published")
+        .series
+        .iter()
+        .map(|series| {
+            let run = &series.runs[0];
+            assert_eq!(summary(run).outcome, Outcome::Completed);
+            let lr = run.log.as_ref().unwrap().epochs.last().expect("epochs").lr;
+            format!("{lr:.2} with {}", series.entry.name)
+        });
+    let ends: Vec<String> = ends.collect();
+    let [first, second, third] = &ends[..] else {
+        panic!("three series");
+    };
+    let sentence = format!("end at {first}, {second} and {third};");
+    assert!(readme.contains(&sentence), "README.md lacks “{sentence}”");
 }

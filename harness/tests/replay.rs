@@ -57,12 +57,24 @@ fn every_record_gives_every_rate_again() {
     assert!(decisions > 0, "no record of the closed loop");
 }
 
-/// The replay of each record with one number changed in its last bit fails: any loss, any rate, any entry of a decision.
+/// The distance to the next number above.
+fn ulp(value: f64) -> f64 {
+    value.abs().next_up() - value.abs()
+}
+
+/// Whether a loss is so far from the mean that its last bit is below their difference's, the z-score's numerator. There
+/// the turned bit may be rounded away, and every number of the decision is that of the record.
+fn may_be_rounded_away(loss: f64, mean: f64) -> bool {
+    ulp(loss) < ulp(loss - mean)
+}
+
+/// The replay of each record with one number changed in its last bit fails: any rate, any cost, and any loss whose last bit
+/// is not rounded away.
 #[test]
 fn a_number_changed_in_its_last_bit_is_noticed() {
-    let (mut changed, mut unnoticed) = (0, Vec::new());
+    let (mut changed, mut rounded_away, mut unnoticed) = (0, 0, Vec::new());
     for (log, record) in records() {
-        let mut try_with = |what: String, change: &dyn Fn(&mut Record)| {
+        let mut try_with = |what: String, may_pass: bool, change: &dyn Fn(&mut Record)| {
             let mut altered = record.clone();
             change(&mut altered);
             if altered == record {
@@ -70,43 +82,49 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
                 return;
             }
             changed += 1;
-            if altered.replay().is_ok() {
-                unnoticed.push(format!("{}: {what}", log.display()));
+            match (altered.replay().is_ok(), may_pass) {
+                (false, _) => {}
+                (true, true) => rounded_away += 1,
+                (true, false) => unnoticed.push(format!("{}: {what}", log.display())),
             }
         };
         for (i, epoch) in record.log.epochs.iter().enumerate() {
-            try_with(format!("lr of epoch {}", epoch.epoch), &|record| {
+            try_with(format!("lr of epoch {}", epoch.epoch), false, &|record| {
                 let lr = &mut record.log.epochs[i].lr;
                 *lr = next(*lr);
             });
         }
         for (i, decision) in record.log.decisions.iter().enumerate() {
             let decision = &decision.decision;
+            let mean = decision.losses.mean().expect("losses");
             for (j, loss) in decision
                 .losses
                 .iter()
                 .enumerate()
                 .filter(|(_, loss)| loss.is_finite())
             {
-                try_with(format!("decision {i}, loss {j} = {loss}"), &|record| {
+                let what = format!("decision {i}, loss {j} = {loss}");
+                let may_pass = may_be_rounded_away(*loss, mean);
+                try_with(what, may_pass, &|record| {
                     let loss = &mut record.log.decisions[i].decision.losses[j];
                     *loss = next(*loss);
                 });
             }
-            try_with(format!("decision {i}, new_lr"), &|record| {
+            try_with(format!("decision {i}, new_lr"), false, &|record| {
                 let lr = &mut record.log.decisions[i].decision.new_lr;
                 *lr = next(*lr);
             });
-            try_with(format!("decision {i}, cost"), &|record| {
+            try_with(format!("decision {i}, cost"), false, &|record| {
                 let cost = record.log.decisions[i].decision.cost.as_mut().unwrap();
                 cost.backwards += 1;
             });
         }
-        try_with("images forward by probes".into(), &|record| {
+        try_with("images forward by probes".into(), false, &|record| {
             record.log.summary.as_mut().unwrap().probe_forwards += 1;
         });
     }
-    println!("{changed} numbers changed, one at a time");
+    println!("{changed} numbers changed, one at a time, {rounded_away} of them without effect");
+    assert!(1000 * rounded_away < changed, "{rounded_away}");
     assert!(changed > 100, "{changed}");
     assert!(
         unnoticed.is_empty(),
