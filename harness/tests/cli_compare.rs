@@ -214,12 +214,94 @@ fn other_programs_are_said() {
         fs::write(&path, format!("{first},{build}}}\n{rest}")).unwrap();
     };
     let compare = || printed(temp.path(), &["compare", "ours.toml", "constant.toml"]);
+    assert!(!compare().contains("Not all runs"), "{}", compare());
     made_by(REFERENCE, 0, "0123456789abcdef");
-    assert!(!compare().contains("program"), "{}", compare());
     made_by(&constant(), 1, "fedcba9876543210");
     let expected = "\nNot all runs were made by the same program, and differences may come of that: \
-                    0123456789ab with changes, fedcba987654 with changes\n";
+                    0123456789ab with changes, fedcba987654 with changes, unknown\n";
     assert!(compare().contains(expected), "{}", compare());
+}
+
+#[test]
+fn other_processors_are_said_where_they_matter() {
+    let temp = TempDir::new().unwrap();
+    set_up(temp.path(), &OURS, &BASELINE);
+    let made_on = |seed: usize, libtorch: &str, device: &str, processor: &str| {
+        let run = write_run(
+            &temp.path().join("runs"),
+            REFERENCE,
+            seed as u64,
+            OURS[seed],
+        );
+        let path = run.join("events.jsonl");
+        let log = fs::read_to_string(&path).unwrap();
+        let (first, rest) = log.split_once("}\n").unwrap();
+        let first = first
+            .replace("\"libtorch\":null", &format!("\"libtorch\":{libtorch}"))
+            .replace("\"cpu\"", &format!("\"{device}\""));
+        let build = format!("\"build\":{{\"processor\":\"{processor}\"}}");
+        fs::write(&path, format!("{first},{build}}}\n{rest}")).unwrap();
+    };
+    let processors = || -> Value {
+        let json = printed(
+            temp.path(),
+            &["compare", "ours.toml", "constant.toml", "--json"],
+        );
+        let json: Value = serde_json::from_str(&json).unwrap();
+        json["a"]["processors"].clone()
+    };
+    // The reference workload has the same bits everywhere, and a GPU does the work of its runs.
+    made_on(0, "null", "cpu", "One");
+    made_on(1, "null", "cpu", "Two");
+    made_on(2, "\"2.11.0\"", "cuda", "Three");
+    assert_eq!(processors(), serde_json::json!([]));
+    made_on(3, "\"2.11.0\"", "cpu", "Four");
+    made_on(4, "\"2.11.0\"", "cpu", "Five");
+    assert_eq!(processors(), serde_json::json!(["Five", "Four"]));
+    let said = printed(temp.path(), &["compare", "ours.toml", "constant.toml"]);
+    let expected = "\nNot all runs were made on the same processor, and differences may come of that: Five, Four\n";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn a_seed_is_not_left_out_because_it_diverges() {
+    let temp = TempDir::new().unwrap();
+    let mut ours = OURS.to_vec();
+    // A seventh seed, which diverged, and with which the baseline was then not run.
+    ours.push(End::Diverged);
+    set_up(temp.path(), &ours, &BASELINE);
+    for args in [
+        ["ours.toml", "constant.toml"],
+        ["constant.toml", "ours.toml"],
+    ] {
+        let said = printed(temp.path(), &[&["compare"][..], &args].concat());
+        assert!(
+            said.ends_with("Verdict: not comparable: 1 of 7 diverged.\n"),
+            "{said}"
+        );
+        assert!(!said.contains("p = "), "{said}");
+    }
+    // Nor is its time, if it is not known.
+    let run = write_run(&temp.path().join("runs"), REFERENCE, 6, End::Diverged);
+    fs::remove_file(run.join("timings.jsonl")).unwrap();
+    let json = printed(
+        temp.path(),
+        &["compare", "ours.toml", "constant.toml", "--json"],
+    );
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["diverged_pairs"], &json["diverged_unpaired"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(
+        (&json["p"], &json["verdict"], &json["a"]["seconds"]),
+        (&Value::Null, &"not-comparable".into(), &Value::Null)
+    );
+    let said = printed(temp.path(), &["compare", "ours.toml", "constant.toml"]);
+    assert!(
+        said.contains("  A  7 epochs, time not known of all runs, "),
+        "{said}"
+    );
 }
 
 #[test]

@@ -394,10 +394,13 @@ fn a_run_is_gone_on_with_by_as_many_threads() {
         assert_eq!(output.status.code(), Some(75), "{said}");
     };
     let run = run_dir(&dir.join("sweep/runs"), &text);
-    stopped(&["--threads", "3"]);
+    // More than once where the machine is busy.
+    wait_until("an epoch", || {
+        stopped(&["--threads", "3"]);
+        !computed(&run).is_empty()
+    });
     stopped(&[]);
     stopped(&["--threads", "1"]);
-    let before = computed(&run).len();
     // What follows the last checkpoint may be broken.
     let path = run.join("events.jsonl");
     let torn = fs::read_to_string(&path).unwrap() + "garbage\n";
@@ -409,7 +412,7 @@ fn a_run_is_gone_on_with_by_as_many_threads() {
         said.contains("the part of the log that the checkpoint vouches for"),
         "{said}"
     );
-    assert!(before > 0 && computed(&run) == (0..120).collect::<Vec<_>>());
+    assert_eq!(computed(&run), (0..120).collect::<Vec<_>>());
     let log = fs::read_to_string(run.join("events.jsonl")).unwrap();
     assert!(log.lines().next().unwrap().contains("\"threads\":3"));
 }
@@ -430,7 +433,7 @@ fn a_time_budget_stops_in_order_and_the_same_command_goes_on() {
         "400ms",
     ];
     let failed = run.join("failed.json");
-    let mut stops = 0;
+    let (mut stops, mut idle) = (0, 0);
     loop {
         let before = reached(&run, &text);
         let start = Instant::now();
@@ -446,16 +449,22 @@ fn a_time_budget_stops_in_order_and_the_same_command_goes_on() {
         );
         // Generous: another process may have the machine.
         assert!(took < Duration::from_secs(30), "{took:?}");
-        assert!(reached(&run, &text) > before, "no progress in {took:?}");
         let said: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(
             (&said["was_finished"], &said["summary"]),
             (&false.into(), &Value::Null)
         );
-        // What failed before, and was stopped in order since, has not failed.
-        assert!(!failed.exists());
+        // What failed before, and was stopped in order since, has not failed, if it took a step: on a machine that is busy
+        // the budget may be spent before.
+        let progress = reached(&run, &text) > before;
+        assert_eq!(failed.exists(), !progress && (stops, idle) != (0, 0));
         fs::write(&failed, "{\"error\": \"the disk was full\"}").unwrap();
-        stops += 1;
+        if progress {
+            stops += 1;
+        } else {
+            idle += 1;
+        }
+        assert!(idle < 100, "no progress in {idle} attempts");
     }
     assert!(stops > 0, "the run was done before its budget was");
     assert_eq!(computed(&run), (0..120).collect::<Vec<_>>());

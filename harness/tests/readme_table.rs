@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use harness::record::{Outcome, Summary};
 use harness::report::{ExperimentName, ReportInput, Run, Section, Series, published};
-use harness::statistics::{Comparison, Estimate, Observation, Verdict, judge};
+use harness::statistics::{Comparison, Estimate, Judged, Observation, Verdict, judge};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -78,7 +78,7 @@ fn the_table_is_that_of_the_records() {
     }
 
     // And what is said of them.
-    let verdicts = |series: &[Series]| -> Vec<Verdict> {
+    let judged = |series: &[Series]| -> Vec<Judged> {
         let ours = series
             .iter()
             .find(|series| series.entry.name == "ours")
@@ -89,17 +89,49 @@ fn the_table_is_that_of_the_records() {
             let pairs: Vec<_> = ours.iter().copied().zip(observe(other)).collect();
             Comparison::of(&pairs)
         });
-        let judged = judge(family.collect());
-        judged.iter().map(|judged| judged.verdict).collect()
+        judge(family.collect())
     };
-    assert_eq!(verdicts(&of_paper.series), [Verdict::Better; 4]);
+    let paper = judged(&of_paper.series);
     assert!(
-        verdicts(&of_code.series)
-            .iter()
-            .all(|verdict| matches!(verdict, Verdict::NotComparable { .. })),
-        "{:?}",
-        verdicts(&of_code.series)
+        paper.iter().all(|judged| judged.verdict == Verdict::Better),
+        "{paper:?}"
     );
+    let code = judged(&of_code.series);
+    assert!(
+        code.iter()
+            .all(|judged| matches!(judged.verdict, Verdict::NotComparable { .. })),
+        "{code:?}"
+    );
+    let differences = paper.iter().map(|judged| {
+        let difference = judged.comparison.difference.expect("all completed");
+        difference.mean
+    });
+    let (least, most) = ends(differences);
+    let (_, p) = ends(paper.iter().map(|judged| judged.holm_p.expect("a test")));
+    let last = |section: &Section| {
+        let ours = section.series.iter().find(|s| s.entry.name == "ours");
+        let runs = ours.expect("ours").runs.iter();
+        ends(runs.map(|run| run.log.as_ref().unwrap().epochs.last().unwrap().lr))
+    };
+    let (low, high) = last(of_paper);
+    let (of_code_low, of_code_high) = last(of_code);
+    for words in [
+        format!("by {least:.0} to {most:.0} points on average"),
+        format!("Holm-corrected p = {p:.2})"),
+        format!("from 0.005 up to {low:.2}\u{2013}{high:.2},"),
+        format!("the eight end between {of_code_low:.5} and {of_code_high:.2}."),
+    ] {
+        assert!(
+            readme.contains(&words),
+            "README.md lacks \u{201c}{words}\u{201d}"
+        );
+    }
+}
+
+/// The least and the largest.
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let all = (f64::INFINITY, f64::NEG_INFINITY);
+    values.fold(all, |(low, high), value| (low.min(value), high.max(value)))
 }
 
 #[test]

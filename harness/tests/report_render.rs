@@ -347,6 +347,57 @@ fn markdown_of_several_seeds() {
 }
 
 /// Elements are closed in the order in which they were opened, and attributes are quoted.
+#[test]
+fn a_diverged_seed_is_not_left_out_of_one_series() {
+    let mut input = several_seeds();
+    let better = |input: &ReportInput| render(input).html.matches(">better<").count();
+    assert_eq!(better(&input), 1);
+    let ours = |series: &&mut Series| series.entry.name == "ours";
+    let ours = input.sections[0].series.iter_mut().find(ours).unwrap();
+    // A further seed of the candidate's alone says nothing, until it diverges.
+    let mut run = ours.runs[0].clone();
+    run.entry.seed = 99;
+    ours.runs.push(run);
+    assert_eq!(better(&input), 1);
+    let ours = |series: &&mut Series| series.entry.name == "ours";
+    let ours = input.sections[0].series.iter_mut().find(ours).unwrap();
+    let log = ours.runs.last_mut().unwrap().log.as_mut().unwrap();
+    log.summary = Some(summary(&SMOOTH, diverged(9), 0.1));
+    let markdown = render(&input).markdown;
+    assert_eq!(better(&input), 0);
+    let expected = "0 pairs, 1 seed that only one has (1 here, 0 there)";
+    assert!(markdown.contains(expected), "{markdown}");
+}
+
+#[test]
+fn other_processors_are_said() {
+    let mut input = several_seeds();
+    let said = |input: &ReportInput| render(input).markdown.contains("on the same processor");
+    let runs = |input: &mut ReportInput, to: &dyn Fn(&mut RunLog)| {
+        let section = &mut input.sections[0];
+        let runs = section
+            .series
+            .iter_mut()
+            .flat_map(|series| &mut series.runs);
+        for run in runs {
+            to(run.log.as_mut().unwrap());
+        }
+    };
+    let series = &mut input.sections[0].series[0];
+    let log = series.runs[0].log.as_mut().unwrap();
+    log.provenance.build.processor = Some("Another".to_owned());
+    // Without libtorch, or on a GPU, it does not matter.
+    assert!(!said(&input));
+    runs(&mut input, &|log| {
+        log.provenance.libtorch = Some("2.11.0".to_owned());
+    });
+    assert!(said(&input));
+    runs(&mut input, &|log| {
+        log.provenance.device = "cuda".to_owned();
+    });
+    assert!(!said(&input));
+}
+
 fn assert_well_formed(html: &str) {
     const VOID: [&str; 2] = ["meta", "input"];
     let mut open: Vec<&str> = Vec::new();

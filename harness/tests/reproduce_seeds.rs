@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+#[cfg(feature = "tch")]
+use std::path::Path;
 
 use harness::report::{Manifest, ReportInput, SectionEntry};
 use support::{output, printed};
@@ -182,6 +184,19 @@ fn what_is_asked_for_later_is_added() {
     assert_eq!(sections().1[1], "Table1 released 3,4");
     let expected = "report: table1/released/constant, seed 2: the run there so far";
     assert!(said.contains(expected), "{said}");
+    // The manifest with it stays.
+    let kept = |said: &str| {
+        let (_, name) = said.split_once("in the report no longer; copy ").unwrap();
+        let (name, _) = name.split_once(' ').unwrap();
+        report.join(name)
+    };
+    assert!(
+        said.contains("report: 1 run is in the report no longer; "),
+        "{said}"
+    );
+    let with_it: Manifest =
+        serde_json::from_str(&fs::read_to_string(kept(&said)).unwrap()).unwrap();
+    assert_eq!(serde_json::to_value(&with_it).unwrap(), manifest);
     planned(&[&["table1"], &smoke[..], &["released", "--seeds", "2"]].concat());
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
 
@@ -210,8 +225,13 @@ fn what_is_asked_for_later_is_added() {
 
     // On request, a report of what is asked for alone.
     let only = ["reproduce", "divergence", "--only", "--seeds", "0..2"];
-    printed(dir, &[&only[..], &smoke, &["released"]].concat());
+    let said = output(dir, &[&only[..], &smoke, &["released"]].concat());
+    let said = String::from_utf8_lossy(&said.stderr);
     assert_eq!(sections().1, ["Divergence released 0,1"]);
+    // Of the others, which are in it no longer, the way back is said.
+    assert!(said.contains("report: 23 runs are in the report"), "{said}");
+    fs::copy(kept(&said), &path).unwrap();
+    assert_eq!(sections().1, expected);
 
     // What is no manifest is not written over, nor is it in the way of what only looks.
     for text in ["{}", "null", ""] {
@@ -227,4 +247,41 @@ fn what_is_asked_for_later_is_added() {
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
         printed(dir, &["plan", "fig2", "--scale", "smoke"]);
     }
+}
+
+/// Without the data set, synthetic data stand in for it, but not in a report of real runs.
+#[cfg(feature = "tch")]
+#[test]
+fn synthetic_runs_take_no_real_ones_place() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let report = dir.join("report");
+    fs::create_dir(&report).unwrap();
+    let records = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/records/table1-quick");
+    let manifest = report.join("manifest.json");
+    fs::copy(records.join("manifest.json"), &manifest).unwrap();
+    let before = fs::read_to_string(&manifest).unwrap();
+    for command in [
+        &["plan", "table1", "--emit", "parallel"][..],
+        &["reproduce", "table1"],
+    ] {
+        let more = ["--scale", "quick", "--device", "cpu", "--seeds", "8"];
+        let said = output(dir, &[command, &more, &["--data", "none"]].concat());
+        let stderr = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(2), "{stderr}");
+        let expected = "report: the report there has runs on CIFAR-10 (table1/published/constant, seed 0), which is not \
+                        found now";
+        assert!(stderr.contains(expected), "{stderr}");
+        assert_eq!(fs::read_to_string(&manifest).unwrap(), before);
+        assert_eq!(fs::read_dir(&report).unwrap().count(), 1, "{stderr}");
+    }
+    // What is there of other experiments is not in the way.
+    let fig2 = ["plan", "fig2", "--scale", "quick", "--device", "cpu"];
+    let said = output(
+        dir,
+        &[&fig2[..], &["--data", "none", "--emit", "parallel"]].concat(),
+    );
+    assert!(said.status.success());
+    let now = Manifest::read(&report).unwrap().unwrap();
+    assert_eq!(now.sections.len(), 4);
 }

@@ -4,6 +4,7 @@ mod print;
 mod result;
 mod side;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -15,8 +16,8 @@ use self::result::{Compared, Pair, RunResult, SideResult, differing_keys, name, 
 use self::side::{Run, Side};
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::Scale;
-use crate::report::seeds::{Weights, observe};
-use crate::statistics::{Comparison, Observation, judge};
+use crate::report::seeds::{Weights, compare_seeds, observe};
+use crate::statistics::{Observation, judge};
 
 /// Compare two specifications over their runs, seed by seed
 ///
@@ -59,31 +60,31 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         ))
         .into());
     }
-    let pairs: Vec<(u64, &Run, &Run)> = a
-        .runs
-        .iter()
-        .filter_map(|(seed, run)| Some((*seed, run, b.runs.get(seed)?)))
-        .collect();
-    let value = |run: &Run| observe(run.log.as_ref(), Weights::Reported);
-    let observed: Vec<(Observation, Observation)> =
-        pairs.iter().map(|(_, a, b)| (value(a), value(b))).collect();
+    let of = |side: &Side| -> BTreeMap<u64, Observation> {
+        let value = |run: &Run| observe(run.log.as_ref(), Weights::Reported);
+        let runs = side.runs.iter();
+        runs.map(|(seed, run)| (*seed, value(run))).collect()
+    };
+    let (of_a, of_b) = (of(&a), of(&b));
+    let comparison = compare_seeds(&of_a, &of_b);
     let unpaired = a.runs.keys().filter(|seed| !b.runs.contains_key(seed));
     let unpaired = unpaired.chain(b.runs.keys().filter(|seed| !a.runs.contains_key(seed)));
     let mut unpaired_seeds: Vec<u64> = unpaired.copied().collect();
     unpaired_seeds.sort_unstable();
     // A family of one.
-    let Some(judged) = judge(vec![Comparison::of(&observed)]).pop() else {
+    let Some(judged) = judge(vec![comparison]).pop() else {
         anyhow::bail!("a comparison without a verdict");
     };
-    let pairs = pairs.iter().zip(&observed);
-    let pairs = pairs.map(|((seed, a, b), observed)| Pair {
-        seed: *seed,
-        a: RunResult::of(a),
-        b: RunResult::of(b),
-        difference: match observed {
-            (Observation::Value(a), Observation::Value(b)) => Some(a - b),
-            _ => None,
-        },
+    let pairs = a.runs.iter().filter_map(|(seed, run)| {
+        Some(Pair {
+            seed: *seed,
+            a: RunResult::of(run),
+            b: RunResult::of(b.runs.get(seed)?),
+            difference: match (of_a.get(seed)?, of_b.get(seed)?) {
+                (Observation::Value(a), Observation::Value(b)) => Some(a - b),
+                _ => None,
+            },
+        })
     });
     let difference = judged.comparison.difference;
     let test = judged.comparison.test;
@@ -94,6 +95,7 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         pairs: pairs.collect(),
         unpaired_seeds,
         diverged_pairs: judged.comparison.diverged,
+        diverged_unpaired: judged.comparison.unpaired_diverged,
         mean_difference: difference.map(|difference| difference.mean),
         interval_95: difference.and_then(|difference| difference.interval()),
         p: test.map(|test| test.p),

@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     manifest: Manifest,
     /// The specification of each series, by its place; of whichever seed.
     series: HashMap<String, RunSpec>,
+    /// The data set for which the synthetic one stands in, of the series of which it does, by their places.
+    missing: HashMap<String, DataSetName>,
     /// Each run once, under the first place where it stands: `table1/published/ours`. One thread each, so that results
     /// do not depend on the cores.
     pub(crate) jobs: Vec<Job>,
@@ -48,7 +50,7 @@ impl Plan {
     /// A data set that is not there at all is replaced by the synthetic one; one that is damaged is an error.
     pub(crate) fn new(request: &PlanRequest<'_>, dir: &Path, location: &Location) -> Result<Self> {
         let (overlay, notes) = request.scale.overlay()?;
-        let mut series_specs = HashMap::new();
+        let (mut series_specs, mut missing) = (HashMap::new(), HashMap::new());
         let mut jobs: Vec<Job> = Vec::new();
         let mut known = HashSet::new();
         let mut sections = Vec::new();
@@ -70,10 +72,11 @@ impl Plan {
                             there
                         }
                     };
+                    let place = place(experiment, protocol.name(), &series.name);
                     if !there {
                         spec.data.set = DataSetName::Synthetic;
+                        missing.insert(place.clone(), wanted);
                     }
-                    let place = place(experiment, protocol.name(), &series.name);
                     let mut entry = SeriesEntry {
                         name: series.name.clone(),
                         label: series.label.clone(),
@@ -126,6 +129,7 @@ impl Plan {
                 sections,
             },
             series: series_specs,
+            missing,
             jobs,
         })
     }

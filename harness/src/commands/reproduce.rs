@@ -16,7 +16,7 @@ use crate::exit::ExitStatus;
 #[cfg(doc)]
 use crate::exit::{Interrupted, TimeSpent};
 use crate::experiment::{DeviceName, Protocol, Scale};
-use crate::report::{ExperimentName, Manifest};
+use crate::report::ExperimentName;
 
 /// Run the paper's experiments and write a report
 #[derive(Debug, Args)]
@@ -135,7 +135,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
     };
     let plan = Plan::new(&request, &args.out, &location)?;
     // Found before anything is written.
-    Manifest::read(&args.out)?;
+    plan.check_manifest(&args.out, args.only)?;
     let budget = args.training.budget.start();
     let jobs = &plan.jobs;
     pool::lay_out(jobs)?;

@@ -1,5 +1,6 @@
 //! Writing and reading the event log of a run.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -184,6 +185,19 @@ impl RunLog {
     /// What made the run: what it was begun with, then what it was gone on with.
     pub fn builds(&self) -> impl Iterator<Item = &Build> {
         std::iter::once(&self.provenance.build).chain(&self.continued)
+    }
+
+    /// The processors on which a run of libtorch computed, `unknown` where its log does not say. None of a run without
+    /// libtorch, which has the same bits on every processor, or on a GPU.
+    pub fn processors(&self) -> BTreeSet<String> {
+        if self.provenance.libtorch.is_none() || self.provenance.device != "cpu" {
+            return BTreeSet::new();
+        }
+        let name = |build: &Build| build.processor.clone();
+        let names = self.builds().map(name);
+        names
+            .map(|name| name.unwrap_or_else(|| "unknown".to_owned()))
+            .collect()
     }
 
     /// Reads a log. A last line that is torn (without its line feed) is left out; `None` if there is no whole line.

@@ -54,8 +54,8 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
          differs."
             .to_owned(),
         "A run that diverged has no accuracy, and none is made up for it. Who diverges depends on the scheduler, so the \
-         seeds that are left are no fair sample: a comparison with diverged runs has no p and no verdict of better or \
-         worse, and its mean difference is over the pairs in which both completed. It still counts as one of the \
+         seeds that are left are no fair sample: a comparison with diverged runs, also of seeds that only one of the \
+         two has, has no p and no verdict of better or worse, and its mean difference is over the pairs in which both completed. It still counts as one of the \
          comparisons that are corrected for."
             .to_owned(),
     ];
@@ -85,13 +85,17 @@ fn rows(section: &Section) -> Vec<Vec<Cell>> {
 
 fn row(protocol: &str, ours: &Series, baseline: &Series, judged: &Judged) -> Vec<Cell> {
     let comparison = &judged.comparison;
-    let diverged = match comparison.diverged {
-        0 => Cell::new("0"),
-        pairs => Cell::diverged(format!(
-            "{} ({} here, {} there)",
+    let here_and_there = format!(
+        "({} here, {} there)",
+        comparison.candidate_diverged, comparison.baseline_diverged
+    );
+    let diverged = match (comparison.diverged, comparison.unpaired_diverged) {
+        (0, 0) => Cell::new("0"),
+        (pairs, 0) => Cell::diverged(format!("{} {here_and_there}", plural(pairs, "pair"))),
+        (pairs, alone) => Cell::diverged(format!(
+            "{}, {} that only one has {here_and_there}",
             plural(pairs, "pair"),
-            comparison.candidate_diverged,
-            comparison.baseline_diverged
+            plural(alone, "seed")
         )),
     };
     let difference = comparison.difference;

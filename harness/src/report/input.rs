@@ -64,7 +64,7 @@ pub struct SeriesEntry {
 }
 
 /// One run of a series.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunEntry {
     /// `training.seed` of its specification.

@@ -44,6 +44,17 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
                 .to_owned(),
         ));
     }
+    let runs = input.sections.iter().flat_map(Section::runs);
+    let logs = runs.filter_map(|(_, run)| run.log.as_ref());
+    let processors: BTreeSet<String> = logs.flat_map(RunLog::processors).collect();
+    if processors.len() > 1 {
+        blocks.push(Block::Warning(
+            "The runs of this report were not all made on the same processor (see processor under What was run; of some \
+             it may be unknown). libtorch computes differently on another, and a single run then ends elsewhere: \
+             differences between runs may come of that."
+                .to_owned(),
+        ));
+    }
     blocks.push(Block::paragraph(
         "The experiments of \u{201c}Automated learning rate scheduling with in-training information\u{201d} (Yongjun Kim \
          and Youngjun Yu), run again. The protocol published is Algorithm 1 as the paper states it; released is what the \

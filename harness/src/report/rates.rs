@@ -97,8 +97,8 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
             .to_owned(),
     );
     table.notes.push(
-        "Lag-1 autocorrelation: of the log₂ ratios. In a random walk it lies within the band (± 1.96 / √n) in 95 % of \
-         cases; a rate that is steered keeps its direction, or turns back."
+        "Lag-1 autocorrelation: of the log₂ ratios. In a random walk it lies within the band (± 1.96 / √n) in some \
+         95 % of cases, more where there are few ratios; a rate that is steered keeps its direction, or turns back."
             .to_owned(),
     );
     table.notes.push(format!(

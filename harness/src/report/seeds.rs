@@ -1,5 +1,7 @@
 //! What the runs of a series come to over their seeds.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::number::{hundredths, signed};
 use super::outcome::Status;
 use super::table::Cell;
@@ -122,23 +124,26 @@ impl OverSeeds {
     }
 }
 
-/// The runs of two series that have a seed in common, by seed.
-pub(super) fn pairs<'a>(a: &'a Series, b: &'a Series) -> Vec<(&'a Run, &'a Run)> {
-    let partner = |run: &Run| {
-        b.runs
-            .iter()
-            .find(|other| other.entry.seed == run.entry.seed)
-    };
-    let runs = a.runs.iter();
-    runs.filter_map(|run| Some((run, partner(run)?))).collect()
-}
-
 /// The comparison of two series by the test accuracy that the protocol reports.
 pub(super) fn compare(candidate: &Series, baseline: &Series) -> Comparison {
-    let of = |run: &Run| observe(run.log.as_ref(), Weights::Reported);
-    let pairs = pairs(candidate, baseline);
-    let pairs: Vec<_> = pairs.into_iter().map(|(a, b)| (of(a), of(b))).collect();
-    Comparison::of(&pairs)
+    let of = |series: &Series| -> BTreeMap<u64, Observation> {
+        let of = |run: &Run| {
+            let observed = observe(run.log.as_ref(), Weights::Reported);
+            (run.entry.seed, observed)
+        };
+        series.runs.iter().map(of).collect()
+    };
+    compare_seeds(&of(candidate), &of(baseline))
+}
+
+/// The comparison of what was observed by seed.
+pub(crate) fn compare_seeds(
+    candidate: &BTreeMap<u64, Observation>,
+    baseline: &BTreeMap<u64, Observation>,
+) -> Comparison {
+    let seeds: BTreeSet<&u64> = candidate.keys().chain(baseline.keys()).collect();
+    let of = |seed| (candidate.get(seed).copied(), baseline.get(seed).copied());
+    Comparison::of_seeds(&seeds.into_iter().map(of).collect::<Vec<_>>())
 }
 
 /// `86.63 to 87.47`.

@@ -38,6 +38,10 @@ pub struct Comparison {
     pub pending: usize,
     /// Pairs of which a run diverged.
     pub diverged: usize,
+    /// Seeds that only one of the two is run with.
+    pub unpaired: usize,
+    /// Those of them whose run diverged.
+    pub unpaired_diverged: usize,
     /// Runs of the candidate that diverged.
     pub candidate_diverged: usize,
     /// Runs of the baseline that diverged.
@@ -51,7 +55,24 @@ pub struct Comparison {
 impl Comparison {
     /// Of pairs (candidate, baseline), shape `[n]`, in any order.
     pub fn of(pairs: &[(Observation, Observation)]) -> Self {
+        let seeds = pairs.iter().map(|(a, b)| (Some(*a), Some(*b)));
+        Self::of_seeds(&seeds.collect::<Vec<_>>())
+    }
+
+    /// Of seeds (candidate, baseline), shape `[n]`, in any order; none stands for one that it is not run with.
+    ///
+    /// A run that diverged counts, whether the other is run with its seed or not: who leaves out the seeds at which one
+    /// diverged compares the easy ones.
+    pub fn of_seeds(seeds: &[(Option<Observation>, Option<Observation>)]) -> Self {
         use Observation::{Diverged, Pending, Value};
+        let pairs = seeds.iter().filter_map(|(a, b)| Some(((*a)?, (*b)?)));
+        let pairs: Vec<(Observation, Observation)> = pairs.collect();
+        let alone = seeds.iter().filter_map(|seed| match seed {
+            (Some(alone), None) | (None, Some(alone)) => Some(*alone),
+            _ => None,
+        });
+        let alone: Vec<Observation> = alone.collect();
+        let unpaired_diverged = alone.iter().filter(|run| **run == Diverged).count();
         let count = |of: &dyn Fn(&(Observation, Observation)) -> bool| {
             pairs.iter().filter(|pair| of(pair)).count()
         };
@@ -62,13 +83,16 @@ impl Comparison {
                 _ => None,
             })
             .collect();
-        let whole = differences.len() == pairs.len();
+        let whole = differences.len() == pairs.len() && unpaired_diverged == 0;
+        let some = Some(Diverged);
         Self {
             pairs: pairs.len(),
             pending: count(&|(a, b)| *a == Pending || *b == Pending),
             diverged: count(&|(a, b)| *a == Diverged || *b == Diverged),
-            candidate_diverged: count(&|(a, _)| *a == Diverged),
-            baseline_diverged: count(&|(_, b)| *b == Diverged),
+            unpaired: alone.len(),
+            unpaired_diverged,
+            candidate_diverged: seeds.iter().filter(|(a, _)| *a == some).count(),
+            baseline_diverged: seeds.iter().filter(|(_, b)| *b == some).count(),
             difference: Estimate::of(&differences),
             test: whole.then(|| sign_flip(&differences)).flatten(),
         }
@@ -104,10 +128,10 @@ pub enum Verdict {
     },
     /// Runs diverged: see the documentation of the module.
     NotComparable {
-        /// Pairs of which a run diverged.
+        /// Seeds of which a run diverged.
         diverged: usize,
-        /// Pairs in all.
-        pairs: usize,
+        /// Seeds in all, those that only one is run with included.
+        seeds: usize,
     },
     /// Runs are not finished.
     NotFinished {
@@ -127,8 +151,8 @@ impl fmt::Display for Verdict {
             Self::TooFewSeeds { pairs, needed } => {
                 write!(f, "too few seeds ({pairs} of at least {needed})")
             }
-            Self::NotComparable { diverged, pairs } => {
-                write!(f, "not comparable: {diverged} of {pairs} diverged")
+            Self::NotComparable { diverged, seeds } => {
+                write!(f, "not comparable: {diverged} of {seeds} diverged")
             }
             Self::NotFinished { pending, pairs } => {
                 write!(f, "not finished: {pending} of {pairs} outstanding")
@@ -141,7 +165,7 @@ impl fmt::Display for Verdict {
 ///
 /// In this order:
 /// 1. a run is not finished: [`Verdict::NotFinished`];
-/// 2. a run diverged: [`Verdict::NotComparable`];
+/// 2. a run diverged, of a pair or of a seed that only one is run with: [`Verdict::NotComparable`];
 /// 3. Holm-corrected p ≤ 0.05: [`Verdict::Better`] or [`Verdict::Worse`], by the sign of the mean difference;
 /// 4. fewer pairs than [`least_pairs`] of the family's size: [`Verdict::TooFewSeeds`];
 /// 5. else [`Verdict::NotDistinguishable`].
@@ -169,13 +193,16 @@ fn verdict(comparison: &Comparison, holm_p: Option<f64>, needed: usize) -> Verdi
         pairs,
         pending,
         diverged,
+        unpaired,
+        unpaired_diverged,
         ..
     } = comparison;
     if pending > 0 {
         return Verdict::NotFinished { pending, pairs };
     }
+    let (diverged, seeds) = (diverged + unpaired_diverged, pairs + unpaired);
     if diverged > 0 {
-        return Verdict::NotComparable { diverged, pairs };
+        return Verdict::NotComparable { diverged, seeds };
     }
     match (holm_p, comparison.difference) {
         (Some(p), Some(difference)) if p <= LEVEL && difference.mean > 0.0 => Verdict::Better,
@@ -260,6 +287,35 @@ mod tests {
         assert_eq!((comparison.test, judged.holm_p), (None, None));
         assert_eq!(Observation::value(f64::NAN), Diverged);
         assert_eq!(Observation::value(0.5), Value(0.5));
+    }
+
+    #[test]
+    fn a_diverged_run_without_a_partner_forbids_the_verdict_too() {
+        let pair = (Some(Value(0.9)), Some(Value(0.1)));
+        let of = |alone: &[(Option<Observation>, Option<Observation>)]| {
+            let seeds = [&[pair; 8], alone].concat();
+            judge(vec![Comparison::of_seeds(&seeds)]).remove(0)
+        };
+        for alone in [(Some(Diverged), None), (None, Some(Diverged))] {
+            let judged = of(&[alone, (Some(Value(0.8)), None)]);
+            assert_eq!(
+                judged.verdict.to_string(),
+                "not comparable: 1 of 10 diverged"
+            );
+            let comparison = &judged.comparison;
+            assert_eq!((comparison.pairs, comparison.diverged), (8, 0));
+            assert_eq!((comparison.unpaired, comparison.unpaired_diverged), (2, 1));
+            let diverged = comparison.candidate_diverged + comparison.baseline_diverged;
+            assert_eq!((diverged, comparison.test), (1, None));
+        }
+        // Others without a partner say nothing.
+        for alone in [
+            (Some(Value(0.8)), None),
+            (None, Some(Pending)),
+            (None, None),
+        ] {
+            assert_eq!(of(&[alone]).verdict, Verdict::Better);
+        }
     }
 
     #[test]

@@ -14,9 +14,11 @@
 //! - A comparison in which any run diverged has no p-value and no verdict of better or worse. Whether a run diverges
 //!   depends on the scheduler, so the pairs in which both completed are not a random sample of the seeds: the easy ones
 //!   are left, and under the null hypothesis the signs of their differences need not be symmetric, which is what the
-//!   test rests on. The verdict says how many pairs diverged ([`Verdict::NotComparable`]), and the mean difference of
+//!   test rests on. The verdict says how many seeds diverged ([`Verdict::NotComparable`]), and the mean difference of
 //!   the others is a description. That one of two schedulers diverges more often is for the reader to weigh; it is not
 //!   folded into accuracy.
+//! - So it does if the other was never run with that seed: else the seeds at which one diverged could be left out of the
+//!   other's.
 //! - It stays in the family: Holm's correction counts the comparison as one with p = 1, so that a baseline that
 //!   diverges makes no other comparison easier.
 //!

@@ -4,7 +4,8 @@
 fail() { echo "FAILED: $*" >&2; exit 1; }
 say() { echo "engines: $*" >&2; }
 
-# Runs that take some seconds each, so that they can be caught in the middle.
+# Runs that take some ten seconds each, so that they can be caught in the middle, and so that the trainings of which Slurm's
+# controller saved that they run still do when it is killed (it asks the node some minutes after its start, else).
 write_spec() {
     cat > "$1" <<'SPEC'
 [data]
@@ -23,14 +24,14 @@ lr = 0.02
 factors = "factor_3"
 
 [training]
-epochs = 150
+epochs = 400
 device = "cpu"
 SPEC
 }
 
 variation=(--set scheduler.lr=0.02,0.05,0.1 --seeds 0..2)
 runs=6
-epochs=150
+epochs=400
 
 # Folders of the runs that have an end.
 finished() { grep -l '"event":"run-finished"' "$1"/runs/*/events.jsonl 2>/dev/null | wc -l; }

@@ -33,7 +33,7 @@ say "parallel killed after $(computed tasks) epochs; its two trainings are left 
 # At once: the new one meets trainings of the old one, and waits for them.
 before=$(computed tasks)
 start
-until_true at_least computed tasks $((before + 250))
+until_true at_least computed tasks $((before + epochs * 5 / 3))
 kill -KILL -- "-$pid"
 wait "$pid" 2>/dev/null || true
 say "parallel and its trainings killed after $(computed tasks) epochs, $(finished tasks) runs finished"

@@ -83,7 +83,7 @@ pub(super) fn print(
         let p = match judged.comparison.test {
             Some(test) if test.exact => format!("; exact sign-flip p = {}", p_value(test.p)),
             Some(test) => format!("; sign-flip p = {} (drawn)", p_value(test.p)),
-            None => "; no test, since not all pairs completed".to_owned(),
+            None => "; no test, since not all runs completed".to_owned(),
         };
         writeln!(
             out,
@@ -94,7 +94,8 @@ pub(super) fn print(
     }
     writeln!(out, "\nCost, probes counted in")?;
     for (name, side) in [("A", &compared.a), ("B", &compared.b)] {
-        let time = side.seconds.map_or_else(none, duration);
+        let unknown = || "time not known of all runs".to_owned();
+        let time = side.seconds.map_or_else(unknown, duration);
         let images = match (
             side.forwards,
             side.backwards,
@@ -111,14 +112,19 @@ pub(super) fn print(
         };
         writeln!(out, "  {name}  {} epochs, {time}, {images}", side.epochs)?;
     }
-    let revisions = compared.a.revisions.union(&compared.b.revisions);
-    let revisions: Vec<&str> = revisions.map(String::as_str).collect();
-    if revisions.len() > 1 {
-        writeln!(
-            out,
-            "\nNot all runs were made by the same program, and differences may come of that: {}",
-            visible(&revisions.join(", "))
-        )?;
+    let (a, b) = (&compared.a, &compared.b);
+    for (what, of_a, of_b) in [
+        ("by the same program", &a.revisions, &b.revisions),
+        ("on the same processor", &a.processors, &b.processors),
+    ] {
+        let values: Vec<&str> = of_a.union(of_b).map(String::as_str).collect();
+        if values.len() > 1 {
+            writeln!(
+                out,
+                "\nNot all runs were made {what}, and differences may come of that: {}",
+                visible(&values.join(", "))
+            )?;
+        }
     }
     writeln!(out, "\nVerdict: {}.", compared.verdict_words)?;
     Ok(())

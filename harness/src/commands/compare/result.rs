@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::side::{Run, Side};
 use crate::experiment::RunSpec;
-use crate::record::{Build, RunLog};
+use crate::record::RunLog;
 use crate::report::number::hundredths;
 use crate::report::seeds::Weights;
 use crate::statistics::Verdict;
@@ -66,6 +66,8 @@ pub(super) struct Compared {
     pub(super) unpaired_seeds: Vec<u64>,
     /// Pairs of which a run diverged.
     pub(super) diverged_pairs: usize,
+    /// Runs that diverged with a seed that only one has: they withhold the verdict too.
+    pub(super) diverged_unpaired: usize,
     pub(super) mean_difference: Option<f64>,
     pub(super) interval_95: Option<(f64, f64)>,
     /// Of the sign-flip test.
@@ -93,9 +95,12 @@ pub(super) struct SideResult {
     pub(super) backwards: Option<u64>,
     pub(super) probe_forwards: Option<u64>,
     pub(super) probe_backwards: Option<u64>,
+    /// None if that of a run is not known.
     pub(super) seconds: Option<f64>,
-    /// Revisions of the program that made the runs, as far as they are known.
+    /// Revisions of the program that made the runs; `unknown` where a log does not say.
     pub(super) revisions: BTreeSet<String>,
+    /// Processors on which they were made, if that matters: runs of libtorch on the CPU.
+    pub(super) processors: BTreeSet<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,7 +131,7 @@ impl SideResult {
                 .map(|summary| summary.map(of))
                 .try_fold(0_u64, |sum, images| Some(sum.saturating_add(images?)))
         };
-        let seconds = side.runs.values().filter_map(|run| run.seconds);
+        let mut seconds = side.runs.values().map(|run| run.seconds);
         let estimate = reported.estimate;
         Self {
             name: side.name.clone(),
@@ -143,11 +148,12 @@ impl SideResult {
             backwards: total(|summary| summary.backwards),
             probe_forwards: total(|summary| summary.probe_forwards),
             probe_backwards: total(|summary| summary.probe_backwards),
-            seconds: seconds.reduce(|a, b| a + b),
+            seconds: seconds.try_fold(0.0, |sum, seconds| Some(sum + seconds?)),
             revisions: logs()
                 .flat_map(RunLog::builds)
-                .filter_map(Build::revision)
+                .map(|build| build.revision().unwrap_or_else(|| "unknown".to_owned()))
                 .collect(),
+            processors: logs().flat_map(RunLog::processors).collect(),
         }
     }
 }

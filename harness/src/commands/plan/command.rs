@@ -19,7 +19,7 @@ use crate::commands::{cores, data_location, print_json};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{DeviceName, Scale};
-use crate::report::{Manifest, number};
+use crate::report::number;
 
 /// Show what would run and what it would cost; train nothing
 #[derive(Debug, Args)]
@@ -315,7 +315,7 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         let text = job_file(args, engine, &jobs, &folder.join("runs"))?;
         // Found before anything is written.
         match &what {
-            What::Paper(..) => drop(Manifest::read(folder)?),
+            What::Paper(plan, _) => plan.check_manifest(folder, false)?,
             What::Sweeps(..) => drop(SweepManifest::read(folder)?),
         }
         pool::lay_out(&jobs)?;

@@ -4,21 +4,24 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
+use sha2::{Digest, Sha256};
 
 use super::{Plan, place};
 use crate::disk::{merge_whole, write_whole};
-use crate::report::{Manifest, SectionEntry, SeriesEntry};
+use crate::exit::BadInput;
+use crate::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 impl Plan {
     /// Adds the runs to those that `manifest.json` in `dir` holds, for the report.
     ///
     /// What is there of the same scale stays: sections that are not of this plan, and in those that are the seeds that
     /// are not, as long as they are of the same specification. Other runs stay where they are on the disk, and are in the
-    /// report no longer, which is said on standard error. The manifest of another scale is put aside, and taken up again
-    /// when that scale is asked for. With `only`, nothing is added to.
+    /// report no longer, which is said on standard error; the manifest with them is kept beside the new one, under a name
+    /// of its own. The manifest of another scale is put aside, and taken up again when that scale is asked for. With
+    /// `only`, nothing is added to.
     ///
     /// # Errors
-    /// [`crate::exit::BadInput`] if what is there is no manifest; if the disk fails.
+    /// As [`Plan::check_manifest`]; if the disk fails.
     pub(crate) fn write_manifest(&self, dir: &Path, only: bool) -> Result<()> {
         let of_scale = |scale: &str| dir.join(format!("manifest.{scale}.json"));
         let (now, own) = (&self.manifest, of_scale(&self.manifest.scale));
@@ -36,13 +39,19 @@ impl Plan {
         }
         let earlier = || -> Result<Option<Manifest>> {
             Ok(match Manifest::read(dir)? {
-                _ if only => None,
                 Some(before) if before.scale == now.scale => Some(before),
                 _ => Manifest::read_file(&own)?,
             })
         };
+        let merged = |earlier: &Manifest| {
+            if only {
+                Ok(now.clone())
+            } else {
+                self.added_to(earlier)
+            }
+        };
         if let Some(earlier) = earlier()? {
-            self.say_what_goes(dir, &earlier)?;
+            say_what_goes(dir, &earlier, &merged(&earlier)?, only)?;
         }
         merge_whole(&dir.join(Manifest::FILE), || {
             let before = Manifest::read(dir)?;
@@ -51,7 +60,14 @@ impl Plan {
                 write_whole(&of_scale(&other.scale), text.as_bytes())?;
             }
             let merged = match earlier()? {
-                Some(earlier) => self.added_to(&earlier)?,
+                Some(earlier) => {
+                    let merged = merged(&earlier)?;
+                    if !gone(&earlier, &merged).is_empty() {
+                        let (name, text) = kept(&earlier)?;
+                        write_whole(&dir.join(name), text.as_bytes())?;
+                    }
+                    merged
+                }
                 None => now.clone(),
             };
             if before.as_ref() == Some(&merged) {
@@ -61,28 +77,38 @@ impl Plan {
         })
     }
 
-    /// Says which runs are in the report no longer.
-    fn say_what_goes(&self, dir: &Path, before: &Manifest) -> Result<()> {
-        let places = |manifest: &Manifest| -> BTreeSet<(String, u64, String)> {
-            let sections = manifest.sections.iter();
-            let series = sections.flat_map(|section| {
-                let series = section.series.iter();
-                series.map(move |series| (section, series))
-            });
-            let runs = series.flat_map(|(section, series)| {
-                let place = place(section.experiment, &section.protocol, &series.name);
-                let runs = series.runs.iter();
-                runs.map(move |run| (place.clone(), run.seed, run.run.clone()))
-            });
-            runs.collect()
+    /// Whether the runs can be added to the report in `dir`: to be called before anything is written.
+    ///
+    /// # Errors
+    /// [`BadInput`] if what is there is no manifest, or if synthetic data stand in for a data set on which runs of the
+    /// report were trained, unless `only` asks for a report without them.
+    pub(crate) fn check_manifest(&self, dir: &Path, only: bool) -> Result<()> {
+        let Some(before) = Manifest::read(dir)? else {
+            return Ok(());
         };
-        let stays = places(&self.added_to(before)?);
-        for (place, seed, run) in places(before).difference(&stays) {
-            eprintln!(
-                "{}: {place}, seed {seed}: the run there so far is of another specification (device, data or the \
-                 experiment differ), and is in the report no longer; it stays in runs/{run}",
-                dir.display()
-            );
+        if only || before.scale != self.manifest.scale {
+            return Ok(());
+        }
+        for (place, run) in places(&before) {
+            let (Some(set), Some(spec)) = (self.missing.get(&place), self.series.get(&place))
+            else {
+                continue;
+            };
+            let mut real = spec.clone();
+            real.data.set = *set;
+            real.training.seed = run.seed;
+            if real.run_name()? == run.run {
+                return Err(BadInput(format!(
+                    "{}: the report there has runs on {} ({place}, seed {}), which is not found now, and synthetic data \
+                     would take their place: name the data's folder (--data), get it (autolr data fetch {}), or report \
+                     elsewhere (--out)",
+                    dir.display(),
+                    set.title(),
+                    run.seed,
+                    set.key()
+                ))
+                .into());
+            }
         }
         Ok(())
     }
@@ -129,4 +155,61 @@ impl Plan {
         series.runs.sort_by_key(|run| run.seed);
         Ok(())
     }
+}
+
+/// The runs of a manifest, with the places where they stand.
+fn places(manifest: &Manifest) -> BTreeSet<(String, RunEntry)> {
+    let sections = manifest.sections.iter();
+    let series = sections.flat_map(|section| {
+        let series = section.series.iter();
+        series.map(move |series| (section, series))
+    });
+    let runs = series.flat_map(|(section, series)| {
+        let place = place(section.experiment, &section.protocol, &series.name);
+        let runs = series.runs.iter();
+        runs.map(move |run| (place.clone(), run.clone()))
+    });
+    runs.collect()
+}
+
+/// What stands in `before` and no longer in `after`.
+fn gone(before: &Manifest, after: &Manifest) -> Vec<(String, RunEntry)> {
+    let stays = places(after);
+    let runs = places(before).into_iter();
+    runs.filter(|run| !stays.contains(run)).collect()
+}
+
+/// The name under which a manifest is kept whose runs leave the report, and its text.
+fn kept(before: &Manifest) -> Result<(String, String)> {
+    let text = serde_json::to_string_pretty(before)? + "\n";
+    let digest = hex::encode(Sha256::digest(&text));
+    Ok((format!("manifest.before-{digest:.8}.json"), text))
+}
+
+/// Says which runs are in the report no longer, and how they come back.
+fn say_what_goes(dir: &Path, before: &Manifest, after: &Manifest, only: bool) -> Result<()> {
+    let gone = gone(before, after);
+    if gone.is_empty() {
+        return Ok(());
+    }
+    if !only {
+        for (place, RunEntry { seed, run }) in &gone {
+            eprintln!(
+                "{}: {place}, seed {seed}: the run there so far is of another specification (device, data or the \
+                 experiment differ), and is in the report no longer; it stays in runs/{run}",
+                dir.display()
+            );
+        }
+    }
+    eprintln!(
+        "{}: {} in the report no longer; copy {} over {} to have the report so far again",
+        dir.display(),
+        match gone.len() {
+            1 => "1 run is".to_owned(),
+            n => format!("{n} runs are"),
+        },
+        kept(before)?.0,
+        Manifest::FILE
+    );
+    Ok(())
 }
