@@ -64,6 +64,9 @@ fn kill(text: &str, wanted: usize) {
 
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let (mut killed, mut runs, mut in_vain) = (0, 0, 0);
+    // How much longer than the first run a run takes by now, others being at work on the machine: longer where kills find
+    // nothing new time after time, less where runs end before a kill.
+    let (mut slower, mut in_a_row) = (1.0, 0);
     while killed < wanted {
         runs += 1;
         let temp = folder();
@@ -72,7 +75,7 @@ fn kill(text: &str, wanted: usize) {
             let mut child = start(temp.path());
             // Whatever it is doing: starting, training, writing, ending.
             let wait = if killed < wanted {
-                usual.mul_f64(random.random_range(0.0..0.6))
+                usual.mul_f64(slower * random.random_range(0.0..0.6))
             } else {
                 Duration::from_secs(3600)
             };
@@ -89,6 +92,7 @@ fn kill(text: &str, wanted: usize) {
             match ended {
                 Some(status) => {
                     assert!(status.success(), "{status}");
+                    slower = f64::max(slower / 1.2, 1.0);
                     break;
                 }
                 None => {
@@ -102,7 +106,14 @@ fn kill(text: &str, wanted: usize) {
                 let now = saved(&spec, &dir);
                 assert!(now >= before, "epoch {before} was saved, and now {now}");
                 in_vain += usize::from(now == before);
+                in_a_row = if now == before { in_a_row + 1 } else { 0 };
                 before = now;
+            } else {
+                in_vain += 1;
+                in_a_row += 1;
+            }
+            if in_a_row > 5 {
+                (slower, in_a_row) = (1.5 * slower, 0);
             }
         }
         let end = fs::read(dir(&temp).join("events.jsonl")).unwrap();
