@@ -28,7 +28,8 @@
 //!     fn restore(&mut self, origin: &f64) -> Result<(), Self::Error> { self.w = *origin; Ok(()) }
 //! }
 //!
-//! let config = AutoLrConfig::new(0.01, ScaleUpdate::new(Factors::powers_of_two(5)?))?;
+//! let update = ScaleUpdate::new(Factors::powers_of_two(5)?);
+//! let config = AutoLrConfig::new(0.01, update)?.with_bounds(1e-4, 1.0)?;
 //! let mut scheduler = AutoLr::new(config);
 //! let mut model = Model { w: 0.0, gradient: 0.0 };
 //! for _epoch in 0..30 {
@@ -39,6 +40,9 @@
 //! assert!((model.w - 3.0).abs() < 1e-3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Give every training an upper bound: once a network fits its data, noise moves the rate, and without one it can ruin a
+//! training that went well.
 //!
 //! Rates that follow a plan instead are in [`schedule`], one that follows a metric is [`ReduceOnPlateau`]; all of them
 //! share the trait [`LrScheduler`], so that a trainer takes any. Recorded runs are gone through again with

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The closed loop from Python: trains a small least-squares model at the rates that `autolr update` finds.
 
-    cargo build --release
+    cargo build --release -p harness --no-default-features
     python3 examples/python/closed_loop.py target/release/autolr
 
 Python 3.8 or later, standard library only. The training is stopped half-way, its state saved to a file, and taken
@@ -16,7 +16,8 @@ import sys
 import tempfile
 
 EPOCHS = 20
-CONFIG = {"lr": 0.001, "factors": "factor_5", "edge_probes": 2, "every": 2}
+CONFIG = {"lr": 0.001, "factors": "factor_5", "edge_probes": 2, "every": 2,
+          "min_lr": 1e-5, "max_lr": 5}
 
 
 class Scheduler:

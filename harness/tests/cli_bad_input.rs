@@ -353,8 +353,9 @@ fn files(dir: &Path) -> String {
         ),
         ("run spec.toml --device cuda", &["training.device = cuda"]),
         ("probe nowhere.toml", &["nowhere.toml"]),
+        ("plan tabel1", &["tabel1", "table1, fig2"]),
         ("report folder", &["folder", "manifest.json"]),
-        ("report nowhere", &["nowhere", "manifest.json"]),
+        ("report nowhere", &["nowhere: there is no such folder"]),
     ]
     .iter()
     .map(|(line, names)| call(dir, line, names))

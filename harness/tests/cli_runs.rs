@@ -221,6 +221,47 @@ fn a_run_is_seen_from_another_terminal_while_it_trains() {
     assert_eq!(one["process"]["kind"], "nobody");
 }
 
+#[test]
+fn a_closed_loop_that_diverges_says_what_bounds_its_rate() {
+    let raising = with(REFERENCE, "factors = \"factor_3\"", "factors = [64, 32]");
+    let temp = folder(&raising);
+    let said = printed(temp.path(), &["run", "spec.toml"]);
+    let (_, hint) = said
+        .split_once("the closed loop had raised the rate from 5.00e-2 to ")
+        .expect(&said);
+    assert!(hint.ends_with(": scheduler.max_lr bounds it\n"), "{said}");
+    // Nothing of the kind of one that completes, or that has no loop.
+    for text in [
+        REFERENCE,
+        &with(
+            &raising,
+            "kind = \"autolr\"\nlr = 0.05\nfactors = [64, 32]",
+            "kind = \"fixed\"\nlr = 1e6",
+        ),
+    ] {
+        let temp = folder(text);
+        let said = printed(temp.path(), &["run", "spec.toml"]);
+        assert!(!said.contains("bounds it"), "{said}");
+    }
+}
+
+#[test]
+fn runs_of_one_name_are_told_apart_by_their_folders() {
+    let temp = folder(REFERENCE);
+    let dir = temp.path();
+    let other = with(REFERENCE, "epochs = 6", "epochs = 2");
+    fs::write(dir.join("other.toml"), &other).unwrap();
+    printed(dir, &["run", "spec.toml"]);
+    let said = printed(dir, &["status"]);
+    let name = |text: &str| run_dir(Path::new(""), text).display().to_string();
+    assert!(!said.contains(&name(REFERENCE)), "{said}");
+    printed(dir, &["run", "other.toml"]);
+    let said = printed(dir, &["status"]);
+    for text in [REFERENCE, &other] {
+        assert!(said.contains(&format!("seed 0, {}", name(text))), "{said}");
+    }
+}
+
 /// A folder with a run that has failed before, and the run's folder.
 fn failed_before() -> (TempDir, PathBuf) {
     let text = long();

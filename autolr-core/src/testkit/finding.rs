@@ -286,8 +286,9 @@ pub enum Finding {
     /// A trial is the optimiser's step, but no longer after a step of training.
     #[error(
         "after Subject::advance a trial at rate {} gives {trial}, the optimiser's own step {step}, where before they \
-         agreed: the gradient, the weights or the batch of an earlier probe are used again (stale); take them anew in \
-         every probe", Short(*.lr)
+         agreed: the gradient, the weights or the batch of an earlier probe are used again (stale), or what the first \
+         steps of a training build up, such as momentum, is left out; take them anew in every probe, and step as the \
+         optimiser does", Short(*.lr)
     )]
     Stale {
         /// The rate.

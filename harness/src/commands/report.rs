@@ -40,10 +40,14 @@ struct Printed {
 /// # Errors
 /// If the folder holds no manifest, a log is not one, or the disk refuses.
 pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    if !args.dir.is_dir() {
+        let text = format!("{}: there is no such folder", args.dir.display());
+        return Err(BadInput(text).into());
+    }
     if !args.dir.join(Manifest::FILE).is_file() {
         return Err(BadInput(format!(
-            "{}: no manifest.json there; `autolr reproduce --out {}` makes it",
-            args.dir.display(),
+            "{}: no report of `autolr reproduce`, since there is no manifest.json; of other runs, `autolr status` has a \
+             table, and `autolr compare` compares them",
             args.dir.display()
         ))
         .into());

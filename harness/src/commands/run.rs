@@ -14,8 +14,9 @@ use super::stop::{self, Budget, BudgetArgs, WithinBudget, interrupt_flag};
 use super::{check_folder, cores, data_location, print_json};
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy, ExitStatus};
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
-use crate::record::{EpochRecord, Failure, Outcome, Summary, Tested, begun_as};
+use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SchedulerSpec, SeriesSpec};
+use crate::record::{EpochRecord, Failure, Outcome, RunLog, Summary, Tested, begun_as};
+use crate::report::number;
 use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
 use crate::workload;
 
@@ -290,6 +291,30 @@ pub(crate) fn describe(summary: &Summary) -> String {
     )
 }
 
+/// Where a closed loop had taken its rate when its training diverged, and the key that bounds it.
+fn bounds_hint(spec: &RunSpec, dir: &Path) -> Option<String> {
+    let SchedulerSpec::AutoLr(_) = spec.scheduler else {
+        return None;
+    };
+    let log = RunLog::read(&dir.join("events.jsonl")).ok().flatten()?;
+    let Outcome::Diverged { .. } = log.summary.as_ref()?.outcome else {
+        return None;
+    };
+    let (first, last) = (log.epochs.first()?.lr, log.epochs.last()?.lr);
+    let (moved, key) = if last > first {
+        ("raised", "scheduler.max_lr")
+    } else if last < first {
+        ("lowered", "scheduler.min_lr")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "the closed loop had {moved} the rate from {} to {}: {key} bounds it",
+        number::rate(first),
+        number::rate(last)
+    ))
+}
+
 /// `autolr run`
 ///
 /// # Errors
@@ -358,6 +383,9 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         dir.display(),
         describe(&status.summary)
     )?;
+    if let Some(hint) = bounds_hint(&spec, &dir) {
+        writeln!(out, "{hint}")?;
+    }
     Ok(ExitStatus::Success)
 }
 

@@ -178,7 +178,7 @@ pub(crate) fn read_spec(dir: &Path) -> Result<RunSpec> {
     Ok(file.spec(series, &toml::Table::new())?)
 }
 
-fn folder_name(dir: &Path) -> String {
+pub(crate) fn folder_name(dir: &Path) -> String {
     let name = dir.file_name().unwrap_or(dir.as_os_str());
     name.to_string_lossy().into_owned()
 }

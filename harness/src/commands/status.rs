@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::print_json;
-use super::run_state::{RunState, State, find_runs};
+use super::run_state::{RunState, State, find_runs, folder_name};
 use super::stop;
 use super::text_table::{self, TextTable, plain};
 use crate::exit::ExitStatus;
@@ -140,16 +140,27 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
     ]);
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".into());
     for run in runs {
+        // Runs of one name are told apart by their folders.
+        let twins = runs.iter().filter(|other| other.name == run.name);
+        let name = match twins.count() {
+            1 => run.name.clone(),
+            _ => format!("{}, {}", run.name, folder_name(&run.dir)),
+        };
         let last = run.last.as_ref();
         let epochs = run.epochs.map_or_else(|| "?".into(), |n| n.to_string());
         table.row([
-            run.name.clone(),
+            name,
             run.state.name().into(),
             format!("{}/{epochs}", run.epochs_done),
             or_none(last.map(|last| number::rate(last.lr))),
             or_none(last.map(|last| number::loss(last.train_loss))),
             or_none(last.map(|last| number::loss(last.validation_loss))),
-            or_none(run.accuracy().map(number::percent)),
+            // What a run reached before it diverged is no result of it.
+            or_none(
+                run.accuracy()
+                    .filter(|_| run.state != State::Diverged)
+                    .map(number::percent),
+            ),
             or_none(run.seconds_per_epoch.map(seconds)),
             or_none(
                 run.seconds_left()

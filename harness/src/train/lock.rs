@@ -50,7 +50,7 @@ pub(super) fn lock(dir: &Path) -> Result<Lock> {
                 who => format!(" ({who})"),
             };
             return Err(Busy(format!(
-                "{}: another process{who} is at work on this run; wait for it, or stop it",
+                "{}: another process{who} is at work on this run; `autolr run --wait` waits for it",
                 dir.display()
             ))
             .into());

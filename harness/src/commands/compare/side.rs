@@ -130,7 +130,7 @@ impl Side {
         }
         if runs.is_empty() {
             return Err(BadInput(format!(
-                "{given}: no run of this specification under {}, whatever its seed",
+                "{given}: no run of this specification under {}, whatever its seed; --runs names another folder",
                 args.runs.display()
             ))
             .into());

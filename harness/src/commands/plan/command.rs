@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::emit::{Engine, Tasks, quoted};
@@ -273,6 +273,16 @@ fn what(args: &PlanArgs) -> Result<What> {
         return Err(BadInput(format!(
             "{}: experiments of the paper and specification files are planned apart",
             args.what[at]
+        ))
+        .into());
+    }
+    if let Some(neither) = args.what.iter().find(|word| !Path::new(word).exists()) {
+        let experiments = Choice::value_variants().iter();
+        let names = experiments
+            .filter_map(|choice| Some(choice.to_possible_value()?.get_name().to_owned()));
+        return Err(BadInput(format!(
+            "{neither}: there is no such file, nor is it an experiment of the paper ({})",
+            names.collect::<Vec<_>>().join(", ")
         ))
         .into());
     }
