@@ -184,7 +184,7 @@ fn diverged_unfinished_and_lonely_runs_are_said() {
     assert!(dir.is_dir());
     let said = printed(temp.path(), &["compare", "ours.toml", "constant.toml"]);
     assert!(
-        said.ends_with("Verdict: not finished: 1 of 6 outstanding.\n"),
+        said.ends_with("Verdict: not finished: 1 of 7 outstanding.\n"),
         "{said}"
     );
     // What it has cost is known at its end.
@@ -281,6 +281,16 @@ fn a_seed_is_not_left_out_because_it_diverges() {
         );
         assert!(!said.contains("p = "), "{said}");
     }
+    // A folder stands for its run alone, whatever other seeds the other side has.
+    let one = write_run(&temp.path().join("runs"), &constant(), 1, BASELINE[1]);
+    let said = printed(
+        temp.path(),
+        &["compare", "ours.toml", one.to_str().unwrap()],
+    );
+    assert!(
+        said.ends_with("Verdict: too few seeds (1 of at least 6).\n"),
+        "{said}"
+    );
     // Nor is its time, if it is not known.
     let run = write_run(&temp.path().join("runs"), REFERENCE, 6, End::Diverged);
     fs::remove_file(run.join("timings.jsonl")).unwrap();

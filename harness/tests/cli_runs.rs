@@ -231,8 +231,14 @@ fn a_closed_loop_that_diverges_says_what_bounds_its_rate() {
         .expect(&said);
     assert!(hint.ends_with(": scheduler.max_lr bounds it\n"), "{said}");
     // Nothing of the kind of one that completes, or that has no loop.
+    let bounded = raising.replace("[64, 32]", "[64, 32]\nmax_lr = 1e6");
+    let lowered = raising
+        .replace("[64, 32]", "[0.5]")
+        .replace("lr = 0.05", "lr = 1e6");
     for text in [
         REFERENCE,
+        &bounded,
+        &lowered,
         &with(
             &raising,
             "kind = \"autolr\"\nlr = 0.05\nfactors = [64, 32]",

@@ -191,7 +191,7 @@ fn what_is_asked_for_later_is_added() {
         report.join(name)
     };
     assert!(
-        said.contains("report: 1 run is in the report no longer; "),
+        said.contains("report: 1 entry is in the report no longer; "),
         "{said}"
     );
     let with_it: Manifest =
@@ -229,7 +229,10 @@ fn what_is_asked_for_later_is_added() {
     let said = String::from_utf8_lossy(&said.stderr);
     assert_eq!(sections().1, ["Divergence released 0,1"]);
     // Of the others, which are in it no longer, the way back is said.
-    assert!(said.contains("report: 23 runs are in the report"), "{said}");
+    assert!(
+        said.contains("report: 23 entries are in the report"),
+        "{said}"
+    );
     fs::copy(kept(&said), &path).unwrap();
     assert_eq!(sections().1, expected);
 
@@ -275,6 +278,15 @@ fn synthetic_runs_take_no_real_ones_place() {
         assert_eq!(fs::read_to_string(&manifest).unwrap(), before);
         assert_eq!(fs::read_dir(&report).unwrap().count(), 1, "{stderr}");
     }
+    // Nor if the report was put aside for that of another scale.
+    let aside = report.join("manifest.quick.json");
+    fs::rename(&manifest, &aside).unwrap();
+    let quick = ["plan", "table1", "--emit", "parallel", "--scale", "quick"];
+    let more = ["--device", "cpu", "--data", "none"];
+    let said = output(dir, &[&quick[..], &more].concat());
+    assert_eq!(said.status.code(), Some(2));
+    assert!(!manifest.exists());
+    fs::rename(&aside, &manifest).unwrap();
     // What is there of other experiments is not in the way.
     let fig2 = ["plan", "fig2", "--scale", "quick", "--device", "cpu"];
     let said = output(

@@ -6,7 +6,7 @@ mod side;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -65,7 +65,14 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         let runs = side.runs.iter();
         runs.map(|(seed, run)| (*seed, value(run))).collect()
     };
-    let (of_a, of_b) = (of(&a), of(&b));
+    let (mut of_a, mut of_b) = (of(&a), of(&b));
+    // A folder stands for its run alone: other seeds of the other side were not asked for.
+    if Path::new(&args.a).is_dir() {
+        of_b.retain(|seed, _| of_a.contains_key(seed));
+    }
+    if Path::new(&args.b).is_dir() {
+        of_a.retain(|seed, _| of_b.contains_key(seed));
+    }
     let comparison = compare_seeds(&of_a, &of_b);
     let unpaired = a.runs.keys().filter(|seed| !b.runs.contains_key(seed));
     let unpaired = unpaired.chain(b.runs.keys().filter(|seed| !a.runs.contains_key(seed)));

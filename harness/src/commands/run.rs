@@ -291,28 +291,32 @@ pub(crate) fn describe(summary: &Summary) -> String {
     )
 }
 
-/// Where a closed loop had taken its rate when its training diverged, and the key that bounds it.
+/// To what a closed loop without an upper bound had raised its rate, if its training diverged, and the key of the bound.
 fn bounds_hint(spec: &RunSpec, dir: &Path) -> Option<String> {
-    let SchedulerSpec::AutoLr(_) = spec.scheduler else {
+    let SchedulerSpec::AutoLr(config) = &spec.scheduler else {
         return None;
     };
+    // With a base schedule, or a bound, it is not for want of one.
+    if config.base().is_some() || config.bounds().1 < f64::MAX {
+        return None;
+    }
     let log = RunLog::read(&dir.join("events.jsonl")).ok().flatten()?;
     let Outcome::Diverged { .. } = log.summary.as_ref()?.outcome else {
         return None;
     };
-    let (first, last) = (log.epochs.first()?.lr, log.epochs.last()?.lr);
-    let (moved, key) = if last > first {
-        ("raised", "scheduler.max_lr")
-    } else if last < first {
-        ("lowered", "scheduler.min_lr")
-    } else {
-        return None;
-    };
-    Some(format!(
-        "the closed loop had {moved} the rate from {} to {}: {key} bounds it",
-        number::rate(first),
-        number::rate(last)
-    ))
+    let first = log.epochs.first()?.lr;
+    let highest = log
+        .epochs
+        .iter()
+        .map(|epoch| epoch.lr)
+        .fold(first, f64::max);
+    (highest > first).then(|| {
+        format!(
+            "the closed loop had raised the rate from {} to {}: scheduler.max_lr bounds it",
+            number::rate(first),
+            number::rate(highest)
+        )
+    })
 }
 
 /// `autolr run`

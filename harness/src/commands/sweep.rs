@@ -294,8 +294,8 @@ fn with_combination(point: &Point, error: BadInput) -> BadInput {
     match sweep::describe(point) {
         with if error.0.contains(&with) => error,
         with => {
-            let kind = point.iter().any(|(key, _)| key.ends_with(".kind"));
-            let lacks = error.0.contains(": missing") || error.0.contains("unknown key");
+            let kind = point.iter().any(|(key, _)| key == "scheduler.kind");
+            let lacks = error.0.contains("scheduler.") && error.0.contains(": missing");
             let hint = if kind && lacks {
                 "; another kind has keys of its own: set its table as a whole, --set 'scheduler={kind=\"cosine\", lr=0.1}'"
             } else {

@@ -42,6 +42,8 @@ pub struct Comparison {
     pub unpaired: usize,
     /// Those of them whose run diverged.
     pub unpaired_diverged: usize,
+    /// Those of them whose run is not finished: it may diverge yet.
+    pub unpaired_pending: usize,
     /// Runs of the candidate that diverged.
     pub candidate_diverged: usize,
     /// Runs of the baseline that diverged.
@@ -72,7 +74,8 @@ impl Comparison {
             _ => None,
         });
         let alone: Vec<Observation> = alone.collect();
-        let unpaired_diverged = alone.iter().filter(|run| **run == Diverged).count();
+        let alone_and = |state| alone.iter().filter(|run| **run == state).count();
+        let (unpaired_diverged, unpaired_pending) = (alone_and(Diverged), alone_and(Pending));
         let count = |of: &dyn Fn(&(Observation, Observation)) -> bool| {
             pairs.iter().filter(|pair| of(pair)).count()
         };
@@ -83,7 +86,7 @@ impl Comparison {
                 _ => None,
             })
             .collect();
-        let whole = differences.len() == pairs.len() && unpaired_diverged == 0;
+        let whole = differences.len() == pairs.len() && unpaired_diverged + unpaired_pending == 0;
         let some = Some(Diverged);
         Self {
             pairs: pairs.len(),
@@ -91,6 +94,7 @@ impl Comparison {
             diverged: count(&|(a, b)| *a == Diverged || *b == Diverged),
             unpaired: alone.len(),
             unpaired_diverged,
+            unpaired_pending,
             candidate_diverged: seeds.iter().filter(|(a, _)| *a == some).count(),
             baseline_diverged: seeds.iter().filter(|(_, b)| *b == some).count(),
             difference: Estimate::of(&differences),
@@ -135,10 +139,10 @@ pub enum Verdict {
     },
     /// Runs are not finished.
     NotFinished {
-        /// Pairs of which a run is not finished.
+        /// Seeds of which a run is not finished.
         pending: usize,
-        /// Pairs in all.
-        pairs: usize,
+        /// Seeds in all, those that only one is run with included.
+        seeds: usize,
     },
 }
 
@@ -154,8 +158,8 @@ impl fmt::Display for Verdict {
             Self::NotComparable { diverged, seeds } => {
                 write!(f, "not comparable: {diverged} of {seeds} diverged")
             }
-            Self::NotFinished { pending, pairs } => {
-                write!(f, "not finished: {pending} of {pairs} outstanding")
+            Self::NotFinished { pending, seeds } => {
+                write!(f, "not finished: {pending} of {seeds} outstanding")
             }
         }
     }
@@ -164,7 +168,7 @@ impl fmt::Display for Verdict {
 /// Judges a family of comparisons: those that were planned together and are read together.
 ///
 /// In this order:
-/// 1. a run is not finished: [`Verdict::NotFinished`];
+/// 1. a run is not finished, of a pair or of a seed that only one is run with: [`Verdict::NotFinished`];
 /// 2. a run diverged, of a pair or of a seed that only one is run with: [`Verdict::NotComparable`];
 /// 3. Holm-corrected p ≤ 0.05: [`Verdict::Better`] or [`Verdict::Worse`], by the sign of the mean difference;
 /// 4. fewer pairs than [`least_pairs`] of the family's size: [`Verdict::TooFewSeeds`];
@@ -195,12 +199,14 @@ fn verdict(comparison: &Comparison, holm_p: Option<f64>, needed: usize) -> Verdi
         diverged,
         unpaired,
         unpaired_diverged,
+        unpaired_pending,
         ..
     } = comparison;
+    let (pending, seeds) = (pending + unpaired_pending, pairs + unpaired);
     if pending > 0 {
-        return Verdict::NotFinished { pending, pairs };
+        return Verdict::NotFinished { pending, seeds };
     }
-    let (diverged, seeds) = (diverged + unpaired_diverged, pairs + unpaired);
+    let diverged = diverged + unpaired_diverged;
     if diverged > 0 {
         return Verdict::NotComparable { diverged, seeds };
     }
@@ -309,11 +315,9 @@ mod tests {
             assert_eq!((diverged, comparison.test), (1, None));
         }
         // Others without a partner say nothing.
-        for alone in [
-            (Some(Value(0.8)), None),
-            (None, Some(Pending)),
-            (None, None),
-        ] {
+        let pending = of(&[(None, Some(Pending))]).verdict.to_string();
+        assert_eq!(pending, "not finished: 1 of 9 outstanding");
+        for alone in [(Some(Value(0.8)), None), (None, None)] {
             assert_eq!(of(&[alone]).verdict, Verdict::Better);
         }
     }

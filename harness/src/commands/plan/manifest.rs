@@ -1,6 +1,7 @@
 //! `manifest.json` in a report's folder.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -24,7 +25,7 @@ impl Plan {
     /// As [`Plan::check_manifest`]; if the disk fails.
     pub(crate) fn write_manifest(&self, dir: &Path, only: bool) -> Result<()> {
         let of_scale = |scale: &str| dir.join(format!("manifest.{scale}.json"));
-        let (now, own) = (&self.manifest, of_scale(&self.manifest.scale));
+        let now = &self.manifest;
         let before = Manifest::read(dir)?;
         let aside = before.as_ref().filter(|before| before.scale != now.scale);
         if let Some(other) = aside {
@@ -37,12 +38,7 @@ impl Plan {
                 other.scale
             );
         }
-        let earlier = || -> Result<Option<Manifest>> {
-            Ok(match Manifest::read(dir)? {
-                Some(before) if before.scale == now.scale => Some(before),
-                _ => Manifest::read_file(&own)?,
-            })
-        };
+        let earlier = || self.earlier(dir);
         let merged = |earlier: &Manifest| {
             if only {
                 Ok(now.clone())
@@ -77,16 +73,26 @@ impl Plan {
         })
     }
 
+    /// The manifest in `dir` of this plan's scale: the present one, or the one that was put aside.
+    fn earlier(&self, dir: &Path) -> Result<Option<Manifest>> {
+        let scale = &self.manifest.scale;
+        Ok(match Manifest::read(dir)? {
+            Some(before) if before.scale == *scale => Some(before),
+            _ => Manifest::read_file(&dir.join(format!("manifest.{scale}.json")))?,
+        })
+    }
+
     /// Whether the runs can be added to the report in `dir`: to be called before anything is written.
     ///
     /// # Errors
     /// [`BadInput`] if what is there is no manifest, or if synthetic data stand in for a data set on which runs of the
     /// report were trained, unless `only` asks for a report without them.
     pub(crate) fn check_manifest(&self, dir: &Path, only: bool) -> Result<()> {
-        let Some(before) = Manifest::read(dir)? else {
+        // Read even if not needed, so that one that cannot be is found before anything is written.
+        let Some(before) = self.earlier(dir)? else {
             return Ok(());
         };
-        if only || before.scale != self.manifest.scale {
+        if only {
             return Ok(());
         }
         for (place, run) in places(&before) {
@@ -97,7 +103,14 @@ impl Plan {
             let mut real = spec.clone();
             real.data.set = *set;
             real.training.seed = run.seed;
-            if real.run_name()? == run.run {
+            // Of another specification by now, or on another device: its own says what it was trained on.
+            let path = dir.join("runs").join(&run.run).join("spec.toml");
+            let its_own = fs::read_to_string(path).ok();
+            let its_own = its_own.and_then(|text| text.parse::<toml::Table>().ok());
+            let its_own = its_own
+                .as_ref()
+                .and_then(|spec| spec.get("data")?.get("set")?.as_str());
+            if its_own == Some(set.key()) || real.run_name()? == run.run {
                 return Err(BadInput(format!(
                     "{}: the report there has runs on {} ({place}, seed {}), which is not found now, and synthetic data \
                      would take their place: name the data's folder (--data), get it (autolr data fetch {}), or report \
@@ -202,11 +215,11 @@ fn say_what_goes(dir: &Path, before: &Manifest, after: &Manifest, only: bool) ->
         }
     }
     eprintln!(
-        "{}: {} in the report no longer; copy {} over {} to have the report so far again",
+        "{}: {} in the report no longer; copy {} over {} and call `autolr report` to have the report so far again",
         dir.display(),
         match gone.len() {
-            1 => "1 run is".to_owned(),
-            n => format!("{n} runs are"),
+            1 => "1 entry is".to_owned(),
+            n => format!("{n} entries are"),
         },
         kept(before)?.0,
         Manifest::FILE
