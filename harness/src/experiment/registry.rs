@@ -37,6 +37,8 @@ pub enum Scale {
     Smoke,
     /// All in some ten minutes on two CPU cores, on real images
     Quick,
+    /// Everything of the paper but the network's width: about an hour a run on one CPU core
+    Desk,
     /// The paper's own sizes
     Paper,
 }
@@ -47,6 +49,7 @@ impl Scale {
         match self {
             Self::Smoke => "smoke",
             Self::Quick => "quick",
+            Self::Desk => "desk",
             Self::Paper => "paper",
         }
     }
@@ -59,6 +62,7 @@ impl Scale {
         let text = match self {
             Self::Smoke => include_str!("../../../experiments/scales/smoke.toml"),
             Self::Quick => include_str!("../../../experiments/scales/quick.toml"),
+            Self::Desk => include_str!("../../../experiments/scales/desk.toml"),
             Self::Paper => include_str!("../../../experiments/scales/paper.toml"),
         };
         let mut table: Table = text.parse().map_err(BadInput::from_error)?;
@@ -98,6 +102,7 @@ pub fn experiment_file(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
 
     #[test]
     fn every_experiment_is_sound_at_every_scale() {
@@ -112,7 +117,7 @@ mod tests {
                 let file = experiment_file(experiment, protocol).unwrap();
                 assert_eq!(file.series.len(), count);
                 assert!(!file.description.is_empty() && !file.title.is_empty());
-                for scale in [Scale::Smoke, Scale::Quick, Scale::Paper] {
+                for scale in Scale::value_variants() {
                     let (overlay, notes) = scale.overlay().unwrap();
                     assert!(!notes.is_empty());
                     for series in &file.series {
