@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use harness::disk::Disk;
 use harness::experiment::RunSpec;
 use harness::record::{
-    Build, DataProvenance, EpochRecord, Event, LogWriter, Outcome, Provenance, Summary, Tested,
+    Build, DataProvenance, EpochRecord, Evaluation, Event, LogWriter, Outcome, Provenance, Summary,
 };
 use serde_json::Value;
 use support::{REFERENCE, output, printed, spec, with};
@@ -89,7 +89,7 @@ fn write_run(runs: &Path, text: &str, seed: u64, end: End) -> PathBuf {
         End::NotFinished => return dir,
     };
     let tested = |accuracy| {
-        Some(Tested {
+        Some(Evaluation {
             loss: 0.5,
             accuracy,
             images: 200,

@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use harness::disk::Disk;
 use harness::record::{
-    Build, DataProvenance, DecisionRecord, EpochRecord, Event, LogWriter, Outcome, Provenance,
-    RunLog, Summary, Tested,
+    Build, DataProvenance, DecisionRecord, EpochRecord, Evaluation, Event, LogWriter, Outcome,
+    Provenance, RunLog, Summary,
 };
 use harness::report::{
     ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
@@ -67,7 +67,7 @@ fn decision(epoch: u64) -> DecisionRecord {
 }
 
 fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
-    let tested = Tested {
+    let tested = Evaluation {
         loss: 0.5,
         accuracy,
         images: 9984,
@@ -83,7 +83,7 @@ fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
         last: losses
             .last()
             .filter(|loss| loss.is_finite())
-            .map(|_| Tested {
+            .map(|_| Evaluation {
                 accuracy: accuracy - 0.01,
                 ..tested
             }),

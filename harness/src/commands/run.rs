@@ -15,7 +15,7 @@ use super::{check_folder, cores, data_location, print_json};
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SchedulerSpec, SeriesSpec};
-use crate::record::{EpochRecord, Failure, Outcome, RunLog, Summary, Tested, begun_as};
+use crate::record::{EpochRecord, Evaluation, Failure, Outcome, RunLog, Summary, begun_as};
 use crate::report::number;
 use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
 use crate::workload;
@@ -264,7 +264,7 @@ pub(crate) fn or_wait(mut attempt: impl FnMut() -> Result<RunStatus>) -> Result<
 
 /// A summary in a few lines.
 pub(crate) fn describe(summary: &Summary) -> String {
-    let tested = |tested: Option<Tested>| match tested {
+    let tested = |tested: Option<Evaluation>| match tested {
         Some(tested) => format!(
             "{:.1} % of {} test images, loss {:.4}",
             100.0 * tested.accuracy,

@@ -12,8 +12,8 @@ use toml::{Table, Value};
 
 use crate::did_you_mean::unknown;
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::keys::one_line;
 use crate::experiment::schedulers::{Absent, Kind, OPEN_LOOP};
+use crate::experiment::spec_error::one_line;
 use crate::text_figure::{significant, text_figure};
 
 /// The paper's rate (section 3.1).

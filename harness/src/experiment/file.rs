@@ -5,9 +5,10 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::holds::shown;
-use super::keys::{Fault, OF_THE_FILE};
+use super::keys::OF_THE_FILE;
 use super::lines::Lines;
+use super::spec_error::SpecError;
+use super::value_kind::shown;
 use super::{RunSpec, schedulers};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
@@ -64,12 +65,12 @@ impl Place {
     }
 
     /// An error at a key of the file itself, outside of the series.
-    fn at(&self, fault: &Fault) -> BadInput {
-        self.error(self.lines.nearest(&fault.key), &fault.text)
+    fn at(&self, error: &SpecError) -> BadInput {
+        self.error(self.lines.nearest(&error.key), &error.text)
     }
 }
 
-fn take_text(table: &mut Table, key: &str, limit: usize) -> Result<Option<String>, Fault> {
+fn take_text(table: &mut Table, key: &str, limit: usize) -> Result<Option<String>, SpecError> {
     match table.remove(key) {
         None => Ok(None),
         Some(Value::String(text)) => {
@@ -78,11 +79,11 @@ fn take_text(table: &mut Table, key: &str, limit: usize) -> Result<Option<String
             if length > limit {
                 let value = Value::String(text.to_owned());
                 let rule = format!("must have at most {limit} characters");
-                return Err(Fault::value(key, &value, rule));
+                return Err(SpecError::value(key, &value, rule));
             }
             Ok(Some(text.to_owned()))
         }
-        Some(other) => Err(Fault::value(key, &other, "a text in quotes is needed")),
+        Some(other) => Err(SpecError::value(key, &other, "a text in quotes is needed")),
     }
 }
 
@@ -123,7 +124,7 @@ impl ExperimentFile {
         let mut base: Table = text
             .parse()
             .map_err(|error: toml::de::Error| place.error(None, error.message()))?;
-        let top = |fault: Fault| place.at(&fault);
+        let top = |error: SpecError| place.at(&error);
         let title = take_text(&mut base, "title", LINE_LENGTH).map_err(top)?;
         let title = title.unwrap_or_default();
         let description = take_text(&mut base, "description", PAGE_LENGTH).map_err(top)?;
@@ -222,36 +223,36 @@ impl ExperimentFile {
         {
             schedulers::fill_in(scheduler, epochs);
         }
-        RunSpec::read(table).map_err(|fault| self.located(series, &[scale, settings], &fault))
+        RunSpec::read(table).map_err(|error| self.located(series, &[scale, settings], &error))
     }
 
     /// An error of a specification of this file that was found later, at the line of the key that it begins with.
     /// `over` is what was laid over the file. One that begins with no key of a specification stays as it is.
     pub fn locate(&self, series: &SeriesSpec, over: &[&Table], error: BadInput) -> BadInput {
-        let fault = Fault::said(error.0);
-        let table = fault.key.split('.').next().unwrap_or_default();
-        if fault.key.contains('.') && RunSpec::TABLES.contains(&table) {
-            self.located(series, over, &fault)
+        let error = SpecError::said(error.0);
+        let table = error.key.split('.').next().unwrap_or_default();
+        if error.key.contains('.') && RunSpec::TABLES.contains(&table) {
+            self.located(series, over, &error)
         } else {
-            BadInput(fault.text)
+            BadInput(error.text)
         }
     }
 
-    fn located(&self, series: &SeriesSpec, over: &[&Table], fault: &Fault) -> BadInput {
+    fn located(&self, series: &SeriesSpec, over: &[&Table], error: &SpecError) -> BadInput {
         let message = match series.name.as_str() {
-            "" => fault.text.clone(),
-            name => format!("series {name:?}: {}", fault.text),
+            "" => error.text.clone(),
+            name => format!("series {name:?}: {}", error.text),
         };
-        if fault.key.is_empty() {
+        if error.key.is_empty() {
             // What is missing is missing at the end.
             return self.place.error(Some(self.place.lines.last()), message);
         }
-        if over.iter().any(|table| holds(table, &fault.key)) {
+        if over.iter().any(|table| holds(table, &error.key)) {
             return self
                 .place
                 .error(None, format!("{message} (not from the file itself)"));
         }
-        self.place.error(self.line(series, &fault.key), message)
+        self.place.error(self.line(series, &error.key), message)
     }
 
     /// The line that a key of a series' specification comes from: of the series' own tables, or of the common ones.
@@ -298,41 +299,41 @@ fn holds(table: &Table, path: &str) -> bool {
     found
 }
 
-fn all_series(value: Value) -> Result<Vec<SeriesSpec>, Fault> {
+fn all_series(value: Value) -> Result<Vec<SeriesSpec>, SpecError> {
     let rule = "[[series]] tables are needed";
     let Value::Array(tables) = value else {
-        return Err(Fault::value("series", &value, rule));
+        return Err(SpecError::value("series", &value, rule));
     };
     if tables.is_empty() {
-        return Err(Fault::value("series", &Value::Array(tables), rule));
+        return Err(SpecError::value("series", &Value::Array(tables), rule));
     }
     let mut all: Vec<SeriesSpec> = Vec::new();
     for (index, value) in tables.into_iter().enumerate() {
         let place = format!("series[{index}]");
         let Value::Table(table) = value else {
             let text = format!("series = [{}]: {rule}", shown(&value));
-            return Err(Fault::new(place, text));
+            return Err(SpecError::new(place, text));
         };
-        let next = series(table).map_err(|fault| Fault {
-            key: format!("{place}.{}", fault.key),
-            text: format!("series.{}", fault.text),
+        let next = series(table).map_err(|error| SpecError {
+            key: format!("{place}.{}", error.key),
+            text: format!("series.{}", error.text),
         })?;
         if all.iter().any(|other| other.name == next.name) {
             let text = format!("series.name = {:?}: stands there twice", next.name);
-            return Err(Fault::new(format!("{place}.name"), text));
+            return Err(SpecError::new(format!("{place}.name"), text));
         }
         all.push(next);
     }
     Ok(all)
 }
 
-fn series(mut table: Table) -> Result<SeriesSpec, Fault> {
+fn series(mut table: Table) -> Result<SeriesSpec, SpecError> {
     let name = take_text(&mut table, "name", NAME_LENGTH)?;
-    let name = name.ok_or_else(|| Fault::missing("name", ": every [[series]] needs one"))?;
+    let name = name.ok_or_else(|| SpecError::missing("name", ": every [[series]] needs one"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(plain) {
         let rule = "a name has letters, digits, '-' and '_' only";
-        return Err(Fault::value("name", &Value::String(name), rule));
+        return Err(SpecError::value("name", &Value::String(name), rule));
     }
     let label = take_text(&mut table, "label", LINE_LENGTH)?.unwrap_or_else(|| name.clone());
     Ok(SeriesSpec {

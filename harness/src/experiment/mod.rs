@@ -1,15 +1,16 @@
 //! What is to be run: specifications, experiment files, scales, and the paper's registry.
 
 mod file;
-mod holds;
-pub(crate) mod keys;
+mod keys;
 mod lines;
 mod optimizer;
 mod registry;
 pub(crate) mod schedulers;
 mod seeds;
 mod spec;
+pub(crate) mod spec_error;
 pub mod sweep;
+mod value_kind;
 
 pub use file::{ExperimentFile, SeriesSpec};
 pub use optimizer::OptimizerSpec;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::Fault;
+use super::spec_error::SpecError;
 
 /// `[optimizer]`: PyTorch's SGD or AdamW; the rate is the scheduler's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,11 +64,11 @@ impl Default for OptimizerSpec {
 }
 
 impl OptimizerSpec {
-    pub(super) fn validate(&self) -> Result<(), Fault> {
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
         let check = |good: bool, key: &str, value: f64, rule: &str| {
             let key = format!("optimizer.{key}");
             good.then_some(())
-                .ok_or_else(|| Fault::new(&key, format!("{key} = {value}: {rule}")))
+                .ok_or_else(|| SpecError::new(&key, format!("{key} = {value}: {rule}")))
         };
         let share = |key: &str, value: f64| {
             let good = (0.0..1.0).contains(&value);
@@ -87,7 +87,7 @@ impl OptimizerSpec {
                 share("momentum", momentum)?;
                 if nesterov && momentum == 0.0 {
                     let text = "optimizer.nesterov = true: wants a momentum above 0";
-                    return Err(Fault::new("optimizer.nesterov", text));
+                    return Err(SpecError::new("optimizer.nesterov", text));
                 }
                 size("weight_decay", weight_decay)
             }

@@ -3,10 +3,10 @@
 use autolr_core::schedule::ScheduleConfig;
 use toml::{Table, Value};
 
-use super::holds::Holds::{
+use super::spec_error::SpecError;
+use super::value_kind::ValueKind::{
     self, Factors, Length, Milestones, Number, OneOf, Schedule, Schedules, Switch, Whole,
 };
-use super::keys::Fault;
 use crate::did_you_mean::unknown;
 
 /// A kind of scheduler, as in `scheduler.kind`.
@@ -23,7 +23,7 @@ pub(crate) struct Kind {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    pub(crate) holds: Holds,
+    pub(crate) holds: ValueKind,
     pub(crate) absent: Absent,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Absent {
 
 use Absent::{Core, Epochs, Rate, Refused, Shown};
 
-const fn key(name: &'static str, holds: Holds, absent: Absent) -> Key {
+const fn key(name: &'static str, holds: ValueKind, absent: Absent) -> Key {
     Key {
         name,
         holds,
@@ -216,7 +216,7 @@ pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
 ///
 /// # Errors
 /// The key and what is wrong with it.
-pub(super) fn check(table: &Table) -> Result<&'static Kind, Fault> {
+pub(super) fn check(table: &Table) -> Result<&'static Kind, SpecError> {
     let kinds: Vec<&Kind> = all().collect();
     let kind = check_kind(table, &kinds)?;
     check_within(kind, table, 1)?;
@@ -224,16 +224,21 @@ pub(super) fn check(table: &Table) -> Result<&'static Kind, Fault> {
     Ok(kind)
 }
 
-fn check_kind(table: &Table, kinds: &[&'static Kind]) -> Result<&'static Kind, Fault> {
+fn check_kind(table: &Table, kinds: &[&'static Kind]) -> Result<&'static Kind, SpecError> {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
     let name = match table.get("kind") {
         Some(Value::String(name)) => name,
-        Some(other) => return Err(Fault::value("kind", other, "must be a name in quotes")),
-        None => return Err(Fault::missing("kind", format!(" ({})", names.join(", ")))),
+        Some(other) => return Err(SpecError::value("kind", other, "must be a name in quotes")),
+        None => {
+            return Err(SpecError::missing(
+                "kind",
+                format!(" ({})", names.join(", ")),
+            ));
+        }
     };
     let Some(kind) = kinds.iter().find(|kind| kind.name == name) else {
         let text = format!("kind: {}", unknown("scheduler", name, &names));
-        return Err(Fault::new("kind", text));
+        return Err(SpecError::new("kind", text));
     };
     for (key, value) in table {
         if key == "kind" || kind.key(key).is_some() {
@@ -247,16 +252,16 @@ fn check_kind(table: &Table, kinds: &[&'static Kind]) -> Result<&'static Kind, F
         return Err(if keys().any(|other| other.name == key) {
             let list = known.join(", ");
             let rule = format!("kind = \"{name}\" has no such key ({list})");
-            Fault::value(key, value, rule)
+            SpecError::value(key, value, rule)
         } else {
-            Fault::new(key, unknown("key", key, &known))
+            SpecError::new(key, unknown("key", key, &known))
         });
     }
     Ok(kind)
 }
 
 /// Checks that a scheduler has every key that its kind needs.
-fn check_complete(kind: &Kind, table: &Table) -> Result<(), Fault> {
+fn check_complete(kind: &Kind, table: &Table) -> Result<(), SpecError> {
     for key in kind.keys {
         let filled_in = matches!(key.absent, Epochs | Core(_));
         // The base gives the closed loop its rate.
@@ -264,31 +269,31 @@ fn check_complete(kind: &Kind, table: &Table) -> Result<(), Fault> {
             || (kind.name == AUTOLR.name && key.name == "lr" && table.contains_key("base"));
         if !filled_in && !given {
             let rest = format!(": kind = \"{}\" needs it", kind.name);
-            return Err(Fault::missing(key.name, rest));
+            return Err(SpecError::missing(key.name, rest));
         }
     }
     Ok(())
 }
 
 /// Checks the schedules within one of `kind`, `level` levels deep.
-fn check_within(kind: &Kind, table: &Table, level: usize) -> Result<(), Fault> {
+fn check_within(kind: &Kind, table: &Table, level: usize) -> Result<(), SpecError> {
     // Deeper ones are refused as a whole.
     if level >= ScheduleConfig::MAX_NESTING {
         return Ok(());
     }
     let kinds: Vec<&Kind> = OPEN_LOOP.iter().collect();
     for (path, inner) in within(kind, table) {
-        let check = || -> Result<(), Fault> {
+        let check = || -> Result<(), SpecError> {
             let kind = check_kind(inner, &kinds)?;
             for (key, value) in inner {
                 if let Some(rule) = kind.key(key).and_then(|key| key.holds.broken_by(value)) {
-                    return Err(Fault::value(key, value, rule));
+                    return Err(SpecError::value(key, value, rule));
                 }
             }
             check_within(kind, inner, level + 1)?;
             check_complete(kind, inner)
         };
-        check().map_err(|fault| fault.within(&path))?;
+        check().map_err(|error| error.within(&path))?;
     }
     Ok(())
 }

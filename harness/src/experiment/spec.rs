@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::OptimizerSpec;
-use super::keys::{Fault, check, one_line};
+use super::keys::check;
 use super::schedulers;
+use super::spec_error::{SpecError, one_line};
 use crate::data::{DataSetName, SplitKind};
 use crate::exit::BadInput;
 
@@ -123,7 +124,7 @@ impl TryFrom<toml::Table> for SchedulerSpec {
     type Error = String;
 
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let kind = schedulers::check(&table).map_err(|fault| fault.text)?.name;
+        let kind = schedulers::check(&table).map_err(|error| error.text)?.name;
         let error = |error: toml::de::Error| one_line(&error);
         if kind == "autolr" {
             table.remove("kind");
@@ -296,19 +297,19 @@ impl RunSpec {
     }
 
     /// As [`RunSpec::from_table`], with the key apart.
-    pub(super) fn read(table: toml::Table) -> Result<Self, Fault> {
+    pub(super) fn read(table: toml::Table) -> Result<Self, SpecError> {
         check(&table)?;
         let spec: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| Fault::said(one_line(&error)))?;
+            .map_err(|error: toml::de::Error| SpecError::said(one_line(&error)))?;
         spec.validate()?;
         Ok(spec)
     }
 
-    fn validate(&self) -> Result<(), Fault> {
+    fn validate(&self) -> Result<(), SpecError> {
         let check = |good: bool, key: &str, value: &dyn std::fmt::Display, rule: &str| {
             good.then_some(())
-                .ok_or_else(|| Fault::new(key, format!("{key} = {value}: {rule}")))
+                .ok_or_else(|| SpecError::new(key, format!("{key} = {value}: {rule}")))
         };
         let (data, training) = (&self.data, &self.training);
         check(

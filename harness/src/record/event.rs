@@ -183,9 +183,9 @@ pub struct Summary {
     /// Epoch with the lowest finite validation loss; none if there was none.
     pub best_epoch: Option<u64>,
     /// Test result of that epoch's weights.
-    pub best: Option<Tested>,
+    pub best: Option<Evaluation>,
     /// Test result of the last weights; none if they are not finite.
-    pub last: Option<Tested>,
+    pub last: Option<Evaluation>,
     /// Which of the two the protocol reports: `best-validation` or `last`.
     pub reported: String,
     /// Images sent forward through the network, all told.
@@ -200,7 +200,7 @@ pub struct Summary {
 
 impl Summary {
     /// The test result that the protocol reports.
-    pub fn reported(&self) -> Option<Tested> {
+    pub fn reported(&self) -> Option<Evaluation> {
         if self.reported == "last" {
             self.last
         } else {
@@ -224,9 +224,9 @@ pub enum Outcome {
     },
 }
 
-/// A test result.
+/// Loss and accuracy over a part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Tested {
+pub struct Evaluation {
     /// Mean loss (nats).
     #[serde(with = "float_serde")]
     pub loss: f64,

@@ -8,7 +8,8 @@ mod replay;
 mod timings;
 
 pub use event::{
-    Build, DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
+    Build, DataProvenance, DecisionRecord, EpochRecord, Evaluation, Event, Outcome, Provenance,
+    Summary,
 };
 pub use failure::Failure;
 pub use lock_holder::Holder;

@@ -39,7 +39,7 @@ impl Data {
     /// The table as CSV (RFC 4180, line feeds), its heads first.
     pub(super) fn csv(&self) -> String {
         let mut text = String::new();
-        line(&mut text, self.columns.iter().map(|head| harmless(head)));
+        line(&mut text, self.columns.iter().map(|head| sanitize(head)));
         for row in &self.rows {
             line(&mut text, row.iter().map(Value::text));
         }
@@ -53,7 +53,7 @@ impl Value {
             Self::None => String::new(),
             Self::Count(count) => count.to_string(),
             Self::Number(number) => plain(*number),
-            Self::Text(text) => harmless(text),
+            Self::Text(text) => sanitize(text),
         }
     }
 }
@@ -78,7 +78,7 @@ fn line(text: &mut String, cells: impl Iterator<Item = String>) {
 /// Words behind an apostrophe where a spreadsheet would compute them; control characters are blanks.
 ///
 /// Source: OWASP, CSV Injection.
-fn harmless(text: &str) -> String {
+fn sanitize(text: &str) -> String {
     let text: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -134,7 +134,7 @@ mod tests {
                 assert!(cell.starts_with('\''), "{text:?}: {cell}");
             }
         }
-        assert_eq!(harmless("factor_5 - 1"), "factor_5 - 1");
+        assert_eq!(sanitize("factor_5 - 1"), "factor_5 - 1");
         assert_eq!(Value::Number(-1.5).text(), "-1.5");
     }
 }

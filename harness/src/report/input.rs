@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::harmless;
+use super::sanitize;
 use crate::exit::BadInput;
 use crate::experiment::RunSpec;
 use crate::record::RunLog;
@@ -164,12 +164,12 @@ impl ReportInput {
         let in_manifest = || path.display().to_string();
         let wrong = |error: serde_json::Error| BadInput(format!("{}: {error}", path.display()));
         let mut value = serde_json::from_str(&text).map_err(wrong)?;
-        harmless::make(&mut value);
+        sanitize::sanitize(&mut value);
         let manifest: Manifest = serde_json::from_value(value).map_err(wrong)?;
         let runs = dir.join("runs");
         let read_series = |entry: &SeriesEntry| -> Result<Series> {
             let read = entry.runs.iter().map(|run| {
-                harmless::check_run(&run.run).with_context(in_manifest)?;
+                sanitize::check_run(&run.run).with_context(in_manifest)?;
                 Ok(Run::read(run, &runs))
             });
             Ok(Series {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::disk::{Disk, write_whole};
 use crate::exit::BadInput;
-use crate::record::{LogMark, Tested};
+use crate::record::{Evaluation, LogMark};
 use crate::workload::{Cost, EpochSums, StateArray, StateValues, Workload};
 
 const BEST: &str = "best/";
@@ -42,7 +42,7 @@ pub struct Progress {
     pub next_epoch: u64,
     /// Its steps so far; none between two epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Within>,
+    pub within: Option<PartialEpoch>,
     /// State of the closed loop, if there is one.
     pub scheduler: Option<SchedulerState>,
     /// The best epoch so far.
@@ -58,7 +58,7 @@ pub struct Progress {
 /// An epoch that was left before its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Within {
+pub struct PartialEpoch {
     /// Its steps so far.
     pub sums: EpochSums,
     /// The wall-clock seconds that they took.
@@ -72,7 +72,7 @@ pub struct Best {
     /// Which, from 0.
     pub epoch: u64,
     /// Its validation.
-    pub validation: Tested,
+    pub validation: Evaluation,
 }
 
 fn bytes(values: &StateValues) -> (Dtype, Vec<u8>) {

@@ -15,8 +15,8 @@ use crate::disk::{Disk, remove_half_written};
 use crate::exit::{BadInput, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
 use crate::record::{
-    Build, DecisionRecord, EpochRecord, Event, LogMark, LogWriter, Outcome, Provenance, RunLog,
-    Summary, Tested, computed_epochs,
+    Build, DecisionRecord, EpochRecord, Evaluation, Event, LogMark, LogWriter, Outcome, Provenance,
+    RunLog, Summary, computed_epochs,
 };
 use crate::report::number::plural;
 use crate::workload::{Cost, EpochProbe, EpochSums, StateArray, Workload, WorkloadError};
@@ -53,7 +53,7 @@ pub(crate) fn scheduler<E: std::error::Error + Send + Sync + 'static>(
 }
 
 /// Whether an accuracy is not above chance: at most 1/classes plus two standard errors of that many draws.
-pub fn at_chance(tested: Tested, classes: usize) -> bool {
+pub fn at_chance(tested: Evaluation, classes: usize) -> bool {
     let chance = 1.0 / classes as f64;
     let error = (chance * (1.0 - chance) / tested.images.max(1) as f64).sqrt();
     tested.accuracy <= chance + 2.0 * error
@@ -358,8 +358,8 @@ impl<'a> Run<'a> {
         let sums = self.train(workload, options)?;
         let train_loss = sums.mean_loss();
         self.progress.cost += Cost {
-            forwards: sums.images,
-            backwards: sums.images,
+            forwards: sums.samples,
+            backwards: sums.samples,
         };
         let validation = workload.validate()?;
         self.progress.cost.forwards += validation.images;
@@ -430,7 +430,7 @@ impl<'a> Run<'a> {
     /// Tests the last weights and the best, and closes the log.
     fn finish(&mut self, workload: &mut dyn Workload, outcome: Outcome) -> Result<Summary> {
         let epochs = self.progress.next_epoch;
-        let mut test = |progress: &mut Progress| -> Result<Tested> {
+        let mut test = |progress: &mut Progress| -> Result<Evaluation> {
             let tested = workload.test()?;
             progress.cost.forwards += tested.images;
             Ok(tested)

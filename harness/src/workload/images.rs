@@ -21,7 +21,7 @@ use crate::exit::BadInput;
 use crate::experiment::{
     DeviceName, GradientBatch, NetworkSpec, OptimizerSpec, RunSpec, ScoringBatch, TrialLoss,
 };
-use crate::record::{DataProvenance, Tested};
+use crate::record::{DataProvenance, Evaluation};
 
 /// Images sent through at once where no gradient is taken.
 const EVALUATION_BATCH: usize = 256;
@@ -160,14 +160,14 @@ impl ImageWorkload {
         Ok(Batch::new(&images, &labels, self.device)?)
     }
 
-    fn evaluate(&self, set: &ImageSet, indices: &[u32]) -> Result<Tested> {
+    fn evaluate(&self, set: &ImageSet, indices: &[u32]) -> Result<Evaluation> {
         let indices = self.evaluation_indices(indices)?;
         let mut tally = Tally::new(self.device)?;
         for chunk in indices.chunks(EVALUATION_BATCH) {
             let batch = self.assemble(set, chunk, normalize_into)?;
             self.model.evaluate(&batch, Mode::Eval, &mut tally)?;
         }
-        Ok(Tested {
+        Ok(Evaluation {
             loss: tally.loss()?,
             accuracy: tally.accuracy()?,
             images: tally.images(),
@@ -269,10 +269,10 @@ impl Workload for ImageWorkload {
         epoch: u64,
         lr: f64,
         so_far: EpochSums,
-        tick: &mut dyn FnMut() -> bool,
+        on_step: &mut dyn FnMut() -> bool,
     ) -> Result<EpochSums> {
         let order = self.order(epoch)?;
-        let mut tally = Tally::of(so_far.loss, so_far.correct, so_far.images, self.device)?;
+        let mut tally = Tally::of(so_far.loss, so_far.correct, so_far.samples, self.device)?;
         let mut steps = so_far.steps;
         for (index, indices) in order.batches().enumerate().skip(steps as usize) {
             let looks = steps > 0 && steps.is_multiple_of(CHECK_EVERY);
@@ -284,23 +284,23 @@ impl Workload for ImageWorkload {
                 .gradient(&batch, self.mode(Mode::Train), Some(&mut tally))?;
             self.optimizer.step(self.model.parameters(), lr)?;
             steps += 1;
-            if !tick() {
+            if !on_step() {
                 break;
             }
         }
         Ok(EpochSums {
             steps,
-            images: tally.images(),
+            samples: tally.images(),
             loss: tally.loss_sum()?,
             correct: tally.correct()?,
         })
     }
 
-    fn validate(&mut self) -> Result<Tested> {
+    fn validate(&mut self) -> Result<Evaluation> {
         self.evaluate(&self.data.train, &self.split.validation)
     }
 
-    fn test(&mut self) -> Result<Tested> {
+    fn test(&mut self) -> Result<Evaluation> {
         self.evaluate(&self.data.test, &self.test)
     }
 

@@ -19,7 +19,7 @@ use crate::data::{DataError, Location, cifar, synthetic};
 use crate::data::{DataSet, DataSetName, Split, SplitSpec};
 use crate::exit::BadInput;
 use crate::experiment::{GradientBatch, NetworkSpec, ProbeSpec, RunSpec, ScoringBatch, TrialLoss};
-use crate::record::{DataProvenance, Tested};
+use crate::record::{DataProvenance, Evaluation};
 
 /// What a training loop needs of a network, its data and its optimiser.
 ///
@@ -42,7 +42,7 @@ pub trait Workload {
     fn steps_per_epoch(&self) -> u64;
 
     /// One epoch at rate `lr`, from its first step or, with what [`Workload::save`] gave then, after the steps of
-    /// `so_far`. `tick` is told of every step and ends the call by returning false. A loss that is not finite ends it
+    /// `so_far`. `on_step` is told of every step and ends the call by returning false. A loss that is not finite ends it
     /// too, and then at the same step however often the epoch was left and gone on with.
     ///
     /// # Errors
@@ -52,20 +52,20 @@ pub trait Workload {
         epoch: u64,
         lr: f64,
         so_far: EpochSums,
-        tick: &mut dyn FnMut() -> bool,
+        on_step: &mut dyn FnMut() -> bool,
     ) -> Result<EpochSums>;
 
     /// Mean loss and accuracy over the validation images.
     ///
     /// # Errors
     /// When the machinery fails.
-    fn validate(&mut self) -> Result<Tested>;
+    fn validate(&mut self) -> Result<Evaluation>;
 
     /// Mean loss and accuracy over the test images.
     ///
     /// # Errors
     /// When the machinery fails.
-    fn test(&mut self) -> Result<Tested>;
+    fn test(&mut self) -> Result<Evaluation>;
 
     /// The probe after `epoch`, as [`ProbeBackend::probe`]; what it costs is added to `cost`.
     ///
@@ -101,30 +101,31 @@ pub trait Workload {
     fn load(&mut self, state: &[StateArray]) -> Result<()>;
 }
 
-/// An epoch of training, as far as it has come: sums over its images.
+/// An epoch of training, as far as it has come: sums over its samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochSums {
     /// Steps taken.
     pub steps: u64,
-    /// Images sent forward and backward.
-    pub images: u64,
-    /// Sum of the images' losses (nats).
+    /// Samples sent forward and backward; `images` in checkpoints.
+    #[serde(rename = "images")]
+    pub samples: u64,
+    /// Sum of the samples' losses (nats).
     #[serde(with = "float_serde")]
     pub loss: f64,
-    /// Images classified rightly.
+    /// Samples classified rightly.
     pub correct: u64,
 }
 
 impl EpochSums {
-    /// Mean loss of an image (nats); NaN before the first.
+    /// Mean loss of a sample (nats); NaN before the first.
     pub fn mean_loss(self) -> f64 {
-        self.loss / self.images as f64
+        self.loss / self.samples as f64
     }
 
-    /// Share of images classified rightly; NaN before the first.
+    /// Share of samples classified rightly; NaN before the first.
     pub fn accuracy(self) -> f64 {
-        self.correct as f64 / self.images as f64
+        self.correct as f64 / self.samples as f64
     }
 }
 

@@ -17,7 +17,7 @@ use crate::exit::BadInput;
 use crate::experiment::{
     GradientBatch, OptimizerSpec, ProbeSpec, RunSpec, ScoringBatch, TrialLoss,
 };
-use crate::record::{DataProvenance, Tested};
+use crate::record::{DataProvenance, Evaluation};
 
 /// Sizes of the three layers: inputs, hidden, hidden, classes.
 type Sizes = [usize; 4];
@@ -221,10 +221,10 @@ impl ReferenceWorkload {
         }
     }
 
-    fn evaluate(&self, points: &Points, indices: &[u32]) -> Result<Tested> {
+    fn evaluate(&self, points: &Points, indices: &[u32]) -> Result<Evaluation> {
         let indices = self.evaluation_indices(indices)?;
         let pass = self.pass(&self.weights, points, &indices, false);
-        Ok(Tested {
+        Ok(Evaluation {
             loss: pass.loss,
             accuracy: pass.correct as f64 / indices.len() as f64,
             images: indices.len() as u64,
@@ -325,7 +325,7 @@ impl Workload for ReferenceWorkload {
         epoch: u64,
         lr: f64,
         so_far: EpochSums,
-        tick: &mut dyn FnMut() -> bool,
+        on_step: &mut dyn FnMut() -> bool,
     ) -> Result<EpochSums> {
         let order = self.order(epoch)?;
         let mut sums = so_far;
@@ -336,7 +336,7 @@ impl Workload for ReferenceWorkload {
             let pass = self.pass(&self.weights, &self.train, batch, true);
             sums.loss += pass.loss * batch.len() as f64;
             sums.correct += pass.correct as u64;
-            sums.images += batch.len() as u64;
+            sums.samples += batch.len() as u64;
             if let Some(gradient) = pass.gradient {
                 let (direction, first, second) = self.direction(&gradient);
                 self.weights.scaled_add(-lr, &direction);
@@ -344,18 +344,18 @@ impl Workload for ReferenceWorkload {
                 self.steps += 1;
             }
             sums.steps += 1;
-            if !tick() {
+            if !on_step() {
                 break;
             }
         }
         Ok(sums)
     }
 
-    fn validate(&mut self) -> Result<Tested> {
+    fn validate(&mut self) -> Result<Evaluation> {
         self.evaluate(&self.train, &self.split.validation)
     }
 
-    fn test(&mut self) -> Result<Tested> {
+    fn test(&mut self) -> Result<Evaluation> {
         let all: Vec<u32> = (0..self.test.labels.len() as u32).collect();
         self.evaluate(&self.test, &all)
     }

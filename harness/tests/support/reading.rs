@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use autolr_core::Decision;
 use harness::experiment::{Protocol, RunSpec, experiment_file};
-use harness::record::{EpochRecord, Outcome, RunLog, Tested};
+use harness::record::{EpochRecord, Evaluation, Outcome, RunLog};
 use harness::report::{DescentVerdict, ExperimentName, double_descent};
 use toml::Table;
 
@@ -121,7 +121,7 @@ pub(crate) fn in_full(readings: &[Reading]) -> String {
     let mut text = String::new();
     for Reading { name, label, log } in readings {
         let summary = log.summary.as_ref().expect("the run is finished");
-        let tested = |tested: Option<Tested>| match tested {
+        let tested = |tested: Option<Evaluation>| match tested {
             Some(tested) => format!(
                 "{:.1} % of {}, loss {}",
                 100.0 * tested.accuracy,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
 use harness::record::{
-    Build, DataProvenance, DecisionRecord, EpochRecord, Event, Outcome, Provenance, Summary, Tested,
+    Build, DataProvenance, DecisionRecord, EpochRecord, Evaluation, Event, Outcome, Provenance,
+    Summary,
 };
 use harness::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
 use rand::{RngExt, SeedableRng};
@@ -146,7 +147,7 @@ fn write_run(dir: &Path, name: &str, kind: Kind, seed: u64, epochs: u64, stream:
         };
         append(Event::Decision(DecisionRecord { epoch, decision }));
     }
-    let tested = |accuracy| Tested {
+    let tested = |accuracy| Evaluation {
         loss: 0.5,
         accuracy,
         images: 10_000,

@@ -18,7 +18,7 @@ use super::read::shown;
 #[serde(untagged)]
 #[schemars(rename = "Output")]
 pub(super) enum Answer {
-    Standing(Standing),
+    Status(Status),
     Asked(Asked),
     Decided(Decided),
     ProbeAgain(ProbeAgain),
@@ -27,8 +27,9 @@ pub(super) enum Answer {
 
 /// To `start` and `skip`: where the scheduler stands.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct Standing {
+// The name that the published schema has for it.
+#[schemars(rename = "Standing", deny_unknown_fields)]
+pub(super) struct Status {
     /// What the next line and the host's checkpoint take.
     #[schemars(with = "State")]
     state: SchedulerState,
@@ -49,7 +50,7 @@ pub(super) struct Standing {
 #[schemars(deny_unknown_fields)]
 pub(super) struct Asked {
     #[serde(flatten)]
-    standing: Standing,
+    status: Status,
     #[serde(flatten)]
     trials: Trials,
 }
@@ -59,7 +60,7 @@ pub(super) struct Asked {
 #[schemars(deny_unknown_fields)]
 pub(super) struct Decided {
     #[serde(flatten)]
-    standing: Standing,
+    status: Status,
     /// What was decided, with all that led to it.
     decision: Box<Decision>,
 }
@@ -69,7 +70,7 @@ pub(super) struct Decided {
 #[schemars(deny_unknown_fields)]
 pub(super) struct ProbeAgain {
     #[serde(flatten)]
-    standing: Standing,
+    status: Status,
     #[schemars(extend("const" = true))]
     probe_again: bool,
     #[serde(flatten)]
@@ -130,12 +131,12 @@ impl Answer {
         match line {
             Line::Start(line) => {
                 let Object(config) = line.start;
-                Ok(Self::Standing(Standing::of(&AutoLr::new(config))))
+                Ok(Self::Status(Status::of(&AutoLr::new(config))))
             }
             Line::Ask(line) => {
                 let scheduler = resumed("ask", line.ask, line.config)?;
                 Ok(Self::Asked(Asked {
-                    standing: Standing::of(&scheduler),
+                    status: Status::of(&scheduler),
                     trials: Trials::of(&scheduler),
                 }))
             }
@@ -143,14 +144,14 @@ impl Answer {
             Line::Skip(line) => {
                 let mut scheduler = resumed("skip", line.skip, line.config)?;
                 scheduler.skip();
-                Ok(Self::Standing(Standing::of(&scheduler)))
+                Ok(Self::Status(Status::of(&scheduler)))
             }
             Line::Question(line) => update(line).map(Self::Updated),
         }
     }
 }
 
-impl Standing {
+impl Status {
     fn of(scheduler: &AutoLr) -> Self {
         Self {
             state: scheduler.state(),
@@ -199,12 +200,12 @@ fn tell(line: Tell) -> Result<Answer, String> {
     let decided = scheduler
         .tell_into(losses.view(), cost, &mut decision)
         .map_err(|error| about_losses(&line.losses, &error))?;
-    let standing = Standing::of(&scheduler);
+    let status = Status::of(&scheduler);
     Ok(if decided {
-        Answer::Decided(Decided { standing, decision })
+        Answer::Decided(Decided { status, decision })
     } else {
         Answer::ProbeAgain(ProbeAgain {
-            standing,
+            status,
             probe_again: true,
             trials: Trials::of(&scheduler),
         })

@@ -1,4 +1,4 @@
-//! What a key holds, in a specification file and on the command line. Ranges are checked later.
+//! What kind of value a key holds, in a specification file and on the command line. Ranges are checked later.
 
 use toml::Value;
 
@@ -18,9 +18,9 @@ pub(super) fn shown(value: &Value) -> String {
     shortened(&visible(&text), SHOWN)
 }
 
-/// What a key holds.
+/// What kind of value a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holds {
+pub(crate) enum ValueKind {
     Number,
     Whole,
     /// A number of epochs: it changes in proportion when a scale changes the length of the training.
@@ -38,7 +38,7 @@ pub(crate) enum Holds {
     Schedules,
 }
 
-impl Holds {
+impl ValueKind {
     /// The rule that `value` breaks, if it does.
     pub(super) fn broken_by(self, value: &Value) -> Option<String> {
         let number = |value: &Value| value.is_float() || value.is_integer();
@@ -47,9 +47,9 @@ impl Holds {
         let list_of = |good: &dyn Fn(&Value) -> bool| {
             value.as_array().is_some_and(|list| list.iter().all(good))
         };
-        let quoted = |holds: Self| {
+        let quoted = |kind: Self| {
             let word = value.as_str().map(str::trim);
-            let unquoted = word.is_some_and(|word| holds.parse(word).is_ok());
+            let unquoted = word.is_some_and(|word| kind.parse(word).is_ok());
             if unquoted { ", without quotes" } else { "" }
         };
         let (good, rule) = match self {
@@ -151,11 +151,11 @@ fn one_of(names: &[&str], found: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Holds::{self, Length, Milestones, Number, OneOf, Schedule, Switch, Whole};
+    use super::ValueKind::{self, Length, Milestones, Number, OneOf, Schedule, Switch, Whole};
     use super::shown;
     use toml::Value;
 
-    const NAMES: Holds = OneOf(&["x", "cos"]);
+    const NAMES: ValueKind = OneOf(&["x", "cos"]);
 
     #[test]
     fn values_are_shown_on_a_short_line() {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn rules_say_what_is_meant() {
-        for (holds, text, rule) in [
+        for (kind, text, rule) in [
             (Number, "0.1", "must be a number, without quotes"),
             (Number, "fast", "must be a number"),
             (Whole, "3", "must be a whole number, without quotes"),
@@ -179,7 +179,7 @@ mod tests {
                 "must be \"x\" or \"cos\"; did you mean \"cos\"?",
             ),
         ] {
-            let found = holds.broken_by(&Value::String(text.to_owned()));
+            let found = kind.broken_by(&Value::String(text.to_owned()));
             assert_eq!(found.as_deref(), Some(rule), "{text}");
         }
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn words_become_values_or_name_the_rule() {
         let whole = |n| Value::Integer(n);
-        for (holds, word, value) in [
+        for (kind, word, value) in [
             (Number, "1e-3", Value::Float(0.001)),
             (Number, "inf", Value::Float(f64::INFINITY)),
             (Length, "30", whole(30)),
@@ -197,9 +197,9 @@ mod tests {
             (Switch, "true", Value::Boolean(true)),
             (NAMES, "cos", Value::String("cos".to_owned())),
         ] {
-            assert_eq!(holds.parse(word), Ok(value), "{holds:?} {word}");
+            assert_eq!(kind.parse(word), Ok(value), "{kind:?} {word}");
         }
-        for (holds, words) in [
+        for (kind, words) in [
             (Number, &["", "fast"][..]),
             (Length, &["", "2.5", "-3", "99999999999999999999"]),
             (Whole, &["", "-1"]),
@@ -208,7 +208,7 @@ mod tests {
             (Schedule, &["cosine"]),
         ] {
             for word in words {
-                assert!(holds.parse(word).is_err(), "{holds:?} {word}");
+                assert!(kind.parse(word).is_err(), "{kind:?} {word}");
             }
         }
     }
@@ -226,8 +226,8 @@ mod tests {
             tables = [{}, {}]
             mixed = [{}, 1]"#;
         let values: toml::Table = text.parse().expect("valid TOML");
-        let good = |holds: Holds| -> Vec<&str> {
-            let fits = |(_, value): &(&String, &Value)| holds.broken_by(value).is_none();
+        let good = |kind: ValueKind| -> Vec<&str> {
+            let fits = |(_, value): &(&String, &Value)| kind.broken_by(value).is_none();
             values
                 .iter()
                 .filter(fits)
@@ -238,11 +238,11 @@ mod tests {
         assert_eq!(good(Whole), ["whole"]);
         assert_eq!(good(Length), ["whole"]);
         assert_eq!(good(Milestones), ["list"]);
-        assert_eq!(good(Holds::Seed), ["whole"]);
+        assert_eq!(good(ValueKind::Seed), ["whole"]);
         assert_eq!(good(Switch), ["switch"]);
         assert_eq!(good(NAMES), ["name"]);
-        assert_eq!(good(Holds::Factors), ["fractions", "list", "name"]);
+        assert_eq!(good(ValueKind::Factors), ["fractions", "list", "name"]);
         assert_eq!(good(Schedule), ["table"]);
-        assert_eq!(good(Holds::Schedules), ["tables"]);
+        assert_eq!(good(ValueKind::Schedules), ["tables"]);
     }
 }

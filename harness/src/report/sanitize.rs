@@ -12,18 +12,20 @@ const LABEL: usize = 200;
 const TEXT: usize = 5000;
 
 /// Makes every text of a manifest one line of a bounded length, in which nothing is hidden.
-pub(super) fn make(value: &mut Value) {
-    make_within(value, TEXT);
+pub(super) fn sanitize(value: &mut Value) {
+    sanitize_within(value, TEXT);
 }
 
-fn make_within(value: &mut Value, limit: usize) {
+fn sanitize_within(value: &mut Value, limit: usize) {
     match value {
         Value::String(text) => *text = shortened(&visible(text), limit),
-        Value::Array(list) => list.iter_mut().for_each(|value| make_within(value, limit)),
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|value| sanitize_within(value, limit)),
         Value::Object(object) => {
             for (key, value) in object {
                 let short = matches!(key.as_str(), "name" | "label" | "protocol" | "scale");
-                make_within(value, if short { LABEL } else { limit });
+                sanitize_within(value, if short { LABEL } else { limit });
             }
         }
         _ => {}
