@@ -6,7 +6,8 @@ mod synthetic_report;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use harness::report::{ExperimentName, write};
+use harness::experiment::ExperimentName;
+use harness::report::write;
 use synthetic_report::{Kind, Made};
 
 /// What must be shown and not run, computed or followed.

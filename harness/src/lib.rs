@@ -6,6 +6,7 @@ pub mod did_you_mean;
 pub mod disk;
 pub mod exit;
 pub mod experiment;
+mod number;
 pub mod record;
 pub mod report;
 pub mod statistics;

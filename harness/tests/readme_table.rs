@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use harness::experiment::ExperimentName;
 use harness::record::{Outcome, Summary};
-use harness::report::{ExperimentName, ReportInput, Run, Section, Series, published};
+use harness::report::{ReportInput, Run, Section, Series, published};
 use harness::statistics::{Comparison, Estimate, Judged, Observation, Verdict, judge};
 
 fn root() -> PathBuf {

@@ -6,13 +6,14 @@ use autolr_core::Decision;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use harness::disk::Disk;
+use harness::experiment::ExperimentName;
 use harness::record::{
     Build, DataProvenance, DecisionRecord, EpochRecord, Evaluation, Event, LogWriter, Outcome,
     Provenance, RunLog, Summary,
 };
 use harness::report::{
-    ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
-    SeriesEntry, published, render, write,
+    Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series, SeriesEntry, published,
+    render, write,
 };
 use sha2::{Digest, Sha256};
 

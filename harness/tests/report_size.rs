@@ -5,7 +5,8 @@ mod synthetic_report;
 
 use std::time::Instant;
 
-use harness::report::{ExperimentName, ReportInput, render};
+use harness::experiment::ExperimentName;
+use harness::report::{ReportInput, render};
 use synthetic_report::{Kind, Made};
 
 const LARGEST: usize = 5_000_000;

@@ -7,7 +7,7 @@ mod synthetic_report;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use harness::report::ExperimentName;
+use harness::experiment::ExperimentName;
 use synthetic_report::{Kind, Made};
 
 /// CRC-32C bit by bit, masked as TFRecord wants it.

@@ -5,8 +5,9 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use harness::experiment::ExperimentName;
 use harness::record::{DecisionRecord, Outcome, Summary};
-use harness::report::{ExperimentName, ReportInput, Series};
+use harness::report::{ReportInput, Series};
 use support::{contents, printed};
 use tempfile::TempDir;
 

@@ -18,8 +18,8 @@ use anyhow::Result;
 use super::pool::Job;
 use super::run::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
-use crate::experiment::{DeviceName, Protocol, RunSpec, Scale, experiment_file};
-use crate::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
+use crate::experiment::{DeviceName, ExperimentName, Protocol, RunSpec, Scale, experiment_file};
+use crate::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 /// All runs, and the manifest of the report.
 #[derive(Debug)]
@@ -149,15 +149,5 @@ fn check(set: DataSetName, location: &Location) -> Result<bool, DataError> {
 
 /// Where a series stands: `table1/published/ours`.
 fn place(experiment: ExperimentName, protocol: &str, series: &str) -> String {
-    format!("{}/{protocol}/{series}", name(experiment))
-}
-
-/// Name as on the command line.
-pub(crate) fn name(experiment: ExperimentName) -> &'static str {
-    match experiment {
-        ExperimentName::Table1 => "table1",
-        ExperimentName::Fig2 => "fig2",
-        ExperimentName::Fig3 => "fig3",
-        ExperimentName::Divergence => "divergence",
-    }
+    format!("{}/{protocol}/{series}", experiment.name())
 }

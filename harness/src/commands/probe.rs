@@ -18,7 +18,7 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{
     BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec, TrialLoss,
 };
-use crate::report::number::plural;
+use crate::number::plural;
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::write_arrays;

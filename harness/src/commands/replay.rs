@@ -8,8 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::exit::ExitStatus;
+use crate::number::plural;
 use crate::record::{Record, Replayed};
-use crate::report::number::plural;
 use crate::visible::visible;
 
 /// Go through recorded runs again and check that every rate comes out again, bit for bit

@@ -15,8 +15,7 @@ use super::{check_folder, cores, data_location, print_json};
 use crate::exit::ExitStatus;
 #[cfg(doc)]
 use crate::exit::{Interrupted, TimeSpent};
-use crate::experiment::{DeviceName, Protocol, Scale};
-use crate::report::ExperimentName;
+use crate::experiment::{DeviceName, ExperimentName, Protocol, Scale};
 
 /// Run the paper's experiments and write a report
 #[derive(Debug, Args)]

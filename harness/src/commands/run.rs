@@ -15,8 +15,8 @@ use super::{check_folder, cores, data_location, print_json};
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy, ExitStatus};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SchedulerSpec, SeriesSpec};
+use crate::number;
 use crate::record::{EpochRecord, Evaluation, Failure, Outcome, RunLog, Summary, begun_as};
-use crate::report::number;
 use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
 use crate::workload;
 

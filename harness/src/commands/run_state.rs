@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use crate::exit::BadInput;
 use crate::experiment::{ExperimentFile, NetworkSpec, RunSpec, SchedulerSpec};
+use crate::number;
 use crate::record::{
     EpochRecord, Failure, Holder, Outcome, RunLog, Summary, computed_epochs, read_seconds,
     typical_seconds,
 };
-use crate::report::{Manifest, number};
+use crate::report::Manifest;
 
 use super::sweep::SweepManifest;
 
@@ -303,7 +304,7 @@ fn manifest_beside(runs: &Path) -> (Vec<String>, HashMap<String, String>) {
     }
     let manifest = Manifest::read(dir).ok().flatten();
     for section in manifest.into_iter().flat_map(|manifest| manifest.sections) {
-        let experiment = super::plan::name(section.experiment);
+        let experiment = section.experiment.name();
         for series in section.series {
             let name = format!("{experiment}/{}/{}", section.protocol, series.name);
             let several = series.runs.len() > 1;

@@ -13,8 +13,8 @@ use super::run_state::{RunState, State, find_runs, folder_name};
 use super::stop;
 use super::text_table::{self, TextTable, plain};
 use crate::exit::ExitStatus;
+use crate::number;
 use crate::record::Holder;
-use crate::report::number;
 use crate::visible::visible;
 
 /// Show how far runs are, who is at work on them, and how they ended

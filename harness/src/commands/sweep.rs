@@ -25,7 +25,7 @@ use crate::data::{DataSetName, Location, cifar};
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::sweep::{self, Axis, Point};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
-use crate::report::number;
+use crate::number;
 use crate::statistics::Estimate;
 use crate::workload;
 

@@ -14,7 +14,7 @@ mod value_kind;
 
 pub use file::{ExperimentFile, SeriesSpec};
 pub use optimizer::OptimizerSpec;
-pub use registry::{Protocol, Scale, experiment_file};
+pub use registry::{ExperimentName, Protocol, Scale, experiment_file};
 pub use seeds::seeds;
 pub use spec::{
     BatchNormAfterValidation, DataSpec, DeviceName, GradientBatch, NetworkSpec, ProbeSpec, RunSpec,

@@ -5,7 +5,32 @@ use toml::{Table, Value};
 
 use super::ExperimentFile;
 use crate::exit::BadInput;
-use crate::report::ExperimentName;
+
+/// An experiment of the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExperimentName {
+    /// Table 1: test accuracy on CIFAR-10 by scheduler.
+    Table1,
+    /// Figure 2: number of factors, CIFAR-100.
+    Fig2,
+    /// Figure 3: size of the scoring batch.
+    Fig3,
+    /// Section 3.2.4: initial rate 1.
+    Divergence,
+}
+
+impl ExperimentName {
+    /// Name as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table1 => "table1",
+            Self::Fig2 => "fig2",
+            Self::Fig3 => "fig3",
+            Self::Divergence => "divergence",
+        }
+    }
+}
 
 /// What a run follows: the paper's text, or the code released with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::number::hundredths;
 use super::outcome::{Status, divergence_notes, is_synthetic, synthetic_note};
 use super::seeds::{OverSeeds, Weights, interval};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Run, Series, number, published};
+use super::{Experiment, Run, Series, published};
+use crate::number;
+use crate::number::hundredths;
 
 /// The paper's number beside ours, a column a protocol.
 pub(super) fn glance(experiment: &Experiment<'_>) -> Table {

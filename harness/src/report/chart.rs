@@ -2,7 +2,7 @@
 
 use super::axis::Scale;
 use super::data::{Data, Value};
-use super::number::plural;
+use crate::number::plural;
 
 /// A line chart.
 #[derive(Debug, Clone, PartialEq)]
@@ -315,9 +315,9 @@ impl Chart {
             let last = finite.next_back().or(first);
             let value = |point: &(f64, f64)| {
                 if self.log_y {
-                    super::number::rate(point.1)
+                    crate::number::rate(point.1)
                 } else {
-                    super::number::loss(point.1)
+                    crate::number::loss(point.1)
                 }
             };
             words.push(match (first, last) {

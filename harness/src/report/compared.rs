@@ -1,10 +1,10 @@
 //! The closed loop against each baseline, over seeds.
 
-use super::number::{p_value, plural, signed};
 use super::outcome::synthetic_note;
 use super::seeds::{compare, signed_interval};
 use super::table::{Cell, Column, Table};
 use super::{Experiment, Section, Series};
+use crate::number::{p_value, plural, signed};
 use crate::statistics::{EXACT_PAIRS, Judged, Verdict, judge, least_pairs};
 
 /// The series that is compared with the others.

@@ -2,7 +2,8 @@
 
 use super::outcome::synthetic_note;
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Series, number};
+use super::{Experiment, Series};
+use crate::number;
 use crate::record::Summary;
 
 /// Images forward and backward, the probes' share of them, and wall-clock time, by run.

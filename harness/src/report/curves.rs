@@ -6,13 +6,12 @@
 use super::chart::{Chart, Line, Mark, MarkKind, Of, Points, Source};
 use super::document::Block;
 use super::horizontal::Horizontal;
-use super::number::{loss, plural};
 use super::outcome::{Status, synthetic_note};
 use super::published::{self, Curve};
 use super::spread::{SeedCurve, spread};
-use super::{
-    DOUBLE_DESCENT_RULE, DescentVerdict, ExperimentName, Run, Section, Series, double_descent,
-};
+use super::{DOUBLE_DESCENT_RULE, DescentVerdict, Run, Section, Series, double_descent};
+use crate::experiment::ExperimentName;
+use crate::number::{loss, plural};
 use crate::record::{EpochRecord, RunLog};
 
 /// Losses above this many times the paper's largest are drawn at that height.

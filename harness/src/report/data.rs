@@ -1,6 +1,6 @@
 //! The numbers behind a figure, as CSV that goes into the page.
 
-use super::number::plain;
+use crate::number::plain;
 
 /// A table of numbers and words, a row an epoch or a probe.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -1,10 +1,11 @@
 //! The run from learning rate 1: does it converge?
 
-use super::number::plural;
 use super::outcome::{Status, is_synthetic, synthetic_note};
 use super::seeds::{OverSeeds, Weights};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, Placed, Series, number};
+use super::{Experiment, Placed, Series};
+use crate::number;
+use crate::number::plural;
 
 /// How each run ended.
 pub(super) fn table(experiment: &Experiment<'_>) -> Table {

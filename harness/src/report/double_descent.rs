@@ -159,7 +159,7 @@ mod tests {
     /// The rule says of the paper's curves what the paper says of them.
     #[test]
     fn agrees_with_the_paper() {
-        use crate::report::ExperimentName::{Fig2, Fig3, Table1};
+        use crate::experiment::ExperimentName::{Fig2, Fig3, Table1};
         let said = |experiment, series| of(published::validation_loss(experiment, series));
         let epochs = |verdict: DescentVerdict| {
             let swings = verdict.swings().unwrap();

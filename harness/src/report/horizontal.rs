@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::outcome::planned_epochs;
 use super::published;
-use super::{ExperimentName, Run, Section};
+use super::{Run, Section};
+use crate::experiment::ExperimentName;
 use crate::record::RunLog;
 
 /// The horizontal axis: epochs where all curves have as many, else the share of the training done.

@@ -7,23 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::sanitize;
 use crate::exit::BadInput;
-use crate::experiment::RunSpec;
+use crate::experiment::{ExperimentName, RunSpec};
 use crate::record::RunLog;
 use crate::visible::visible;
-
-/// An experiment of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExperimentName {
-    /// Table 1: test accuracy on CIFAR-10 by scheduler.
-    Table1,
-    /// Figure 2: number of factors, CIFAR-100.
-    Fig2,
-    /// Figure 3: size of the scoring batch.
-    Fig3,
-    /// Section 3.2.4: initial rate 1.
-    Divergence,
-}
 
 /// `manifest.json` of a report's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,12 @@
 //! The tables of figures 2 and 3: where the losses end, and whether they descend twice.
 
 use super::curves::judge;
-use super::number::{loss, plural, rate};
 use super::outcome::{Status, divergence_notes, synthetic_note};
 use super::seeds::OverSeeds;
 use super::table::{Cell, Column, Table};
-use super::{DescentVerdict, Experiment, ExperimentName, Series, Swings, published};
+use super::{DescentVerdict, Experiment, Series, Swings, published};
+use crate::experiment::ExperimentName;
+use crate::number::{loss, plural, rate};
 use crate::record::RunLog;
 use crate::statistics::Observation;
 

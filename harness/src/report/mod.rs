@@ -22,7 +22,6 @@ mod html;
 mod input;
 mod loss_table;
 mod markdown;
-pub(crate) mod number;
 mod outcome;
 mod overview;
 mod probes;
@@ -41,13 +40,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::disk::write_whole;
+use crate::experiment::ExperimentName;
 
 use document::{Block, Document};
 pub use double_descent::{DOUBLE_DESCENT_RULE, DescentVerdict, Swings, double_descent};
-pub use input::{
-    ExperimentName, Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series,
-    SeriesEntry,
-};
+pub use input::{Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series, SeriesEntry};
 
 pub use tensorboard::write_tensorboard;
 

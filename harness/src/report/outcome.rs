@@ -1,8 +1,8 @@
 //! How far a run has come, in the words that every table and figure uses.
 
-use super::number::plural;
 use super::table::Cell;
 use super::{Placed, Run};
+use crate::number::plural;
 use crate::record::{Outcome, RunLog};
 
 /// How far a run has come.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::document::Block;
-use super::number::{grouped, plural};
 use super::outcome::{Status, is_synthetic};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, ExperimentName, ReportInput, Section, accuracy, divergence, published};
+use super::{Experiment, ReportInput, Section, accuracy, divergence, published};
+use crate::experiment::ExperimentName;
+use crate::number::{grouped, plural};
 use crate::record::{Build, DataProvenance, Provenance, RunLog};
 
 /// What was run, then the results at a glance.

@@ -2,9 +2,9 @@
 
 use super::document::Block;
 use super::heat::HeatMap;
-use super::number::plural;
 use super::outcome::synthetic_note;
 use super::{Run, Section, Series};
+use crate::number::plural;
 
 /// A heat map a run with decisions; of several seeds of a series the first is shown, and the others are folded away.
 pub(super) fn heat_maps(number: usize, section: &Section) -> Vec<Block> {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::ExperimentName;
+use crate::experiment::ExperimentName;
 
 /// Table 1: test accuracy on CIFAR-10 in percent, by scheduler, in the paper's order.
 pub const TABLE_1: [(&str, f64); 5] = [

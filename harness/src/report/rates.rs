@@ -1,9 +1,10 @@
 //! How the learning rate moves from epoch to epoch, beside the paper's, and beside pure noise.
 
-use super::number::signed;
 use super::outcome::{Status, synthetic_note};
 use super::table::{Cell, Column, Table};
-use super::{Experiment, ExperimentName, published};
+use super::{Experiment, published};
+use crate::experiment::ExperimentName;
+use crate::number::signed;
 
 /// The mean of |log₂ ratio| if the candidates' losses were independent normal draws of one number: no information.
 ///

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::number::{hundredths, signed};
 use super::outcome::Status;
 use super::table::Cell;
 use super::{Run, Series};
+use crate::number::{hundredths, signed};
 use crate::record::RunLog;
 use crate::statistics::{Comparison, Estimate, Observation};
 

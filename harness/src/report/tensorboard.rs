@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use crc::{CRC_32_ISCSI, Crc};
 
-use super::{ExperimentName, ReportInput};
+use super::ReportInput;
 use crate::disk::write_whole;
+use crate::experiment::ExperimentName;
 use crate::record::{EpochRecord, RunLog, read_timings};
 
 /// CRC-32C, of Castagnoli.

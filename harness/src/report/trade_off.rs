@@ -3,9 +3,9 @@
 use super::axis::Scale;
 use super::chart::{Chart, Line, Of, Source};
 use super::document::Block;
-use super::number::grouped;
 use super::outcome::{Status, synthetic_note};
 use super::{Run, Section};
+use crate::number::grouped;
 
 /// Images in a unit of the horizontal axis.
 const MILLION: f64 = 1e6;

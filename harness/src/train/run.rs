@@ -14,11 +14,11 @@ use super::options::{RunOptions, RunSize};
 use crate::disk::{Disk, remove_half_written};
 use crate::exit::{BadInput, Interrupted};
 use crate::experiment::{BatchNormAfterValidation, RunSpec, SchedulerSpec};
+use crate::number::plural;
 use crate::record::{
     Build, DecisionRecord, EpochRecord, Evaluation, Event, LogMark, LogWriter, Outcome, Provenance,
     RunLog, Summary, computed_epochs,
 };
-use crate::report::number::plural;
 use crate::workload::{Cost, EpochProbe, EpochSums, StateArray, Workload, WorkloadError};
 
 /// Version of the event log's format.

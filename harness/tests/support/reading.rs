@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use autolr_core::Decision;
-use harness::experiment::{Protocol, RunSpec, experiment_file};
+use harness::experiment::{ExperimentName, Protocol, RunSpec, experiment_file};
 use harness::record::{EpochRecord, Evaluation, Outcome, RunLog};
-use harness::report::{DescentVerdict, ExperimentName, double_descent};
+use harness::report::{DescentVerdict, double_descent};
 use toml::Table;
 
 /// One run of an experiment.
@@ -200,8 +200,7 @@ macro_rules! reproductions {
     ($overlay:expr, $run:expr, $($name:ident: $experiment:ident, $protocol:ident;)*) => {$(
         #[test]
         fn $name() {
-            use harness::experiment::Protocol;
-            use harness::report::ExperimentName;
+            use harness::experiment::{ExperimentName, Protocol};
             use $crate::support::reading::{diverged, experiment, in_full};
 
             let readings = experiment(

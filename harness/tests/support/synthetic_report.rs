@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
+use harness::experiment::ExperimentName;
 use harness::record::{
     Build, DataProvenance, DecisionRecord, EpochRecord, Evaluation, Event, Outcome, Provenance,
     Summary,
 };
-use harness::report::{ExperimentName, Manifest, RunEntry, SectionEntry, SeriesEntry};
+use harness::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

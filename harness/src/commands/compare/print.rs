@@ -8,7 +8,7 @@ use toml::Value;
 use super::result::Compared;
 use super::side::Side;
 use crate::experiment::sweep::word;
-use crate::report::number::{count, duration, hundredths, p_value, plural, signed};
+use crate::number::{count, duration, hundredths, p_value, plural, signed};
 use crate::report::seeds::{Weights, signed_interval};
 use crate::statistics::Judged;
 use crate::visible::visible;

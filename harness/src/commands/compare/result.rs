@@ -8,8 +8,8 @@ use toml::{Table, Value};
 
 use super::side::{Run, Side};
 use crate::experiment::RunSpec;
+use crate::number::hundredths;
 use crate::record::RunLog;
-use crate::report::number::hundredths;
 use crate::report::seeds::Weights;
 use crate::statistics::Verdict;
 

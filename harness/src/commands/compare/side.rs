@@ -9,8 +9,8 @@ use toml::Table;
 use super::CompareArgs;
 use crate::exit::BadInput;
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec};
+use crate::number::plural;
 use crate::record::{Outcome, RunLog, read_seconds};
-use crate::report::number::plural;
 use crate::report::seeds::{OverSeeds, Weights, observe};
 use crate::visible::visible;
 

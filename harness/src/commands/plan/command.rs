@@ -19,7 +19,7 @@ use crate::commands::{cores, data_location, print_json};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{DeviceName, Scale};
-use crate::report::number;
+use crate::number;
 
 /// Show what would run and what it would cost; train nothing
 #[derive(Debug, Args)]

@@ -131,8 +131,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::Command;
 
-    use crate::experiment::{Protocol, experiment_file};
-    use crate::report::ExperimentName;
+    use crate::experiment::{ExperimentName, Protocol, experiment_file};
 
     #[test]
     fn of_more_runs_than_tasks_each_task_takes_several_and_none_takes_another_along() {

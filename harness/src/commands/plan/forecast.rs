@@ -257,8 +257,7 @@ impl KnownTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::{Protocol, Scale, experiment_file};
-    use crate::report::ExperimentName;
+    use crate::experiment::{ExperimentName, Protocol, Scale, experiment_file};
 
     #[test]
     fn the_papers_network_has_the_parameters_that_everyone_counts() {

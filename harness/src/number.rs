@@ -1,4 +1,4 @@
-//! How numbers are written in the report.
+//! How numbers are written for a person: in the report, on a terminal, in messages.
 
 /// A share in \[0, 1\] in percent, to one decimal: `87.0`.
 pub(crate) fn percent(share: f64) -> String {
