@@ -7,7 +7,6 @@
 //! A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009,
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,16 +14,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::data::error::DataError;
-use crate::data::images::{DataSet, DataSetName, IMAGE_BYTES, ImageSet};
-
-/// One of the two CIFAR sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
-pub enum Cifar {
-    /// Ten classes.
-    Cifar10,
-    /// A hundred classes.
-    Cifar100,
-}
+use crate::data::images::{DataSet, IMAGE_BYTES, ImageSet};
+use crate::data::name::Cifar;
 
 /// One official file: where it lies under the data folder, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,27 +80,6 @@ const CIFAR100_TEST: [OfficialFile; 1] = [OfficialFile {
 }];
 
 impl Cifar {
-    /// The data set's name.
-    pub fn name(self) -> DataSetName {
-        match self {
-            Self::Cifar10 => DataSetName::Cifar10,
-            Self::Cifar100 => DataSetName::Cifar100,
-        }
-    }
-
-    /// The name on the command line: "cifar10" or "cifar100".
-    pub fn key(self) -> &'static str {
-        self.name().key()
-    }
-
-    /// The folder that the official archive unpacks to.
-    pub fn folder(self) -> &'static str {
-        match self {
-            Self::Cifar10 => "cifar-10-batches-bin",
-            Self::Cifar100 => "cifar-100-binary",
-        }
-    }
-
     /// Label bytes of a record; the last of them is the label.
     pub fn label_bytes(self) -> usize {
         match self {
@@ -150,12 +120,6 @@ impl Cifar {
             classes: self.name().classes(),
             records: file.records,
         }
-    }
-}
-
-impl fmt::Display for Cifar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name().title())
     }
 }
 

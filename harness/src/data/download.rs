@@ -10,8 +10,8 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use ureq::http::{HeaderName, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
-use crate::data::cifar::Cifar;
 use crate::data::error::DataError;
+use crate::data::name::Cifar;
 
 /// How long a silent server is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::data::cifar::Cifar;
+use crate::data::name::Cifar;
 
 /// An error of the data layer; each names the thing and the value that is wrong.
 #[derive(Debug, thiserror::Error)]

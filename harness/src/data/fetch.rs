@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::data::cifar::{self, Cifar};
+use crate::data::cifar;
 use crate::data::download::{self, Source};
 use crate::data::error::DataError;
 use crate::data::install::{self, Wanted};
+use crate::data::name::Cifar;
 
 /// Where a data set is taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::cifar::Cifar;
 use crate::data::error::DataError;
+use crate::data::name::DataSetName;
 
 /// Colour channels of an image: red, green, blue.
 pub const CHANNELS: usize = 3;
@@ -14,61 +13,6 @@ pub const CHANNELS: usize = 3;
 pub const SIDE: usize = 32;
 /// Bytes of an image: channels × height × width.
 pub const IMAGE_BYTES: usize = CHANNELS * SIDE * SIDE;
-
-/// The data sets that a run can be trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DataSetName {
-    /// CIFAR-10: 50,000 + 10,000 images of ten classes.
-    Cifar10,
-    /// CIFAR-100: 50,000 + 10,000 images of a hundred (fine) classes.
-    Cifar100,
-    /// Images of ten classes drawn by [`crate::data::synthetic`].
-    Synthetic,
-}
-
-impl DataSetName {
-    /// The name for a reader: "CIFAR-10", "CIFAR-100" or "synthetic".
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Cifar10 => "CIFAR-10",
-            Self::Cifar100 => "CIFAR-100",
-            Self::Synthetic => "synthetic",
-        }
-    }
-
-    /// The name in files and on the command line: "cifar10", "cifar100" or "synthetic".
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Cifar10 => "cifar10",
-            Self::Cifar100 => "cifar100",
-            Self::Synthetic => "synthetic",
-        }
-    }
-
-    /// Number of classes.
-    pub fn classes(self) -> usize {
-        match self {
-            Self::Cifar10 | Self::Synthetic => 10,
-            Self::Cifar100 => 100,
-        }
-    }
-
-    /// The CIFAR set of that name, if it is one.
-    pub fn cifar(self) -> Option<Cifar> {
-        match self {
-            Self::Cifar10 => Some(Cifar::Cifar10),
-            Self::Cifar100 => Some(Cifar::Cifar100),
-            Self::Synthetic => None,
-        }
-    }
-}
-
-impl fmt::Display for DataSetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.title())
-    }
-}
 
 /// `n` labelled images of shape `[3, 32, 32]`, one byte a value, 0 to 255.
 #[derive(Clone, PartialEq, Eq)]
@@ -246,19 +190,5 @@ mod tests {
             ImageSet::new(DataSetName::Synthetic, vec![0; IMAGE_BYTES], vec![10]).unwrap_err();
         assert_eq!(label.to_string(), "label: 10, expected 0 to 9");
         assert!(ImageSet::new(DataSetName::Cifar100, vec![0; IMAGE_BYTES], vec![10]).is_ok());
-    }
-
-    #[test]
-    fn names_in_files() {
-        for name in [
-            DataSetName::Cifar10,
-            DataSetName::Cifar100,
-            DataSetName::Synthetic,
-        ] {
-            assert_eq!(
-                serde_json::to_string(&name).unwrap(),
-                format!("\"{}\"", name.key())
-            );
-        }
     }
 }

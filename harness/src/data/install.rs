@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 use tempfile::NamedTempFile;
 
-use crate::data::cifar::Cifar;
 use crate::data::error::DataError;
+use crate::data::name::Cifar;
 
 /// What an archive may hold beside the data set's files, unpacked, in bytes: read past, never written.
 /// The official ones hold a page and some names; one that unpacks without end is given up.

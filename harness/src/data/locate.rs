@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::data::cifar::Cifar;
 use crate::data::error::DataError;
+use crate::data::name::Cifar;
 
 /// The environment variable that names the data folder.
 pub const DATA_VARIABLE: &str = "AUTOLR_DATA";

@@ -15,14 +15,15 @@ mod install;
 pub mod locate;
 #[cfg(test)]
 mod loopback;
+mod name;
 pub mod split;
 pub mod stream;
 pub mod synthetic;
 
-pub use cifar::Cifar;
 pub use error::DataError;
-pub use images::{CHANNELS, DataSet, DataSetName, IMAGE_BYTES, ImageSet, SIDE};
+pub use images::{CHANNELS, DataSet, IMAGE_BYTES, ImageSet, SIDE};
 pub use locate::{Location, Origin};
+pub use name::{Cifar, DataSetName};
 pub use split::{Split, SplitKind, SplitSpec};
 pub use stream::{Purpose, Stream, stream};
 pub use synthetic::Points;

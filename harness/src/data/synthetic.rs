@@ -13,7 +13,8 @@
 use ndarray::Array2;
 use rand::{Rng, RngExt};
 
-use crate::data::images::{CHANNELS, DataSet, DataSetName, IMAGE_BYTES, ImageSet, SIDE};
+use crate::data::images::{CHANNELS, DataSet, IMAGE_BYTES, ImageSet, SIDE};
+use crate::data::name::DataSetName;
 use crate::data::stream::{Purpose, Stream, stream};
 
 /// Number of classes.
