@@ -1,16 +1,21 @@
 //! The library behind the program `autolr`: data, experiments, training runs, their records and the report.
 
+mod arguments;
 pub mod commands;
 pub mod data;
 pub mod did_you_mean;
 pub mod disk;
 pub mod exit;
 pub mod experiment;
+mod json_output;
 mod number;
 pub mod record;
 pub mod report;
+mod runs;
+mod shell;
 pub mod statistics;
 pub mod text_figure;
+mod text_table;
 pub mod train;
 pub mod visible;
 pub mod workload;

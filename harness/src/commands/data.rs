@@ -11,6 +11,7 @@ use crate::data::download::Source;
 use crate::data::fetch::{self, Fetched, FileStatus, Supply};
 use crate::data::{Cifar, DataError, Location};
 use crate::exit::ExitStatus;
+use crate::json_output::print_json;
 
 /// Fetch CIFAR-10 and CIFAR-100, and say what is there
 #[derive(Debug, Clone, Args)]
@@ -133,7 +134,7 @@ fn fetch_set(args: &FetchArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus
                 Fetched::Installed(files) => files,
             },
         };
-        super::print_json(out, &printed)?;
+        print_json(out, &printed)?;
         return Ok(ExitStatus::Success);
     }
     match fetched {
@@ -219,7 +220,7 @@ fn print_status(
         sets: sets(args).into_iter().map(set).collect(),
     };
     let whole = status.sets.iter().all(|set| set.whole);
-    super::print_json(out, &status)?;
+    print_json(out, &status)?;
     Ok(if whole {
         ExitStatus::Success
     } else {

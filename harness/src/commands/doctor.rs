@@ -7,11 +7,12 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::plan::quoted;
-use super::{cores, data_location, print_json};
+use crate::arguments::{cores, data_location};
 use crate::data::fetch;
 use crate::data::{Cifar, Location};
 use crate::exit::ExitStatus;
+use crate::json_output::print_json;
+use crate::shell::quoted;
 
 /// Less free space than this is little: a run of the paper's size takes up to 540 MB while it lasts, and keeps 180 MB.
 const LITTLE_SPACE: u64 = 5_000_000_000;

@@ -11,14 +11,14 @@ use clap::Args;
 use ndarray::Array1;
 use serde_json::json;
 
-use super::run::{locate_in, resolve};
-use super::{cores, data_location};
+use crate::arguments::{cores, data_location, thread_count};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{
     BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec, TrialLoss,
 };
 use crate::number::plural;
+use crate::runs::resolve::{locate_in, resolve};
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::write_arrays;
@@ -52,7 +52,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Threads within an operation of libtorch [default: the cores]
-    #[arg(long, value_name = "N", value_parser = super::thread_count)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
     /// Print JSON instead of a table and a figure
     #[arg(long)]

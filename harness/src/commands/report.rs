@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::exit::{BadInput, ExitStatus};
+use crate::json_output::print_json;
 use crate::report::Manifest;
 
 /// Render a report again from its logs
@@ -62,7 +63,7 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             report: path,
             tensorboard: events,
         };
-        super::print_json(out, &printed)?;
+        print_json(out, &printed)?;
     } else if args.markdown {
         out.write_all(&std::fs::read(args.dir.join("report.md"))?)?;
     } else {

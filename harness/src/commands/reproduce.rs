@@ -4,25 +4,28 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
-use super::TrainingArgs;
-use super::plan::{Plan, PlanRequest};
-use super::pool;
-use super::run_state::RunState;
-use super::{check_folder, cores, data_location, print_json};
+use crate::arguments::{
+    ExperimentChoice, ProtocolChoice, TrainingArgs, check_folder, cores, data_location, experiments,
+};
 use crate::exit::ExitStatus;
 #[cfg(doc)]
 use crate::exit::{Interrupted, TimeSpent};
-use crate::experiment::{DeviceName, ExperimentName, Protocol, Scale};
+use crate::experiment::{DeviceName, Scale};
+use crate::json_output::print_json;
+use crate::runs::job::lay_out;
+use crate::runs::paper::{Plan, PlanRequest};
+use crate::runs::pool;
+use crate::runs::state::RunState;
 
 /// Run the paper's experiments and write a report
 #[derive(Debug, Args)]
 pub struct ReproduceArgs {
     /// Which experiments
     #[arg(value_enum, value_name = "EXPERIMENT", default_value = "all")]
-    experiments: Vec<Choice>,
+    experiments: Vec<ExperimentChoice>,
     /// How large
     #[arg(long, value_enum, default_value = "quick")]
     scale: Scale,
@@ -57,64 +60,6 @@ fn seeds(text: &str) -> Result<Seeds, String> {
     crate::experiment::seeds(text).map(Seeds)
 }
 
-/// An experiment, or all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Choice {
-    /// Test accuracy by scheduler, CIFAR-10
-    Table1,
-    /// Number of factors, CIFAR-100
-    Fig2,
-    /// Size of the scoring batch, CIFAR-10
-    Fig3,
-    /// Initial rate 1
-    Divergence,
-    /// All of them
-    All,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProtocolChoice {
-    /// Algorithm 1 as the paper states it
-    Published,
-    /// What the released code does
-    Released,
-    /// Both
-    Both,
-}
-
-const ALL: [(Choice, ExperimentName); 4] = [
-    (Choice::Table1, ExperimentName::Table1),
-    (Choice::Fig2, ExperimentName::Fig2),
-    (Choice::Fig3, ExperimentName::Fig3),
-    (Choice::Divergence, ExperimentName::Divergence),
-];
-
-impl Choice {
-    /// The choice of a word, if it is one.
-    pub(crate) fn of(word: &str) -> Option<Self> {
-        Self::from_str(word, false).ok()
-    }
-}
-
-impl ProtocolChoice {
-    pub(crate) fn protocols(self) -> &'static [Protocol] {
-        match self {
-            Self::Published => &[Protocol::Published],
-            Self::Released => &[Protocol::Released],
-            Self::Both => &Protocol::ALL,
-        }
-    }
-}
-
-/// The experiments of some choices, in the paper's order.
-pub(crate) fn experiments(choices: &[Choice]) -> Vec<ExperimentName> {
-    let chosen = |choice| choices.iter().any(|&c| c == choice || c == Choice::All);
-    ALL.iter()
-        .filter(|(choice, _)| chosen(*choice))
-        .map(|(_, name)| *name)
-        .collect()
-}
-
 /// `autolr reproduce`
 ///
 /// # Errors
@@ -137,7 +82,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
     plan.check_manifest(&args.out, args.only)?;
     let budget = args.training.budget.start();
     let jobs = &plan.jobs;
-    pool::lay_out(jobs)?;
+    lay_out(jobs)?;
     plan.write_manifest(&args.out, args.only)?;
 
     let cuda = jobs

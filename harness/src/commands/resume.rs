@@ -7,13 +7,15 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::TrainingArgs;
-use super::pool::{self, Job, Unfinished};
-use super::run_state::{FoundRun, RunState, State, find_runs, read_spec};
-use super::text_table;
-use super::{cores, data_location, print_json};
+use crate::arguments::{TrainingArgs, cores, data_location};
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::DeviceName;
+use crate::json_output::print_json;
+use crate::number::plural;
+use crate::runs::folder::{FoundRun, find_runs, read_spec};
+use crate::runs::job::Job;
+use crate::runs::pool::{self, Unfinished};
+use crate::runs::state::{RunState, State};
 
 /// Go on with all runs of a folder that are not finished
 #[derive(Debug, Args)]
@@ -124,7 +126,7 @@ fn go_on(
         write!(
             out,
             "{}: {finished_before} finished before, {} gone on with, {done} of them finished now, {failed} failed",
-            text_table::runs(runs.len()),
+            plural(runs.len(), "run"),
             jobs.len()
         )?;
         match running {

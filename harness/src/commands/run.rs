@@ -2,23 +2,24 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use toml::Table;
 
-use super::progress::RunBar;
-use super::stop::{self, Budget, BudgetArgs, WithinBudget, interrupt_flag};
-use super::{check_folder, cores, data_location, print_json};
-use crate::data::{DataError, Location};
-use crate::exit::{BadInput, Busy, ExitStatus};
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SchedulerSpec, SeriesSpec};
+use crate::arguments::{check_folder, cores, data_location, thread_count};
+use crate::exit::ExitStatus;
+use crate::experiment::{DeviceName, RunSpec, Scale, SchedulerSpec};
+use crate::json_output::print_json;
 use crate::number;
-use crate::record::{EpochRecord, Evaluation, Failure, Outcome, RunLog, Summary, begun_as};
-use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
-use crate::workload;
+use crate::record::{EpochRecord, Evaluation, Outcome, RunLog, Summary};
+use crate::runs::execute::{execute, is_bad_input, or_wait};
+use crate::runs::progress::RunBar;
+use crate::runs::resolve::{locate_in, resolve};
+use crate::runs::stop::{BudgetArgs, interrupt_flag};
+#[cfg(doc)]
+use crate::train;
+use crate::train::Observer;
 
 /// Train once, as a specification says
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ pub struct RunArgs {
     data: Option<PathBuf>,
     /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits, so that a run
     /// is gone on with by as many as it was begun with
-    #[arg(long, value_name = "N", value_parser = super::thread_count)]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
     /// If another process is at work on this run, wait for it; then go on with what it left
     #[arg(long)]
@@ -56,95 +57,6 @@ pub struct RunArgs {
     /// Write each epoch's record to standard output as a JSON line, for the program that started this one
     #[arg(long, hide = true)]
     epoch_lines: bool,
-}
-
-/// The specification of a file, with a scale and a device laid over it.
-pub(crate) fn resolve(
-    path: &Path,
-    series: Option<&str>,
-    scale: Option<Scale>,
-    device: Option<DeviceName>,
-) -> Result<RunSpec> {
-    let file = ExperimentFile::load(path)?;
-    let overlay = match scale {
-        Some(scale) => scale.overlay()?.0,
-        None => Table::new(),
-    };
-    let series = file.find(series)?;
-    let mut spec = file.spec(series, &overlay)?;
-    let Some(device) = device else {
-        resolve_device(&mut spec).map_err(|error| locate(error, &file, series, &overlay))?;
-        return Ok(spec);
-    };
-    spec.training.device = device;
-    resolve_device(&mut spec)?;
-    Ok(spec)
-}
-
-/// Bad input of a file that was found after it was read, at its line in the file.
-fn locate(
-    error: anyhow::Error,
-    file: &ExperimentFile,
-    series: &SeriesSpec,
-    over: &Table,
-) -> anyhow::Error {
-    match error.downcast::<BadInput>() {
-        Ok(error) => file.locate(series, &[over], error).into(),
-        Err(error) => error,
-    }
-}
-
-/// Bad input that was found only when a run was built, such as a batch larger than the data, at its line in the file.
-pub(crate) fn locate_in(
-    path: &Path,
-    series: Option<&str>,
-    scale: Option<Scale>,
-    error: anyhow::Error,
-) -> anyhow::Error {
-    let file = ExperimentFile::load(path);
-    let overlay = scale.map_or(Ok(Table::new()), |scale| Ok(scale.overlay()?.0));
-    let (Ok(file), Ok(overlay)) = (file, overlay as Result<Table, BadInput>) else {
-        return error;
-    };
-    match file.find(series) {
-        Ok(series) => locate(error, &file, series, &overlay),
-        Err(_) => error,
-    }
-}
-
-/// Replaces `auto` by what this machine has, and refuses CUDA where there is none: the device is part of a run's
-/// identity, since results differ in the last bits.
-pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
-    use crate::experiment::NetworkSpec;
-    if matches!(spec.network, NetworkSpec::Reference { .. }) {
-        // Pure Rust.
-        if spec.training.device == DeviceName::Cuda {
-            return Err(BadInput(
-                "training.device = cuda: the reference network runs on the CPU only".into(),
-            )
-            .into());
-        }
-        spec.training.device = DeviceName::Cpu;
-        return Ok(());
-    }
-    #[cfg(feature = "tch")]
-    {
-        use autolr_tch::{DeviceChoice, select};
-        let choice = match spec.training.device {
-            DeviceName::Cpu => return Ok(()),
-            DeviceName::Cuda => DeviceChoice::Cuda,
-            DeviceName::Auto => DeviceChoice::Auto,
-        };
-        let device = select(choice).map_err(|error| BadInput(format!("training.{error}")))?;
-        spec.training.device = if device.is_cuda() {
-            DeviceName::Cuda
-        } else {
-            DeviceName::Cpu
-        };
-        Ok(())
-    }
-    #[cfg(not(feature = "tch"))]
-    Err(workload::no_libtorch().into())
 }
 
 /// Tells a parent process of each epoch.
@@ -162,103 +74,6 @@ impl Observer for EpochLines<'_> {
 
     fn note(&mut self, text: &str) {
         eprintln!("note: {text}");
-    }
-}
-
-/// Passes all on. What failed before has not failed any more once this attempt takes a step.
-struct ClearsFailure<'a> {
-    dir: &'a Path,
-    stepped: bool,
-    observer: &'a mut dyn Observer,
-}
-
-impl Observer for ClearsFailure<'_> {
-    fn begin(&mut self, size: RunSize) {
-        self.observer.begin(size);
-    }
-
-    fn step(&mut self) {
-        if !std::mem::replace(&mut self.stepped, true) {
-            // If it cannot be removed now, the end of the run says so.
-            let _ = Failure::clear(self.dir);
-        }
-        self.observer.step();
-    }
-
-    fn epoch(&mut self, record: &EpochRecord) {
-        self.observer.epoch(record);
-    }
-
-    fn note(&mut self, text: &str) {
-        self.observer.note(text);
-    }
-}
-
-/// Carries out a specification in its folder, with `threads` unless it was begun with others. An error that is the run's own is left there as `failed.json`, until an
-/// attempt takes a step or comes to its end.
-///
-/// # Errors
-/// As [`train::run`]; [`crate::exit::TimeSpent`] if the budget is.
-pub(crate) fn execute(
-    spec: &RunSpec,
-    dir: &Path,
-    location: &Location,
-    threads: usize,
-    budget: Budget,
-    observer: &mut dyn Observer,
-) -> Result<RunStatus> {
-    let log = dir.join("events.jsonl");
-    let begun = spec.digest().ok().and_then(|spec| begun_as(&spec, &log));
-    let threads = begun.map_or(threads, |begun| begun.threads);
-    let mut observer = ClearsFailure {
-        dir,
-        stepped: false,
-        observer,
-    };
-    let mut observer = WithinBudget::new(budget, &mut observer);
-    let mut options = RunOptions::new(interrupt_flag(), threads, &mut observer);
-    let outcome = train::run(
-        spec,
-        dir,
-        &|| workload::build(spec, location, threads),
-        &mut options,
-    );
-    match &outcome {
-        Ok(_) => Failure::clear(dir)?,
-        Err(error) if is_the_runs_own(error) && dir.is_dir() => {
-            // The error itself is what counts, whether or not it can be written.
-            let _ = Failure::of(error).write(dir);
-        }
-        Err(_) => {}
-    }
-    outcome.map_err(stop::with_reason)
-}
-
-/// Whether an error is a failure of the run: not a stop, not bad input, not that another process is at work on it.
-fn is_the_runs_own(error: &anyhow::Error) -> bool {
-    !(stop::is_stop(error) || is_bad_input(error) || error.is::<Busy>())
-}
-
-/// Whether the input is to blame, the data included.
-pub(crate) fn is_bad_input(error: &anyhow::Error) -> bool {
-    let data = error.downcast_ref::<DataError>();
-    error.is::<BadInput>() || data.is_some_and(DataError::is_bad_input)
-}
-
-/// Waits as long as another process is at work on a run.
-pub(crate) fn or_wait(mut attempt: impl FnMut() -> Result<RunStatus>) -> Result<RunStatus> {
-    loop {
-        match attempt() {
-            Err(error) if error.is::<Busy>() => {
-                for _ in 0..5 {
-                    if stop::is_due() {
-                        return Err(stop::reason());
-                    }
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-            }
-            outcome => return outcome,
-        }
     }
 }
 

@@ -8,13 +8,14 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::print_json;
-use super::run_state::{RunState, State, find_runs, folder_name};
-use super::stop;
-use super::text_table::{self, TextTable, plain};
 use crate::exit::ExitStatus;
-use crate::number;
+use crate::json_output::print_json;
+use crate::number::{self, plural};
 use crate::record::Holder;
+use crate::runs::folder::{find_runs, folder_name};
+use crate::runs::state::{RunState, State};
+use crate::runs::stop;
+use crate::text_table::{TextTable, plain};
 use crate::visible::visible;
 
 /// Show how far runs are, who is at work on them, and how they ended
@@ -171,7 +172,7 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
         ]);
     }
     write!(out, "{table}")?;
-    writeln!(out, "{}: {}", text_table::runs(runs.len()), counts.words())?;
+    writeln!(out, "{}: {}", plural(runs.len(), "run"), counts.words())?;
     for run in runs {
         if let Some(error) = &run.error {
             writeln!(out, "{}: {}", plain(&run.name), visible(error))?;

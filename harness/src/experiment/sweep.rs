@@ -7,6 +7,9 @@ use toml::{Table, Value};
 use super::seeds;
 use crate::exit::BadInput;
 
+/// The key that seeds are values of.
+pub(crate) const SEED: &str = "training.seed";
+
 /// More combinations than anyone has a use for: a slip of the keyboard.
 const MOST: usize = 100_000;
 

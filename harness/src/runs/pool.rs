@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
@@ -10,52 +10,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::execute::{execute, is_bad_input, or_wait};
+use super::job::Job;
 use super::progress::{Overview, glance};
-use super::run::{execute, is_bad_input, or_wait};
 use super::stop::{self, Budget};
 use crate::data::Location;
-use crate::disk::write_whole;
 use crate::exit::{ExitStatus, Interrupted, TimeSpent};
-use crate::experiment::RunSpec;
-use crate::record::{EpochRecord, Failure, RunLog};
+use crate::record::{EpochRecord, Failure};
 use crate::train::Observer;
 use crate::visible::visible_lines;
 
 /// How long a training that was told to stop may take over it. What it then loses are the steps since its last
 /// checkpoint.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// A run that is to be carried out.
-#[derive(Debug, Clone)]
-pub(crate) struct Job {
-    /// Its folder, named by the specification's digest.
-    pub(crate) dir: PathBuf,
-    /// What a person calls it.
-    pub(crate) name: String,
-    pub(crate) spec: RunSpec,
-    /// Threads within an operation of libtorch, if the run is not begun yet: results depend on it.
-    pub(crate) threads: usize,
-    pub(crate) finished: bool,
-    pub(crate) epochs_done: u64,
-}
-
-impl Job {
-    /// The run of a specification in `dir`, with one thread, so that results do not depend on the cores. A log that
-    /// cannot be read is for the run itself to complain of: it takes no other along.
-    pub(crate) fn new(name: String, spec: RunSpec, dir: PathBuf) -> Self {
-        let digest = spec.digest().unwrap_or_default();
-        let log = RunLog::read_of(&digest, &dir.join("events.jsonl"));
-        let log = log.ok().flatten();
-        Self {
-            threads: 1,
-            finished: log.as_ref().is_some_and(|log| log.summary.is_some()),
-            epochs_done: log.map_or(0, |log| log.epochs.len() as u64),
-            dir,
-            name,
-            spec,
-        }
-    }
-}
 
 /// A job that came to no end, and why.
 #[derive(Debug)]
@@ -69,21 +36,6 @@ impl Unfinished {
     pub(crate) fn is_failure(&self) -> bool {
         !stop::is_stop(&self.error)
     }
-}
-
-/// Writes the specification of each run into its folder: from then on the folders alone say what is to be run.
-pub(crate) fn lay_out(jobs: &[Job]) -> Result<()> {
-    for job in jobs {
-        std::fs::create_dir_all(&job.dir)
-            .with_context(|| format!("{}: cannot be made", job.dir.display()))?;
-        let path = job.dir.join("spec.toml");
-        let text = job.spec.to_toml()?;
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
-            continue;
-        }
-        write_whole(&path, text.as_bytes())?;
-    }
-    Ok(())
 }
 
 /// Carries out what is not finished, `at_once` at a time; returns what came to no end, with the reason.

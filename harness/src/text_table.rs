@@ -29,11 +29,6 @@ impl TextTable {
     }
 }
 
-/// `1 run`, `2 runs`.
-pub(crate) fn runs(count: usize) -> String {
-    format!("{count} run{}", if count == 1 { "" } else { "s" })
-}
-
 /// A text on one line, harmless, and no longer than it may be. It is cut in the middle: what tells names apart may
 /// stand at either end.
 pub(crate) fn plain(text: &str) -> String {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::commands::run_state::{find_runs, read_spec};
+use super::folder::{find_runs, read_spec};
 use crate::data::DataSetName;
 use crate::exit::BadInput;
 use crate::experiment::{NetworkSpec, OptimizerSpec, RunSpec, SchedulerSpec};

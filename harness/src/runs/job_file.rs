@@ -6,8 +6,9 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::commands::pool::Job;
-use crate::commands::text_table::runs;
+use super::job::Job;
+use crate::number::plural;
+use crate::shell::quoted;
 
 /// For which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,7 +85,7 @@ impl Tasks<'_> {
              #SBATCH --signal=B:TERM@60\n\
              set -u\n\
              runs=(\n",
-            runs(names.len()),
+            plural(names.len(), "run"),
             tasks.saturating_sub(1),
             self.threads
         );
@@ -113,16 +114,6 @@ impl Tasks<'_> {
         }
         text
     }
-}
-
-/// A path as one word of a shell.
-pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(all(test, unix))]
@@ -189,20 +180,5 @@ mod tests {
             carry_out(&few, 999),
             ("/runs/r0999/spec.toml\n".to_owned(), true)
         );
-    }
-
-    #[test]
-    fn a_quoted_path_is_one_word_of_the_shell() {
-        for path in [
-            "/plain/path",
-            "/with space",
-            "/it's",
-            "/$(rm)`x`;\n&\"",
-            "-",
-        ] {
-            let script = format!("printf %s {}", quoted(Path::new(path)));
-            let said = Command::new("sh").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&said.stdout), path);
-        }
     }
 }

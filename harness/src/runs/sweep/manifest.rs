@@ -6,39 +6,40 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{SEED, Sweep};
 use crate::disk::merge_whole;
 use crate::exit::BadInput;
-use crate::experiment::sweep::{self, Point};
+use crate::experiment::sweep::{self, Point, SEED};
+
+const VERSION: u32 = 1;
 
 /// `sweep.json` in a sweep's folder: which run is which combination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SweepManifest {
+pub(crate) struct SweepManifest {
     /// Version of this format: 1.
-    pub version: u32,
+    pub(crate) version: u32,
     /// The keys that are varied, in their order; `training.seed` among them if seeds are. A series is not.
-    pub keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     /// The runs, in their order; the same run may stand for several combinations.
-    pub runs: Vec<SweepRun>,
+    pub(crate) runs: Vec<SweepRun>,
 }
 
 /// A combination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SweepRun {
+pub(crate) struct SweepRun {
     /// Name of the run's folder under `runs/`.
-    pub run: String,
+    pub(crate) run: String,
     /// What a person calls it.
-    pub name: String,
+    pub(crate) name: String,
     /// The specification's file.
-    pub spec: String,
+    pub(crate) spec: String,
     /// Its series; empty if the file has none.
-    pub series: String,
+    pub(crate) series: String,
     /// The value of each key that is varied, in JSON.
-    pub settings: BTreeMap<String, serde_json::Value>,
+    pub(crate) settings: BTreeMap<String, serde_json::Value>,
     /// Its seed.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl SweepRun {
@@ -61,16 +62,16 @@ impl SweepRun {
     }
 }
 
-pub(super) const MANIFEST: &str = "sweep.json";
-const VERSION: u32 = 1;
-
 impl SweepManifest {
+    /// Its name in a sweep's folder.
+    pub(crate) const FILE: &str = "sweep.json";
+
     /// Reads the manifest of a sweep's folder, if there is one.
     ///
     /// # Errors
     /// [`BadInput`] that names the file if it cannot be read as such, or is of another version.
-    pub fn read(dir: &Path) -> Result<Option<Self>, BadInput> {
-        let path = dir.join(MANIFEST);
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, BadInput> {
+        let path = dir.join(Self::FILE);
         let wrong =
             |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
         let text = match std::fs::read(&path) {
@@ -169,37 +170,31 @@ impl SweepManifest {
             }
         }
     }
-}
 
-/// Adds the combinations of `sweeps` to those that `sweep.json` in `dir` holds, and writes it if that changes it.
-///
-/// # Errors
-/// [`BadInput`] if what it holds cannot be read; if the disk fails.
-pub(crate) fn write_manifest(sweeps: &[Sweep], dir: &Path) -> Result<()> {
-    let mut runs = Vec::new();
-    for sweep in sweeps {
-        for combination in &sweep.combinations {
-            runs.push(combination.in_manifest(&sweep.file)?);
-        }
-    }
-    let keys: Vec<&String> = sweeps.iter().flat_map(|sweep| &sweep.keys).collect();
-    let merged = || -> Result<Option<String>> {
-        let before = SweepManifest::read(dir)?;
-        let mut manifest = before.clone().unwrap_or(SweepManifest {
-            version: VERSION,
-            keys: Vec::new(),
-            runs: Vec::new(),
-        });
-        for key in &keys {
-            if !manifest.keys.contains(key) {
-                manifest.keys.push((*key).clone());
+    /// Adds runs and the keys that are varied in them to those that `sweep.json` in `dir` holds, and writes it if that
+    /// changes it.
+    ///
+    /// # Errors
+    /// [`BadInput`] if what it holds cannot be read; if the disk fails.
+    pub(super) fn write(dir: &Path, keys: &[&String], runs: &[SweepRun]) -> Result<()> {
+        let merged = || -> Result<Option<String>> {
+            let before = Self::read(dir)?;
+            let mut manifest = before.clone().unwrap_or(Self {
+                version: VERSION,
+                keys: Vec::new(),
+                runs: Vec::new(),
+            });
+            for key in keys {
+                if !manifest.keys.contains(key) {
+                    manifest.keys.push((*key).clone());
+                }
             }
-        }
-        manifest.add(runs.clone());
-        if before.as_ref() == Some(&manifest) {
-            return Ok(None);
-        }
-        Ok(Some(serde_json::to_string_pretty(&manifest)? + "\n"))
-    };
-    merge_whole(&dir.join(MANIFEST), merged)
+            manifest.add(runs.to_vec());
+            if before.as_ref() == Some(&manifest) {
+                return Ok(None);
+            }
+            Ok(Some(serde_json::to_string_pretty(&manifest)? + "\n"))
+        };
+        merge_whole(&dir.join(Self::FILE), merged)
+    }
 }

@@ -1,0 +1,193 @@
+//! What runs are going to cost, all told: for `autolr plan` and `autolr sweep --dry-run`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::forecast::{Forecast, KnownTimes, Range};
+use super::job::Job;
+use super::state::{RunState, State};
+use crate::exit::BadInput;
+use crate::number::{self, plural};
+use crate::text_table::TextTable;
+
+/// A run that is planned, with its cost and its state.
+#[derive(Debug, Serialize)]
+pub(crate) struct Planned {
+    name: String,
+    dir: PathBuf,
+    state: State,
+    epochs_done: u64,
+    #[serde(flatten)]
+    forecast: Forecast,
+    /// As runs alike took them.
+    seconds_per_epoch: Option<f64>,
+    /// For what is left of it.
+    seconds_left: Option<f64>,
+}
+
+/// The whole plan.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outlook {
+    runs: Vec<Planned>,
+    finished: usize,
+    to_do: usize,
+    /// Of all runs, as far as they are not finished.
+    steps_left: u64,
+    forwards: Range,
+    backwards: Range,
+    disk: u64,
+    /// Of all runs one after another; none if it is not known of each.
+    seconds_left: Option<f64>,
+    at_once: usize,
+}
+
+impl Outlook {
+    /// Of these jobs, `at_once` at a time; times are taken from the runs in `folders`.
+    pub(crate) fn of(jobs: &[Job], at_once: usize, folders: &[PathBuf]) -> Result<Self> {
+        let known = KnownTimes::gather(folders);
+        let mut outlook = Self {
+            runs: Vec::new(),
+            finished: 0,
+            to_do: 0,
+            steps_left: 0,
+            forwards: Range::default(),
+            backwards: Range::default(),
+            disk: 0,
+            seconds_left: Some(0.0),
+            at_once,
+        };
+        for job in jobs {
+            let forecast = Forecast::of(&job.spec)
+                .map_err(|error| BadInput(format!("{}: {error}", job.name)))?;
+            let state = RunState::read(&job.dir, Some(&job.name));
+            let (there, epochs_done) = match state.state {
+                // There is no folder yet.
+                State::Unreadable if !job.dir.exists() => (State::NotBegun, 0),
+                there => (there, state.epochs_done),
+            };
+            let seconds_per_epoch = state
+                .seconds_per_epoch
+                .or_else(|| known.seconds_per_epoch(&job.spec));
+            let left = if there.is_done() {
+                0
+            } else {
+                forecast.epochs.saturating_sub(epochs_done)
+            };
+            let seconds_left = match left {
+                0 => Some(0.0),
+                left => seconds_per_epoch.map(|seconds| left as f64 * seconds),
+            };
+            if there.is_done() {
+                outlook.finished += 1;
+            } else {
+                outlook.to_do += 1;
+            }
+            outlook.steps_left += forecast.steps / forecast.epochs.max(1) * left;
+            outlook.forwards += forecast.forwards;
+            outlook.backwards += forecast.backwards;
+            outlook.disk += forecast.disk;
+            outlook.seconds_left = outlook.seconds_left.zip(seconds_left).map(|(a, b)| a + b);
+            outlook.runs.push(Planned {
+                name: job.name.clone(),
+                dir: job.dir.clone(),
+                state: there,
+                epochs_done,
+                forecast,
+                seconds_per_epoch,
+                seconds_left,
+            });
+        }
+        Ok(outlook)
+    }
+
+    pub(crate) fn print(&self, out: &mut dyn Write) -> Result<()> {
+        let mut table = TextTable::new(&[
+            ("run", false),
+            ("epochs", true),
+            ("steps", true),
+            ("images forward", true),
+            ("backward", true),
+            ("by probes", true),
+            ("disk", true),
+            ("time left", true),
+            ("state", false),
+        ]);
+        for run in &self.runs {
+            let forecast = &run.forecast;
+            let all = forecast.forwards.most + forecast.backwards.most;
+            let probes = forecast.probe_forwards.most + forecast.probe_backwards.most;
+            table.row([
+                run.name.clone(),
+                match run.epochs_done {
+                    0 => forecast.epochs.to_string(),
+                    done => format!("{done}/{}", forecast.epochs),
+                },
+                number::count(forecast.steps),
+                range(forecast.forwards),
+                range(forecast.backwards),
+                format!("{} %", number::percent(probes as f64 / all.max(1) as f64)),
+                bytes(forecast.disk),
+                time(run.seconds_left),
+                run.state.name().into(),
+            ]);
+        }
+        write!(out, "{table}")?;
+        let one = match self.seconds_left {
+            Some(seconds) if self.at_once > 1 => format!(
+                "about {} one after another, {} with {} at a time",
+                number::duration(seconds),
+                number::duration(seconds / self.at_once as f64),
+                self.at_once
+            ),
+            Some(seconds) => format!("about {}", number::duration(seconds)),
+            None => "unknown, until an epoch of each network and size has been timed".into(),
+        };
+        writeln!(
+            out,
+            "{}: {} finished, {} to do, {} steps left. Disk: about {}. Time left: {one}.",
+            plural(self.runs.len(), "run"),
+            self.finished,
+            self.to_do,
+            number::count(self.steps_left),
+            bytes(self.disk),
+        )?;
+        Ok(())
+    }
+}
+
+fn time(seconds: Option<f64>) -> String {
+    match seconds {
+        None => "unknown".into(),
+        Some(0.0) => "–".into(),
+        Some(seconds) => number::duration(seconds),
+    }
+}
+
+/// The most, with a sign where it may be less.
+fn range(range: Range) -> String {
+    let most = number::count(range.most);
+    if number::count(range.least) == most {
+        most
+    } else {
+        format!("≤ {most}")
+    }
+}
+
+/// Bytes as a person reads them.
+fn bytes(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        _ if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
+        _ if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.0} kB", (bytes / 1e3).ceil()),
+    }
+}
+
+/// Where runs are whose times say something about others: in the folder itself, and where the commands put them.
+pub(crate) fn time_folders(folder: &Path) -> Vec<PathBuf> {
+    let usual = ["runs", "sweep", "report"].map(PathBuf::from);
+    [folder.to_owned()].into_iter().chain(usual).collect()
+}

@@ -1,0 +1,100 @@
+//! A specification as this machine runs it: with a scale and a device laid over it, and its errors at their lines.
+
+use std::path::Path;
+
+use anyhow::Result;
+use toml::Table;
+
+use crate::exit::BadInput;
+use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
+#[cfg(not(feature = "tch"))]
+use crate::workload;
+
+/// The specification of a file, with a scale and a device laid over it.
+pub(crate) fn resolve(
+    path: &Path,
+    series: Option<&str>,
+    scale: Option<Scale>,
+    device: Option<DeviceName>,
+) -> Result<RunSpec> {
+    let file = ExperimentFile::load(path)?;
+    let overlay = match scale {
+        Some(scale) => scale.overlay()?.0,
+        None => Table::new(),
+    };
+    let series = file.find(series)?;
+    let mut spec = file.spec(series, &overlay)?;
+    let Some(device) = device else {
+        resolve_device(&mut spec).map_err(|error| locate(error, &file, series, &overlay))?;
+        return Ok(spec);
+    };
+    spec.training.device = device;
+    resolve_device(&mut spec)?;
+    Ok(spec)
+}
+
+/// Bad input of a file that was found after it was read, at its line in the file.
+fn locate(
+    error: anyhow::Error,
+    file: &ExperimentFile,
+    series: &SeriesSpec,
+    over: &Table,
+) -> anyhow::Error {
+    match error.downcast::<BadInput>() {
+        Ok(error) => file.locate(series, &[over], error).into(),
+        Err(error) => error,
+    }
+}
+
+/// Bad input that was found only when a run was built, such as a batch larger than the data, at its line in the file.
+pub(crate) fn locate_in(
+    path: &Path,
+    series: Option<&str>,
+    scale: Option<Scale>,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let file = ExperimentFile::load(path);
+    let overlay = scale.map_or(Ok(Table::new()), |scale| Ok(scale.overlay()?.0));
+    let (Ok(file), Ok(overlay)) = (file, overlay as Result<Table, BadInput>) else {
+        return error;
+    };
+    match file.find(series) {
+        Ok(series) => locate(error, &file, series, &overlay),
+        Err(_) => error,
+    }
+}
+
+/// Replaces `auto` by what this machine has, and refuses CUDA where there is none: the device is part of a run's
+/// identity, since results differ in the last bits.
+pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
+    use crate::experiment::NetworkSpec;
+    if matches!(spec.network, NetworkSpec::Reference { .. }) {
+        // Pure Rust.
+        if spec.training.device == DeviceName::Cuda {
+            return Err(BadInput(
+                "training.device = cuda: the reference network runs on the CPU only".into(),
+            )
+            .into());
+        }
+        spec.training.device = DeviceName::Cpu;
+        return Ok(());
+    }
+    #[cfg(feature = "tch")]
+    {
+        use autolr_tch::{DeviceChoice, select};
+        let choice = match spec.training.device {
+            DeviceName::Cpu => return Ok(()),
+            DeviceName::Cuda => DeviceChoice::Cuda,
+            DeviceName::Auto => DeviceChoice::Auto,
+        };
+        let device = select(choice).map_err(|error| BadInput(format!("training.{error}")))?;
+        spec.training.device = if device.is_cuda() {
+            DeviceName::Cuda
+        } else {
+            DeviceName::Cpu
+        };
+        Ok(())
+    }
+    #[cfg(not(feature = "tch"))]
+    Err(workload::no_libtorch().into())
+}
