@@ -190,7 +190,8 @@ impl AutoLrConfig {
         mut self,
         all_non_finite: AllNonFinite,
     ) -> Result<Self, ConfigError> {
-        let (smallest, _) = self.rule.factors().basis().hull;
+        let factors = self.rule.factors().values();
+        let smallest = factors.iter().copied().fold(f64::INFINITY, f64::min);
         if all_non_finite == AllNonFinite::Lower && smallest >= 1.0 {
             return Err(ConfigError::CannotLower { smallest });
         }

@@ -50,15 +50,11 @@
 
 mod clock;
 mod config;
-mod contiguous;
 mod decision;
 mod error;
-mod factors;
 pub mod float_serde;
 mod leaves;
 mod lr_scheduler;
-mod mean;
-mod normalize;
 mod plateau;
 mod probe;
 mod replay;
@@ -66,10 +62,8 @@ pub mod schedule;
 mod scheduler;
 #[cfg(feature = "schema")]
 mod schema;
-mod score;
 mod short;
 mod state;
-mod sum;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod update;
@@ -79,19 +73,18 @@ pub use clock::{Cadence, Tick, Unit};
 pub use config::{AllNonFinite, AutoLrConfig, GroupProbing};
 pub use decision::{Decision, Probed, Verdict};
 pub use error::{ConfigError, FieldDifference, LengthError, StateError, TellError};
-pub use factors::Factors;
 pub use lr_scheduler::{LrScheduler, OpenLoop, OpenLoopConfig, OpenLoopState, SchedulerConfig};
-pub use mean::weighted_geometric_mean;
-pub use normalize::Normalization;
 pub use plateau::{
     PlateauMode, PlateauState, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode,
 };
 pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, Trial};
 pub use replay::{RecordedProbe, ReplayError};
 pub use scheduler::{AutoLr, ProbeError, Told};
-pub use score::ExponentialScore;
 pub use state::{AutoLrState, SchedulerState};
-pub use update::{NonFinite, ScaleUpdate, Update};
+pub use update::{
+    ExponentialScore, Factors, NonFinite, Normalization, ScaleUpdate, Update,
+    weighted_geometric_mean,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -3,7 +3,6 @@
 use ndarray::{Array1, Array2, ArrayView1};
 
 use crate::config::{AllNonFinite, AutoLrConfig, GroupProbing};
-use crate::contiguous::Contiguous;
 use crate::decision::Probed;
 use crate::schedule::Schedule;
 use crate::short::Short;
@@ -250,7 +249,6 @@ impl AutoLr {
     ) -> Result<bool, TellError> {
         let factors = self.config.rule().factors();
         LengthError::check((losses.len(), "losses"), (factors.len(), "factors"))?;
-        let losses = Contiguous::of(losses);
         let (slot, centre) = (self.slot(), self.centre());
         let lr = self.upcoming(self.scales[slot]);
         let Scratch { candidates, update } = &mut self.scratch;
@@ -261,11 +259,11 @@ impl AutoLr {
             return Err(candidates.no_finite_loss());
         }
         let basis = candidates.basis(&self.config);
-        self.config.rule().update_over(&basis, &losses, update);
+        self.config.rule().update_over(basis, losses, update);
         let probes = self.window.as_ref().map_or(0, |window| window.probes.len());
         if probes < self.config.edge_probes() as usize && !update.factor.is_nan() {
-            if let Some(beyond) = candidates.beyond(&self.config, &losses, lower) {
-                self.widen(beyond, &losses, cost);
+            if let Some(beyond) = candidates.beyond(&self.config, losses, lower) {
+                self.widen(beyond, losses, cost);
                 return Ok(false);
             }
         }
@@ -408,10 +406,10 @@ impl AutoLr {
     }
 
     /// Goes on with the decision, centred on `centre`.
-    fn widen(&mut self, centre: f64, losses: &[f64], cost: Option<ProbeCost>) {
+    fn widen(&mut self, centre: f64, losses: ArrayView1<'_, f64>, cost: Option<ProbeCost>) {
         let probed = Probed {
             candidates: self.candidates(),
-            losses: losses.iter().copied().collect(),
+            losses: losses.to_owned(),
         };
         let window = self.window.get_or_insert_with(|| Window {
             centre,

@@ -1,6 +1,8 @@
 //! The candidate rates of one probe: where they lie, and whether the best of them is the outermost one.
 
-use crate::mean::Basis;
+use ndarray::ArrayView1;
+
+use crate::update::Basis;
 use crate::{AutoLrConfig, TellError};
 
 /// Candidate rates around a centre, cut to the bounds, in buffers that are reused.
@@ -60,7 +62,6 @@ impl Candidates {
         Basis {
             factors: &self.factors,
             logs: &self.logs,
-            hull: (self.lowest() / self.centre, self.highest() / self.centre),
         }
     }
 
@@ -75,7 +76,12 @@ impl Candidates {
     /// The rate to centre the next probe on, if the losses point beyond the outermost candidate: the best loss is that
     /// of the highest or the lowest rate alone, or (`lower`) no loss is finite. None where the window would not move,
     /// or stands at a bound.
-    pub(crate) fn beyond(&self, config: &AutoLrConfig, losses: &[f64], lower: bool) -> Option<f64> {
+    pub(crate) fn beyond(
+        &self,
+        config: &AutoLrConfig,
+        losses: ArrayView1<'_, f64>,
+        lower: bool,
+    ) -> Option<f64> {
         let (lowest, highest) = (self.lowest(), self.highest());
         let best = losses
             .iter()

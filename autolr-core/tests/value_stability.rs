@@ -108,7 +108,7 @@ fn value_stability_of_a_life() {
 
 #[test]
 fn value_stability_of_many_candidates() {
-    // Beyond eight candidates sums are interleaved: their order is part of the value.
+    // Sums go term after term: their order is part of the value.
     let n = 1_003;
     let factors: Vec<f64> = (0..n).map(|i| libm_free(i, n)).collect();
     let losses: Array1<f64> = (0..n)

@@ -2,8 +2,7 @@
 
 use ndarray::ArrayView1;
 
-use crate::contiguous::Contiguous;
-use crate::sum::{Sum, divide_and_dot};
+use super::{extent, sum};
 use crate::{Factors, LengthError};
 
 /// Weighted geometric mean `exp(Σ wᵢ ln fᵢ)`, computed in log space.
@@ -28,12 +27,13 @@ use crate::{Factors, LengthError};
 /// assert!((mean - 2.0).abs() < 1e-15);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn weighted_geometric_mean(
+pub fn weighted_geometric_mean<'a>(
     factors: &Factors,
-    weights: ArrayView1<'_, f64>,
+    weights: impl Into<ArrayView1<'a, f64>>,
 ) -> Result<f64, LengthError> {
+    let weights = weights.into();
     LengthError::check((weights.len(), "weights"), (factors.len(), "factors"))?;
-    Ok(mean_of_positive(&factors.basis(), &Contiguous::of(weights)))
+    Ok(geometric_mean(factors.basis(), weights))
 }
 
 /// What a geometric mean is taken over.
@@ -43,51 +43,28 @@ pub(crate) struct Basis<'a> {
     pub(crate) factors: &'a [f64],
     /// Their natural logarithms.
     pub(crate) logs: &'a [f64],
-    /// The smallest and the largest factor.
-    pub(crate) hull: (f64, f64),
-}
-
-/// Turns shares, which sum to `total`, into weights, and returns the geometric mean that they give.
-#[inline]
-pub(crate) fn weigh(basis: &Basis<'_>, shares: &mut [f64], total: f64) -> f64 {
-    if total == 0.0 {
-        return 1.0;
-    }
-    let (log, all_positive) = divide_and_dot(shares, total, basis.logs);
-    if all_positive {
-        let (min, max) = basis.hull;
-        libm::exp(log).clamp(min, max)
-    } else {
-        mean_of_positive(basis, shares)
-    }
 }
 
 /// The mean over the factors with a positive weight; 1 if there is none.
-fn mean_of_positive(basis: &Basis<'_>, weights: &[f64]) -> f64 {
-    let mut log = Sum::default();
-    let (mut min, mut max) = (f64::INFINITY, 0.0_f64);
-    for ((&factor, &log_factor), &weight) in basis.factors.iter().zip(basis.logs).zip(weights) {
-        if counts(weight) {
-            log.add(weight * log_factor);
-            min = min.min(factor);
-            max = max.max(factor);
-        }
-    }
+pub(super) fn geometric_mean(basis: Basis<'_>, weights: ArrayView1<'_, f64>) -> f64 {
+    let counted = || {
+        let pairs = weights.iter().copied().zip(basis.logs);
+        pairs.filter(|&(weight, _)| counts(weight))
+    };
+    let factors = basis.factors.iter().zip(weights);
+    let (min, max) = extent(
+        factors
+            .filter(|(_, weight)| counts(**weight))
+            .map(|(f, _)| *f),
+    );
     if max < min {
         return 1.0;
     }
-    let mut log = log.total();
+    let mut log = sum(counted().map(|(weight, log)| weight * log));
     if log.is_nan() {
         // Weights so large that the terms overflow on both sides: the largest is taken out, and put back at the end.
-        let counted = || weights.iter().copied().filter(|&weight| counts(weight));
-        let largest = counted().fold(0.0, f64::max);
-        let mut shares = Sum::default();
-        for (&log_factor, &weight) in basis.logs.iter().zip(weights) {
-            if counts(weight) {
-                shares.add(weight / largest * log_factor);
-            }
-        }
-        log = largest * shares.total();
+        let largest = counted().fold(0.0, |largest, (weight, _)| weight.max(largest));
+        log = largest * sum(counted().map(|(weight, log)| weight / largest * log));
     }
     libm::exp(log).clamp(min, max)
 }

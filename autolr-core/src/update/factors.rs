@@ -3,8 +3,8 @@
 use ndarray::{Array1, ArrayView1};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::Basis;
 use crate::ConfigError;
-use crate::mean::Basis;
 
 /// A validated, non-empty list of positive finite factors (dimensionless), in the order given.
 ///
@@ -21,7 +21,6 @@ use crate::mean::Basis;
 pub struct Factors {
     values: Array1<f64>,
     logs: Array1<f64>,
-    hull: (f64, f64),
 }
 
 impl Factors {
@@ -43,12 +42,7 @@ impl Factors {
             }
         }
         let logs = values.mapv(libm::log);
-        let hull = values
-            .iter()
-            .fold((f64::INFINITY, 0.0_f64), |(min, max), &factor| {
-                (min.min(factor), max.max(factor))
-            });
-        Ok(Self { values, logs, hull })
+        Ok(Self { values, logs })
     }
 
     /// `n` factors `ratio^k` for k from (n−1)/2 down to −(n−1)/2, centred on 1.
@@ -123,7 +117,6 @@ impl Factors {
         Basis {
             factors: self.slice(),
             logs: self.logs.as_slice().unwrap_or_default(),
-            hull: self.hull,
         }
     }
 

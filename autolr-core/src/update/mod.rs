@@ -1,13 +1,21 @@
 //! One update: losses in, the factor and everything in between out.
 
+mod factors;
+mod mean;
+mod normalize;
+mod score;
+
 use ndarray::{Array1, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-use crate::contiguous::Contiguous;
-use crate::mean::{Basis, weigh};
-use crate::normalize::Affine;
-use crate::sum::{LANES, Lanes};
-use crate::{ExponentialScore, Factors, LengthError, Normalization};
+pub use factors::Factors;
+pub(crate) use mean::Basis;
+use mean::geometric_mean;
+pub use mean::weighted_geometric_mean;
+pub use normalize::Normalization;
+pub use score::ExponentialScore;
+
+use crate::LengthError;
 
 /// What a loss that is NaN or infinite does to an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -132,7 +140,10 @@ impl ScaleUpdate {
     ///
     /// # Errors
     /// [`LengthError`] if there is not one loss a factor.
-    pub fn update(&self, losses: ArrayView1<'_, f64>) -> Result<Update, LengthError> {
+    pub fn update<'a>(
+        &self,
+        losses: impl Into<ArrayView1<'a, f64>>,
+    ) -> Result<Update, LengthError> {
         let mut update = Update::with_capacity(self.factors.len());
         self.update_into(losses, &mut update)?;
         Ok(update)
@@ -142,19 +153,25 @@ impl ScaleUpdate {
     ///
     /// # Errors
     /// [`LengthError`] if there is not one loss a factor; `update` is then untouched.
-    pub fn update_into(
+    pub fn update_into<'a>(
         &self,
-        losses: ArrayView1<'_, f64>,
+        losses: impl Into<ArrayView1<'a, f64>>,
         update: &mut Update,
     ) -> Result<(), LengthError> {
+        let losses = losses.into();
         let n = self.factors.len();
         LengthError::check((losses.len(), "losses"), (n, "factors"))?;
-        self.update_over(&self.factors.basis(), &Contiguous::of(losses), update);
+        self.update_over(self.factors.basis(), losses, update);
         Ok(())
     }
 
     /// The update over other factors than the rule's own, as many as there are losses.
-    pub(crate) fn update_over(&self, basis: &Basis<'_>, losses: &[f64], update: &mut Update) {
+    pub(crate) fn update_over(
+        &self,
+        basis: Basis<'_>,
+        losses: ArrayView1<'_, f64>,
+        update: &mut Update,
+    ) {
         let n = losses.len();
         if update.normalized.len() != n || update.scores.len() != n || update.weights.len() != n {
             *update = Update::with_capacity(n);
@@ -172,106 +189,27 @@ impl ScaleUpdate {
             *factor = f64::NAN;
             return;
         }
-        // Arrays made here are in one piece; a caller's own may not be.
-        let (Some(normalized), Some(scores), Some(weights)) = (
-            normalized.as_slice_mut(),
-            scores.as_slice_mut(),
-            weights.as_slice_mut(),
-        ) else {
-            *update = Update::with_capacity(n);
-            return self.update_over(basis, losses, update);
-        };
-        let map = self.normalization.map(losses, normalized);
-        let range = map.range();
-        // Before the first call of exp, after which the processor's registers are to be filled anew.
-        let few = map.all_finite() && n <= LANES;
-        if few {
-            self.exponents(&map, range.0, losses, (normalized, weights));
-        }
-        let shared_peak = self.score.shared_peak(range);
-        let total = match shared_peak {
-            Some(peak) if few => shares_of_few(peak, scores, weights),
-            Some(peak) if map.all_finite() => {
-                self.blocks(&map, (range.0, peak), losses, (normalized, scores, weights))
-            }
-            _ => {
-                let z = |i: usize| {
-                    let loss = losses[i];
-                    let z = if loss.is_finite() {
-                        map.apply(loss)
-                    } else {
-                        f64::NAN
-                    };
-                    normalized[i] = z;
-                    z
-                };
-                self.score
-                    .score_each(range.0, shared_peak, z, scores, weights)
-            }
-        };
-        *factor = weigh(basis, weights, total);
-    }
-
-    /// Writes normalised losses, and what the shares are the exponentials of.
-    #[inline]
-    fn exponents(
-        &self,
-        map: &Affine,
-        best: f64,
-        losses: &[f64],
-        (normalized, exponents): (&mut [f64], &mut [f64]),
-    ) {
-        for ((&loss, z), exponent) in losses.iter().zip(normalized).zip(exponents) {
-            *z = map.apply(loss);
-            *exponent = self.score.exponent(*z, best);
-        }
-    }
-
-    /// The same as [`ExponentialScore::score_each`] over `map`, to the bit, where all losses are finite: block by block,
-    /// so that a million candidates go through memory once, and in loops simple enough to be vectorised.
-    #[inline(never)] // inlined, both it and what is done for few candidates come out slower
-    fn blocks(
-        &self,
-        map: &Affine,
-        (best, peak): (f64, f64),
-        losses: &[f64],
-        (normalized, scores, shares): (&mut [f64], &mut [f64], &mut [f64]),
-    ) -> f64 {
-        let mut total = Lanes::default();
-        let blocks = losses
-            .chunks(BLOCK)
-            .zip(normalized.chunks_mut(BLOCK))
-            .zip(scores.chunks_mut(BLOCK))
-            .zip(shares.chunks_mut(BLOCK));
-        for (((losses, normalized), scores), shares) in blocks {
-            self.exponents(map, best, losses, (normalized, shares));
-            for share in shares.iter_mut() {
-                *share = libm::exp(*share);
-            }
-            for (score, &share) in scores.iter_mut().zip(&*shares) {
-                *score = peak * share;
-            }
-            total.add_block(shares);
-        }
-        total.total()
+        self.normalization.normalize(losses, normalized.view_mut());
+        self.score
+            .score(normalized.view(), scores.view_mut(), weights.view_mut());
+        *factor = geometric_mean(basis, weights.view());
     }
 }
 
-/// What [`ScaleUpdate::blocks`] does, for so few candidates that the sum in lanes is the plain one. Turns exponents into
-/// shares.
-#[inline]
-fn shares_of_few(peak: f64, scores: &mut [f64], shares: &mut [f64]) -> f64 {
-    let mut total = 0.0;
-    for (score, share) in scores.iter_mut().zip(shares) {
-        *share = libm::exp(*share);
-        *score = peak * *share;
-        total += *share;
-    }
-    total
+/// The sum, term after term in their order, which is part of its value.
+fn sum(terms: impl Iterator<Item = f64>) -> f64 {
+    terms.fold(0.0, |sum, term| sum + term)
 }
 
-/// Candidates in a block: a multiple of the lanes of a sum, and little enough for the nearest cache.
-const BLOCK: usize = 256;
+/// The smallest and the largest of the values; ∞ and −∞ if there is none. Of +0 and −0 the first that comes.
+fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| {
+        (
+            if value < min { value } else { min },
+            if value > max { value } else { max },
+        )
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -308,6 +246,24 @@ mod tests {
             .update(losses.view())
             .unwrap();
         assert!(update.factor.is_nan() && update.weights.iter().all(|w| w.is_nan()));
+    }
+
+    #[test]
+    fn losses_and_buffers_may_lie_scattered() {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let losses = array![3.0, 0.0, 2.0, 0.0, 1.0];
+        let expected = rule.update(&[1.0, 2.0, 3.0]).unwrap();
+        let mut update = Update::with_capacity(3);
+        for buffer in [
+            &mut update.normalized,
+            &mut update.scores,
+            &mut update.weights,
+        ] {
+            buffer.invert_axis(ndarray::Axis(0));
+        }
+        let backwards = losses.slice(ndarray::s![..;-2]);
+        rule.update_into(backwards, &mut update).unwrap();
+        assert_eq!(update, expected);
     }
 
     #[test]

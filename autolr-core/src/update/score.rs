@@ -2,8 +2,7 @@
 
 use ndarray::{ArrayView1, ArrayViewMut1};
 
-use crate::contiguous::{Contiguous, with_slice_mut};
-use crate::sum::Sum;
+use super::{extent, sum};
 use crate::{ConfigError, LengthError};
 
 /// The exponential score `exp(−s·z)` of a normalised loss z, with sharpness s (dimensionless, s ≥ 0).
@@ -45,115 +44,69 @@ impl ExponentialScore {
     /// Writes scores `exp(−s·zᵢ)` and weights `wᵢ = scoreᵢ / Σ scoreⱼ`; all of shape `[n]`, dimensionless.
     ///
     /// What is not finite in `normalized`, NaN or ±∞, marks a candidate without a vote: score and weight 0. Weights are
-    /// non-negative and sum to one if anyone votes, else all are 0; nothing is NaN. They are computed from `exp(−s·(zᵢ − min z))`, so they are right
-    /// where the plain scores would overflow or vanish; the scores themselves are cut at the largest finite number.
+    /// non-negative and sum to one if anyone votes, else all are 0; nothing is NaN. They are computed from
+    /// `exp(−s·(zᵢ − min z))`, so they are right where the plain scores would overflow or vanish; the scores themselves
+    /// are cut at the largest finite number.
     ///
     /// # Errors
     /// [`LengthError`] if the lengths differ; `scores` and `weights` are then untouched.
-    pub fn apply(
+    pub fn apply<'z, 's, 'w>(
         self,
-        normalized: ArrayView1<'_, f64>,
-        scores: ArrayViewMut1<'_, f64>,
-        weights: ArrayViewMut1<'_, f64>,
+        normalized: impl Into<ArrayView1<'z, f64>>,
+        scores: impl Into<ArrayViewMut1<'s, f64>>,
+        weights: impl Into<ArrayViewMut1<'w, f64>>,
     ) -> Result<(), LengthError> {
+        let (normalized, scores, weights) = (normalized.into(), scores.into(), weights.into());
         let losses = (normalized.len(), "losses");
         LengthError::check((scores.len(), "scores"), losses)?;
         LengthError::check((weights.len(), "weights"), losses)?;
-        let normalized = Contiguous::of(normalized);
-        with_slice_mut(scores, |scores| {
-            with_slice_mut(weights, |weights| self.score(&normalized, scores, weights));
-        });
+        self.score(normalized, scores, weights);
         Ok(())
     }
 
-    /// The same over slices of one length.
-    fn score(self, normalized: &[f64], scores: &mut [f64], weights: &mut [f64]) {
-        let (mut best, mut worst) = (f64::INFINITY, f64::NEG_INFINITY);
-        for &z in normalized.iter().filter(|z| z.is_finite()) {
-            best = best.min(z);
-            worst = worst.max(z);
-        }
-        let of = |i: usize| normalized[i];
-        let peak = self.shared_peak((best, worst));
-        let total = self.score_each(best, peak, of, scores, weights);
-        if total > 0.0 {
-            weights.iter_mut().for_each(|weight| *weight /= total);
-        }
-    }
-
-    /// Writes the scores and the shares `exp(−s·(zᵢ − best))` of the values z, of which `best` is the smallest, and
-    /// returns the sum of the shares. A value that is not finite has no vote: score and share 0.
-    #[inline]
-    pub(crate) fn score_each(
+    /// The same, of lengths that are known to be equal.
+    pub(super) fn score(
         self,
-        best: f64,
-        shared_peak: Option<f64>,
-        z: impl FnMut(usize) -> f64,
-        scores: &mut [f64],
-        shares: &mut [f64],
-    ) -> f64 {
-        match shared_peak {
-            Some(peak) => each(z, scores, shares, |z| {
-                let share = libm::exp(self.exponent(z, best));
-                (peak * share, share)
-            }),
-            None => each(z, scores, shares, |z| self.score_and_share(z, best)),
-        }
-    }
-
-    /// The score of the best, if it times a share is the score of any: one exponential a candidate serves both, if no
-    /// product leaves the normal numbers on the way.
-    #[inline]
-    pub(crate) fn shared_peak(self, (best, worst): (f64, f64)) -> Option<f64> {
+        normalized: ArrayView1<'_, f64>,
+        mut scores: ArrayViewMut1<'_, f64>,
+        mut weights: ArrayViewMut1<'_, f64>,
+    ) {
         let s = self.sharpness;
+        let (best, worst) = extent(normalized.iter().copied().filter(|z| z.is_finite()));
         let peak = libm::exp(-s * best);
-        // Neither where the distance overflows: infinity and NaN are not below.
-        let is_shared = peak.is_normal() && s * (worst - best) < 700.0;
-        is_shared.then_some(peak)
-    }
-
-    /// The exponent of a share, `−s·(z − best)`.
-    #[inline]
-    pub(crate) fn exponent(self, z: f64, best: f64) -> f64 {
-        -self.sharpness * (z - best)
-    }
-
-    /// `exp(−s·z)` and `exp(−s·(z − best))`, each on its own.
-    fn score_and_share(self, z: f64, best: f64) -> (f64, f64) {
-        let s = self.sharpness;
-        if s == 0.0 {
-            return (1.0, 1.0); // 0 · ∞ would be NaN
+        // Whether a score can be the best one's times the share, without leaving the normal numbers on the way. Not
+        // where the distance overflows either: infinity and NaN are not below.
+        let is_product = peak.is_normal() && s * (worst - best) < 700.0;
+        for ((&z, score), weight) in normalized.iter().zip(&mut scores).zip(&mut weights) {
+            if !z.is_finite() {
+                (*score, *weight) = (0.0, 0.0);
+                continue;
+            }
+            let share = self.share(z, best);
+            *weight = share;
+            *score = if is_product {
+                peak * share
+            } else {
+                libm::exp(-s * z).min(f64::MAX)
+            };
         }
+        let total = sum(weights.iter().copied());
+        if total > 0.0 {
+            weights.mapv_inplace(|share| share / total);
+        }
+    }
+
+    /// `exp(−s·(z − best))`.
+    fn share(self, z: f64, best: f64) -> f64 {
+        let s = self.sharpness;
         let distance = z - best;
-        let exponent = if distance.is_finite() {
+        libm::exp(if distance.is_finite() {
             -s * distance
         } else {
             // z and best at the two ends of f64: a small s brings them back.
             s * best - s * z
-        };
-        (libm::exp(-s * z).min(f64::MAX), libm::exp(exponent))
+        })
     }
-}
-
-/// Writes score and share of each candidate that votes, zeros for one that does not, and returns the shares' sum.
-#[inline]
-fn each(
-    mut z: impl FnMut(usize) -> f64,
-    scores: &mut [f64],
-    shares: &mut [f64],
-    score_and_share: impl Fn(f64) -> (f64, f64),
-) -> f64 {
-    let mut total = Sum::default();
-    for (i, (score, share)) in scores.iter_mut().zip(shares).enumerate() {
-        let z = z(i);
-        if !z.is_finite() {
-            (*score, *share) = (0.0, 0.0);
-        } else {
-            (*score, *share) = score_and_share(z);
-            total.add(*share);
-        }
-    }
-    total.total()
 }
 
 #[cfg(test)]
