@@ -4,7 +4,7 @@
 //! cargo run --release -p autolr-core --example custom_backend
 //! ```
 //!
-//! `docs/ADDING-A-BACKEND.md` goes through this file step by step.
+//! The guide `ADDING-A-BACKEND.md` goes through this file step by step.
 
 use autolr_core::testkit::{Fingerprint, Subject, conformance};
 use autolr_core::{AutoLr, AutoLrConfig, Factors, InPlace, ProbeBackend, ScaleUpdate, Trial};

@@ -69,6 +69,9 @@ pub mod testkit;
 mod update;
 mod window;
 
+/// The arrays of this crate's interface, of the version that fits it.
+pub use ndarray;
+
 pub use clock::{Cadence, Tick, Unit};
 pub use config::{AllNonFinite, AutoLrConfig, GroupProbing};
 pub use decision::{Decision, Probed, Verdict};
@@ -77,7 +80,7 @@ pub use lr_scheduler::{LrScheduler, OpenLoop, OpenLoopConfig, OpenLoopState, Sch
 pub use plateau::{
     PlateauMode, PlateauState, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode,
 };
-pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, Trial};
+pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, StepsError, Trial};
 pub use replay::{RecordedProbe, ReplayError};
 pub use scheduler::{AutoLr, ProbeError, Told};
 pub use state::{AutoLrState, SchedulerState};
@@ -89,3 +92,8 @@ pub use update::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs of the guide are compiled and run.
+#[cfg(all(doctest, feature = "testkit"))]
+#[doc = include_str!("../ADDING-A-BACKEND.md")]
+struct AddingABackend;

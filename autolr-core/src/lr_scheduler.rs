@@ -21,10 +21,10 @@ use crate::{
 /// use autolr_core::testkit::Quadratic;
 ///
 /// /// Any scheduler, any back end.
-/// fn train<E: std::error::Error + Send + Sync + 'static>(
+/// fn train<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static>(
 ///     scheduler: &mut dyn LrScheduler<E>,
 ///     model: &mut (impl ProbeBackend<Error = E> + Train),
-/// ) -> Result<(), ProbeError<E>> {
+/// ) -> Result<(), ProbeError> {
 ///     for _epoch in 0..30 {
 ///         let validation_loss = model.train_epoch(scheduler.lr());
 ///         if let Some(decision) = scheduler.advance(Tick::epoch(validation_loss), model)? {
@@ -45,7 +45,7 @@ use crate::{
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait LrScheduler<E: std::error::Error + Send + Sync + 'static> {
+pub trait LrScheduler<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static> {
     /// The rates in force, one a parameter group; at least one.
     fn lrs(&self) -> &[f64];
 
@@ -62,13 +62,13 @@ pub trait LrScheduler<E: std::error::Error + Send + Sync + 'static> {
         &mut self,
         tick: Tick,
         backend: &mut dyn ProbeBackend<Error = E>,
-    ) -> Result<Option<Decision>, ProbeError<E>>;
+    ) -> Result<Option<Decision>, ProbeError>;
 
     /// The state to be saved; [`SchedulerConfig::resume`] goes on from it.
     fn state(&self) -> SchedulerState;
 }
 
-impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for AutoLr {
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static> LrScheduler<E> for AutoLr {
     fn lrs(&self) -> &[f64] {
         Self::lrs(self)
     }
@@ -77,7 +77,7 @@ impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for AutoLr {
         &mut self,
         tick: Tick,
         backend: &mut dyn ProbeBackend<Error = E>,
-    ) -> Result<Option<Decision>, ProbeError<E>> {
+    ) -> Result<Option<Decision>, ProbeError> {
         if tick.unit != self.config().cadence().unit() {
             Ok(None)
         } else if self.is_due() {
@@ -194,7 +194,7 @@ impl OpenLoop {
     }
 }
 
-impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for OpenLoop {
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static> LrScheduler<E> for OpenLoop {
     fn lrs(&self) -> &[f64] {
         std::slice::from_ref(&self.lr)
     }
@@ -203,7 +203,7 @@ impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for OpenLoop {
         &mut self,
         tick: Tick,
         _backend: &mut dyn ProbeBackend<Error = E>,
-    ) -> Result<Option<Decision>, ProbeError<E>> {
+    ) -> Result<Option<Decision>, ProbeError> {
         if tick.unit == self.unit {
             self.tick();
         }
@@ -216,7 +216,9 @@ impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for OpenLoop {
 }
 
 /// Counts epochs: its metric is measured at the end of one.
-impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for ReduceOnPlateau {
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static> LrScheduler<E>
+    for ReduceOnPlateau
+{
     fn lrs(&self) -> &[f64] {
         self.rates()
     }
@@ -225,7 +227,7 @@ impl<E: std::error::Error + Send + Sync + 'static> LrScheduler<E> for ReduceOnPl
         &mut self,
         tick: Tick,
         _backend: &mut dyn ProbeBackend<Error = E>,
-    ) -> Result<Option<Decision>, ProbeError<E>> {
+    ) -> Result<Option<Decision>, ProbeError> {
         if tick.unit == Unit::Epoch {
             self.observe(tick.metric.ok_or(ProbeError::NoMetric)?);
         }
@@ -282,7 +284,9 @@ pub struct OpenLoopConfig {
 
 impl SchedulerConfig {
     /// The scheduler at its beginning.
-    pub fn build<E: std::error::Error + Send + Sync + 'static>(&self) -> Box<dyn LrScheduler<E>> {
+    pub fn build<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static>(
+        &self,
+    ) -> Box<dyn LrScheduler<E>> {
         match self {
             Self::AutoLr(config) => Box::new(AutoLr::new(config.clone())),
             Self::OpenLoop(config) => Box::new(OpenLoop::new(config.schedule.clone(), config.unit)),
@@ -294,7 +298,7 @@ impl SchedulerConfig {
     ///
     /// # Errors
     /// [`StateError`] for a state of another kind, version or configuration, with the fields that differ.
-    pub fn resume<E: std::error::Error + Send + Sync + 'static>(
+    pub fn resume<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static>(
         &self,
         state: &SchedulerState,
     ) -> Result<Box<dyn LrScheduler<E>>, StateError> {

@@ -248,7 +248,7 @@ mod tests {
         let ProbeError::Backend { source, .. } = error else {
             panic!("{error}")
         };
-        assert_eq!(source, ReplayError::Exhausted);
+        assert_eq!(source.downcast_ref(), Some(&ReplayError::Exhausted));
         // Edge probes are played back one by one.
         let edgy = config().with_edge_probes(1);
         assert_eq!(

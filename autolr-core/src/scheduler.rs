@@ -16,16 +16,17 @@ use crate::{
 /// A decision that failed; the scheduler is as before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ProbeError<E: std::error::Error + 'static> {
+pub enum ProbeError {
     /// The back end failed.
     #[error("the probe of {candidates} candidate rates around {} failed", Short(*.lr))]
+    #[non_exhaustive]
     Backend {
         /// How many rates were to be tried.
         candidates: usize,
         /// The rate around which.
         lr: f64,
-        /// What the back end said.
-        source: E,
+        /// What the back end said: its own error, which `downcast` gives back (of an `anyhow::Error`, its chain).
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The back end takes one rate for all parameters, the configuration has several groups.
     #[error(
@@ -226,7 +227,8 @@ impl AutoLr {
     /// # Errors
     /// [`TellError::Length`] if there is not one loss a candidate, [`TellError::NoFiniteLoss`] if none is finite and
     /// the configuration says to fail then. The scheduler is as before.
-    pub fn tell(&mut self, losses: ArrayView1<'_, f64>) -> Result<Told, TellError> {
+    pub fn tell<'a>(&mut self, losses: impl Into<ArrayView1<'a, f64>>) -> Result<Told, TellError> {
+        let losses = losses.into();
         let mut decision = Decision::with_capacity(losses.len());
         let decided = self.tell_into(losses, None, &mut decision)?;
         Ok(if decided {
@@ -241,12 +243,13 @@ impl AutoLr {
     ///
     /// # Errors
     /// As [`AutoLr::tell`].
-    pub fn tell_into(
+    pub fn tell_into<'a>(
         &mut self,
-        losses: ArrayView1<'_, f64>,
+        losses: impl Into<ArrayView1<'a, f64>>,
         cost: Option<ProbeCost>,
         decision: &mut Decision,
     ) -> Result<bool, TellError> {
+        let losses = losses.into();
         let factors = self.config.rule().factors();
         LengthError::check((losses.len(), "losses"), (factors.len(), "factors"))?;
         let (slot, centre) = (self.slot(), self.centre());
@@ -335,7 +338,7 @@ impl AutoLr {
     pub fn step<B: ProbeBackend + ?Sized>(
         &mut self,
         backend: &mut B,
-    ) -> Result<Decision, ProbeError<B::Error>> {
+    ) -> Result<Decision, ProbeError> {
         let before = self.window.clone();
         let n = self.config.rule().factors().len();
         let mut decision = Decision::with_capacity(n);
@@ -363,12 +366,12 @@ impl AutoLr {
         &self,
         backend: &mut B,
         losses: &mut Array1<f64>,
-    ) -> Result<(), ProbeError<B::Error>> {
+    ) -> Result<(), ProbeError> {
         let (candidates, lr) = (losses.len(), self.lr());
-        let failed = |source| ProbeError::Backend {
+        let failed = |error: B::Error| ProbeError::Backend {
             candidates,
             lr,
-            source,
+            source: error.into(),
         };
         if self.rates.len() == 1 {
             let lrs = self.candidates();

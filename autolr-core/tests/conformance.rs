@@ -301,10 +301,7 @@ impl ProbeBackend for Faulty {
             Fault::CostsEverything => (u64::MAX, 1),
             _ => (1 + candidates as u64, 1),
         };
-        Some(ProbeCost {
-            forwards,
-            backwards,
-        })
+        Some(ProbeCost::new(forwards, backwards))
     }
 }
 

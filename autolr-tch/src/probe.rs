@@ -149,9 +149,6 @@ impl<N: Network> ProbeBackend for ModelProbe<'_, N> {
             TrialLoss::AfterStep if own => 1,
             TrialLoss::AfterStep => gradients,
         };
-        Some(ProbeCost {
-            forwards: scored + backwards,
-            backwards,
-        })
+        Some(ProbeCost::new(scored + backwards, backwards))
     }
 }

@@ -19,9 +19,3 @@ mod text_table;
 pub mod train;
 pub mod visible;
 pub mod workload;
-
-/// The programs of the guide to back ends are compiled and run: here rather than in the core, whose published package
-/// does not hold the guide.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/ADDING-A-BACKEND.md")]
-struct AddingABackend;

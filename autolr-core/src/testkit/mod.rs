@@ -10,7 +10,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What each [`Finding`] means and how it is mended stands in the project's guide, `docs/ADDING-A-BACKEND.md`.
+//! What each [`Finding`] means and how it is mended stands in the guide, `ADDING-A-BACKEND.md`, which is in this package.
 
 mod conformance;
 mod finding;

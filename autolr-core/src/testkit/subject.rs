@@ -45,7 +45,7 @@ use crate::ProbeBackend;
 /// ```
 pub trait Subject {
     /// The back end's error.
-    type Error: std::error::Error + Send + Sync + 'static;
+    type Error: Into<Box<dyn std::error::Error + Send + Sync>> + 'static;
 
     /// The back end: [`InPlace<&'a mut Self>`](crate::InPlace) for one made of a [`Trial`](crate::Trial),
     /// `&'a mut Self` for one that implements [`ProbeBackend`] itself.

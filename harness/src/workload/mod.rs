@@ -204,10 +204,7 @@ pub(crate) fn passes(spec: &ProbeSpec, candidates: u64) -> ProbeCost {
         (_, GradientBatch::Scoring, ScoringBatch::PerCandidate) => candidates,
         _ => 1,
     };
-    ProbeCost {
-        forwards: candidates + gradients,
-        backwards: gradients,
-    }
+    ProbeCost::new(candidates + gradients, gradients)
 }
 
 /// The images of a specification: CIFAR where it is found, or drawn.

@@ -34,7 +34,8 @@ impl<S: Subject> Suite<'_, S> {
             let finding = match outcome {
                 Err(error) => Some(Finding::ErrorForRate {
                     lr,
-                    message: error.to_string(),
+                    message: Into::<Box<dyn std::error::Error + Send + Sync>>::into(error)
+                        .to_string(),
                 }),
                 Ok(losses) => self.extreme(lr, &losses, reference)?,
             };
