@@ -5,6 +5,7 @@ use std::fmt;
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
+use crate::same::all_same;
 use crate::short::Rounded;
 use crate::{ProbeCost, float_serde};
 
@@ -14,7 +15,7 @@ use crate::{ProbeCost, float_serde};
 /// back. `Display` is one readable line.
 ///
 /// With several parameter groups, rates are those of `group`, or of the first where all are scaled together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(
     feature = "schema",
@@ -23,6 +24,7 @@ use crate::{ProbeCost, float_serde};
     )
 )]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Decision {
     /// Number of the decision, from 0.
     pub index: u64,
@@ -76,9 +78,10 @@ pub struct Decision {
 }
 
 /// A probe that was followed by another in the same decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Probed {
     /// The rates tried, shape `[n]`.
     #[serde(with = "float_serde::array")]
@@ -88,6 +91,54 @@ pub struct Probed {
     #[serde(with = "float_serde::array")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub losses: Array1<f64>,
+}
+
+/// A clone is equal, whatever its losses.
+impl PartialEq for Decision {
+    fn eq(&self, other: &Self) -> bool {
+        // Taken apart, so that no field is forgotten.
+        let Self {
+            index,
+            tick,
+            group,
+            lr,
+            candidates,
+            losses,
+            normalized,
+            scores,
+            weights,
+            factor,
+            new_lr,
+            verdict,
+            cost,
+            earlier,
+        } = self;
+        (index, tick, group, verdict, cost, earlier)
+            == (
+                &other.index,
+                &other.tick,
+                &other.group,
+                &other.verdict,
+                &other.cost,
+                &other.earlier,
+            )
+            && all_same(
+                &[*lr, *factor, *new_lr],
+                &[other.lr, other.factor, other.new_lr],
+            )
+            && all_same(candidates, &other.candidates)
+            && all_same(losses, &other.losses)
+            && all_same(normalized, &other.normalized)
+            && all_same(scores, &other.scores)
+            && all_same(weights, &other.weights)
+    }
+}
+
+/// A clone is equal, whatever its losses.
+impl PartialEq for Probed {
+    fn eq(&self, other: &Self) -> bool {
+        all_same(&self.candidates, &other.candidates) && all_same(&self.losses, &other.losses)
+    }
 }
 
 /// The outcome of a decision in a word.
@@ -263,6 +314,39 @@ mod tests {
                      5.000e-1: -0.2500 (0 %) 5.000e-1: 0.0000 (0 %)"
                 )
             );
+        }
+    }
+
+    #[test]
+    fn equal_if_no_field_differs() {
+        let mut decision = Decision::with_capacity(2);
+        decision.losses = array![f64::NAN, f64::INFINITY];
+        decision.earlier.push(Probed {
+            candidates: array![0.1],
+            losses: array![f64::NAN],
+        });
+        assert_eq!(decision, decision.clone());
+        let changes: [fn(&mut Decision); 15] = [
+            |d| d.index = 1,
+            |d| d.tick = 1,
+            |d| d.group = Some(0),
+            |d| d.lr = 1.0,
+            |d| d.candidates[1] = 1.0,
+            |d| d.losses[0] = 1.0,
+            |d| d.normalized[1] = 1.0,
+            |d| d.scores[1] = 1.0,
+            |d| d.weights[1] = 1.0,
+            |d| d.factor = 1.0,
+            |d| d.new_lr = 1.0,
+            |d| d.verdict = Verdict::Raised,
+            |d| d.cost = Some(ProbeCost::new(1, 0)),
+            |d| d.earlier[0].losses[0] = 1.0,
+            |d| d.earlier[0].candidates[0] = 1.0,
+        ];
+        for (i, change) in changes.into_iter().enumerate() {
+            let mut other = decision.clone();
+            change(&mut other);
+            assert_ne!(decision, other, "{i}");
         }
     }
 

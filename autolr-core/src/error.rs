@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::same::same_in_debug;
 use crate::short::Short;
 
 /// A configuration that cannot be used.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A number outside its range.
@@ -110,6 +111,13 @@ pub enum ConfigError {
     Base(&'static str),
 }
 
+/// A clone is equal, with a NaN in it too.
+impl PartialEq for ConfigError {
+    fn eq(&self, other: &Self) -> bool {
+        same_in_debug(self, other)
+    }
+}
+
 /// The bound that a rate is beyond. It was given: no rate is beyond one that was not.
 struct Beyond {
     lr: f64,
@@ -130,6 +138,7 @@ impl fmt::Display for Beyond {
 /// Vectors whose lengths do not fit each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{found} {what} for {expected} {of}: one each is needed")]
+#[non_exhaustive]
 pub struct LengthError {
     /// What was given, in the plural.
     pub what: &'static str,
@@ -160,7 +169,7 @@ impl LengthError {
 }
 
 /// Losses that a scheduler cannot take. The scheduler is then as before.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TellError {
     /// There is not one loss a candidate.
@@ -170,6 +179,7 @@ pub enum TellError {
     #[error(
         "none of the losses of {candidates} candidate rates from {} to {} is finite", Short(*.lowest), Short(*.highest)
     )]
+    #[non_exhaustive]
     NoFiniteLoss {
         /// How many rates were tried.
         candidates: usize,
@@ -178,6 +188,13 @@ pub enum TellError {
         /// The highest rate tried.
         highest: f64,
     },
+}
+
+/// A clone is equal, with a NaN in it too.
+impl PartialEq for TellError {
+    fn eq(&self, other: &Self) -> bool {
+        same_in_debug(self, other)
+    }
 }
 
 /// A saved scheduler state that cannot be continued.

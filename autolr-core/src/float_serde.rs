@@ -9,8 +9,15 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An `f64` that reads and writes itself that way.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Float(pub f64);
+
+/// A clone is equal, NaN too.
+impl PartialEq for Float {
+    fn eq(&self, other: &Self) -> bool {
+        crate::same::same(self.0, other.0)
+    }
+}
 
 impl Serialize for Float {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

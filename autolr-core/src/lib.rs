@@ -58,6 +58,7 @@ mod lr_scheduler;
 mod plateau;
 mod probe;
 mod replay;
+mod same;
 pub mod schedule;
 mod scheduler;
 #[cfg(feature = "schema")]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut1};
 
+use crate::same::{all_same, same_in_debug};
 use crate::{Decision, GroupsError, ProbeBackend, ProbeCost};
 
 /// Answers each probe with the losses of the next recorded one, if it asks for the same rates, bit for bit.
@@ -27,7 +28,7 @@ struct Recorded {
 }
 
 /// Why a recorded run cannot go on.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
     /// More probes than were recorded.
@@ -55,6 +56,27 @@ pub enum ReplayError {
         /// How many losses are.
         losses: usize,
     },
+}
+
+/// A clone is equal, with a NaN rate too.
+impl PartialEq for ReplayError {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Rates {
+                    index,
+                    asked,
+                    recorded,
+                },
+                Self::Rates {
+                    index: i,
+                    asked: a,
+                    recorded: r,
+                },
+            ) => index == i && all_same(asked, a) && all_same(recorded, r),
+            _ => same_in_debug(self, other),
+        }
+    }
 }
 
 impl RecordedProbe {

@@ -202,7 +202,7 @@ fn a_probe_takes_one_step_unless_it_says_otherwise() {
     assert_eq!(losses, array![0.5, 0.25]);
     for (steps, said) in [(0, false), (2, true)] {
         let lrs = Array2::zeros((2, steps));
-        let error = (&mut Whole).probe_steps(lrs.view(), losses.view_mut());
+        let error = Whole.probe_steps(lrs.view(), losses.view_mut());
         let unsupported = matches!(error, Err(StepsError::Unsupported { steps: 2 }));
         let none = matches!(error, Err(StepsError::NoSteps));
         assert_eq!((unsupported, none), (said, !said));

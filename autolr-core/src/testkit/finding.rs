@@ -1,12 +1,13 @@
 //! What a back end can do wrong, each in a sentence with its numbers and what to do about it.
 
+use crate::same::same_in_debug;
 use std::fmt;
 
 use super::{Change, Check};
 use crate::short::{List, Short};
 
 /// One thing that is wrong with a back end, or with what its author told the suite.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
     /// The suite was called with a rate or a tolerance that are none.
@@ -447,6 +448,13 @@ pub enum Finding {
         /// Its peak.
         many_bytes: u64,
     },
+}
+
+/// A clone is equal, with a NaN loss too.
+impl PartialEq for Finding {
+    fn eq(&self, other: &Self) -> bool {
+        same_in_debug(self, other)
+    }
 }
 
 impl Finding {

@@ -16,6 +16,7 @@ pub use normalize::Normalization;
 pub use score::ExponentialScore;
 
 use crate::LengthError;
+use crate::same::{all_same, same};
 
 /// What a loss that is NaN or infinite does to an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,7 +60,8 @@ pub struct ScaleUpdate {
 }
 
 /// The outcome of one update, with every intermediate; vectors have shape `[n]`, one entry a candidate.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Update {
     /// Normalised losses; NaN for a candidate without a vote.
     pub normalized: Array1<f64>,
@@ -70,6 +72,16 @@ pub struct Update {
     pub weights: Array1<f64>,
     /// The factor by which the rate is to be scaled, in the hull of the factors.
     pub factor: f64,
+}
+
+/// A clone is equal, whatever its losses.
+impl PartialEq for Update {
+    fn eq(&self, other: &Self) -> bool {
+        all_same(&self.normalized, &other.normalized)
+            && all_same(&self.scores, &other.scores)
+            && all_same(&self.weights, &other.weights)
+            && same(self.factor, other.factor)
+    }
 }
 
 impl Update {
@@ -303,6 +315,40 @@ mod tests {
         assert_eq!(rule.non_finite(), NonFinite::Propagate);
         for kind in [NonFinite::NoVote, NonFinite::Propagate] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
+    fn equal_if_no_field_differs() {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let update = rule.update(&[f64::NAN, 1.0, 2.0]).unwrap();
+        assert_eq!(update, update.clone());
+        let changes: [fn(&mut Update); 4] = [
+            |u| u.normalized[0] = 1.0,
+            |u| u.scores[0] = 1.0,
+            |u| u.weights[0] = 1.0,
+            |u| u.factor = f64::NAN,
+        ];
+        for (i, change) in changes.into_iter().enumerate() {
+            let mut other = update.clone();
+            change(&mut other);
+            assert_ne!(update, other, "{i}");
+        }
+    }
+
+    #[test]
+    fn losses_are_taken_as_they_are_held() {
+        let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+        let held = [1.0, 2.0, 4.0];
+        let expected = rule.update(&held).unwrap();
+        let (vec, array) = (held.to_vec(), Array1::from_iter(held));
+        for update in [
+            rule.update(&held[..]),
+            rule.update(&vec),
+            rule.update(&array),
+            rule.update(array.view()),
+        ] {
+            assert_eq!(update.as_ref(), Ok(&expected));
         }
     }
 
