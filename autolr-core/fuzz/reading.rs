@@ -8,8 +8,8 @@ use std::fmt::Debug;
 
 use autolr_core::schedule::{Schedule, ScheduleConfig};
 use autolr_core::{
-    AutoLr, AutoLrConfig, Decision, Factors, LrScheduler, NonFinite, ProbeBackend, RecordedProbe,
-    ScaleUpdate, SchedulerConfig, SchedulerState, Tick, Told,
+    AutoLr, AutoLrConfig, Decision, Event, Factors, Method, MethodConfig, MethodState, NonFinite,
+    ProbeBackend, Probing, RecordedProbe, ScaleUpdate, Told, drive,
 };
 use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 pub(crate) fn read_and_use(bytes: &[u8]) -> [(&'static str, bool); 6] {
     [
         ("config", read(bytes, use_config)),
-        ("scheduler", read(bytes, use_scheduler)),
+        ("scheduler", read(bytes, use_method)),
         ("schedule", read(bytes, use_schedule)),
         ("factors", read(bytes, use_factors)),
         ("state", read(bytes, use_state)),
@@ -51,25 +51,36 @@ fn use_config(config: AutoLrConfig) {
     tell(AutoLr::new(config));
 }
 
-fn use_scheduler(config: SchedulerConfig) {
-    let mut scheduler = config.build::<Infallible>();
+fn use_method(config: MethodConfig) {
+    let mut method = config.build();
     for metric in [0.5, f64::NAN, 0.25] {
-        advance(scheduler.as_mut(), metric);
-        let state = same_again(&scheduler.state());
-        scheduler = config
-            .resume(&state)
-            .expect("a scheduler's own state fits it");
+        advance(method.as_mut(), metric);
+        let state = same_again(&method.state());
+        method = config.resume(&state).expect("a method's own state fits it");
     }
 }
 
-/// Over with an epoch, and then with a step: whichever the scheduler counts.
-fn advance(scheduler: &mut dyn LrScheduler<Infallible>, metric: f64) {
-    for tick in [Tick::epoch(metric), Tick::step()] {
-        // A watcher of a metric that counts steps, say, is refused the step without one, and that is no fault.
-        if let Ok(Some(decision)) = scheduler.advance(tick, &mut Falling) {
-            use_decision(same_again(&decision));
+/// Over with a step, and then with an epoch: whichever the method counts.
+fn advance(method: &mut dyn Method, metric: f64) {
+    let (loss, squared_norm) = (metric, metric);
+    let epoch = Event::Epoch {
+        train_loss: metric,
+        validation_loss: Some(metric),
+    };
+    for event in [
+        Event::Gradient { loss, squared_norm },
+        Event::Step { loss: Some(metric) },
+        epoch,
+    ] {
+        let mut probing = Probing::new(Falling);
+        // Several parameter groups, say, are refused by a back end of one, and that is no fault.
+        let _ = drive(method, &event, &mut probing);
+        for record in probing.into_records() {
+            if let Some(decision) = record.decision() {
+                use_decision(same_again(&decision));
+            }
         }
-        let lrs = scheduler.lrs();
+        let lrs = method.lrs();
         assert!(
             !lrs.is_empty() && lrs.iter().all(|lr| *lr >= 0.0 && lr.is_finite()),
             "{lrs:?}"
@@ -93,25 +104,18 @@ impl ProbeBackend for Falling {
     }
 }
 
-fn use_state(state: SchedulerState) {
-    match &state {
-        SchedulerState::AutoLr(saved) => {
-            // Its own configuration; whether the rest fits that is for `with_state` to say.
-            if let Ok(scheduler) = AutoLr::with_state(saved.config().clone(), &state) {
-                tell(scheduler);
-            }
+fn use_state(state: MethodState) {
+    // Its own configuration; whether the rest fits that is for `resume` to say.
+    let Ok(config) = MethodConfig::of_state(&state) else {
+        return;
+    };
+    if let Some(config) = config.downcast::<AutoLrConfig>() {
+        if let Ok(scheduler) = AutoLr::with_state(config.clone(), &state) {
+            tell(scheduler);
         }
-        _ => {
-            let mut config = serde_json::to_value(&state).expect("what was read can be written");
-            if let Some(entries) = config.as_object_mut() {
-                entries.retain(|key, _| key != "version" && key != "tick");
-            }
-            let config = serde_json::from_value::<SchedulerConfig>(config);
-            let resumed = config.map(|config| config.resume::<Infallible>(&state));
-            if let Ok(Ok(mut scheduler)) = resumed {
-                advance(scheduler.as_mut(), 0.5);
-            }
-        }
+    }
+    if let Ok(mut method) = config.resume(&state) {
+        advance(method.as_mut(), 0.5);
     }
 }
 

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
-use crate::same::all_same;
 
 /// What a schedule counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,40 +22,6 @@ impl Unit {
         match self {
             Self::Epoch => "epoch",
             Self::Step => "step",
-        }
-    }
-}
-
-/// The end of an epoch or of an optimiser step, told to a scheduler.
-#[derive(Debug, Clone, Copy)]
-pub struct Tick {
-    /// What is over.
-    pub unit: Unit,
-    /// What was measured at its end, for schedulers that watch it: a validation loss, an accuracy. NaN is a value.
-    pub metric: Option<f64>,
-}
-
-/// A clone is equal, with a NaN metric too.
-impl PartialEq for Tick {
-    fn eq(&self, other: &Self) -> bool {
-        self.unit == other.unit && all_same(&self.metric, &other.metric)
-    }
-}
-
-impl Tick {
-    /// An epoch is over; its `metric` is, say, the validation loss.
-    pub fn epoch(metric: f64) -> Self {
-        Self {
-            unit: Unit::Epoch,
-            metric: Some(metric),
-        }
-    }
-
-    /// An optimiser step is over, and nothing was measured.
-    pub fn step() -> Self {
-        Self {
-            unit: Unit::Step,
-            metric: None,
         }
     }
 }

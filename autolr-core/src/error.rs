@@ -213,10 +213,19 @@ pub enum StateError {
     #[error("scheduler state of kind `{found}`: the configuration is of kind `{expected}`")]
     Kind {
         /// Kind of the state.
-        found: &'static str,
+        found: String,
         /// Kind of the configuration.
         expected: &'static str,
     },
+    /// The state is one of a kind of scheduler that this build does not have.
+    #[error("scheduler state of kind `{kind}`: this build has no such scheduler")]
+    Unknown {
+        /// Kind of the state.
+        kind: String,
+    },
+    /// A field of the state that is missing, unknown or of another type.
+    #[error("scheduler state: {0}")]
+    Field(String),
     /// The state was saved under another configuration.
     #[error("scheduler state of another configuration: {}", list(differences))]
     Config {

@@ -44,47 +44,47 @@
 //! Give every training an upper bound: once a network fits its data, noise moves the rate, and without one it can ruin a
 //! training that went well.
 //!
-//! Rates that follow a plan instead are in [`schedule`], one that follows a metric is [`ReduceOnPlateau`]; all of them
-//! share the trait [`LrScheduler`], so that a trainer takes any. Recorded runs are gone through again with
-//! [`RecordedProbe`]; back ends are checked with the conformance suite of the feature `testkit`.
+//! Rates that follow a plan instead are in [`schedule`], one that follows a metric is [`ReduceOnPlateau`]. All of them
+//! are a [`Method`]: a state machine that is told what happened and answers with what it wants next, so that a trainer
+//! takes any, through [`drive`]. Recorded runs are replayed with [`RecordedProbe`]; back ends are checked with the
+//! conformance suite of the feature `testkit`.
 
 mod clock;
-mod config;
-mod decision;
+mod drive;
 mod error;
 pub mod float_serde;
-mod leaves;
-mod lr_scheduler;
-mod plateau;
+pub mod method;
 mod probe;
 mod replay;
 mod same;
 pub mod schedule;
-mod scheduler;
 #[cfg(feature = "schema")]
 mod schema;
 mod short;
-mod state;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod update;
-mod window;
+mod value;
 
 /// The arrays of this crate's interface, of the version that fits it.
 pub use ndarray;
 
-pub use clock::{Cadence, Tick, Unit};
-pub use config::{AllNonFinite, AutoLrConfig, GroupProbing};
-pub use decision::{Decision, Probed, Verdict};
+pub use clock::{Cadence, Unit};
+pub use drive::{Answer, DriveError, ProbeError, Probing, Training, drive, resume};
 pub use error::{ConfigError, FieldDifference, LengthError, StateError, TellError};
-pub use lr_scheduler::{LrScheduler, OpenLoop, OpenLoopConfig, OpenLoopState, SchedulerConfig};
-pub use plateau::{
-    PlateauMode, PlateauState, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode,
+pub use method::autolr::{
+    AllNonFinite, AutoLr, AutoLrConfig, Decision, GroupProbing, Probed, Told, Verdict,
+};
+pub use method::reduce_on_plateau::{
+    PlateauMode, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode,
+};
+pub use method::{
+    Anneal, Branch, Budget, Change, Course, Details, Event, Forecast, Keep, Key, KeyDefault, Kind,
+    Method, MethodConfig, MethodError, MethodState, Needs, Plan, Probe, Record, Request, Scheduled,
+    ScheduledConfig, Slot, Turn, ValueKind, kinds,
 };
 pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, StepsError, Trial};
 pub use replay::{RecordedProbe, ReplayError};
-pub use scheduler::{AutoLr, ProbeError, Told};
-pub use state::{AutoLrState, SchedulerState};
 pub use update::{
     ExponentialScore, Factors, NonFinite, Normalization, ScaleUpdate, Update,
     weighted_geometric_mean,

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::float_serde::Float;
 use crate::schedule::ScheduleConfig;
-use crate::{AutoLrState, Factors, SchedulerState};
+use crate::{Details, Factors, MethodConfig, MethodState};
 
 impl JsonSchema for Float {
     fn schema_name() -> Cow<'static, str> {
@@ -53,35 +53,50 @@ impl JsonSchema for ScheduleConfig {
     }
 }
 
-/// The closed loop's state in full, of other kinds the kind alone.
-impl JsonSchema for SchedulerState {
+/// Kind and version; the rest is the method's own.
+impl JsonSchema for MethodState {
     fn schema_name() -> Cow<'static, str> {
-        "SchedulerState".into()
+        "MethodState".into()
     }
 
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut autolr = AutoLrState::json_schema(generator);
-        if let Some(fields) = autolr
-            .get_mut("properties")
-            .and_then(|of| of.as_object_mut())
-        {
-            fields.insert(
-                "kind".to_owned(),
-                json_schema!({ "const": "autolr" }).to_value(),
-            );
-        }
-        if let Some(required) = autolr.get_mut("required").and_then(|of| of.as_array_mut()) {
-            required.insert(0, "kind".into());
-        }
-        let other = json_schema!({
-            "type": "object",
-            "properties": { "kind": { "type": "string", "not": { "const": "autolr" } } },
-            "required": ["kind"],
-        });
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "The state of a scheduler, to be saved with a training run's checkpoint",
-            "anyOf": [autolr, other],
+            "description": "The state of a scheduler, to be saved with a training run's checkpoint and handed back as it came",
+            "type": "object",
+            "properties": {
+                "kind": { "type": "string" },
+                "version": { "type": "integer", "minimum": 1 },
+            },
+            "required": ["kind", "version"],
         })
+    }
+}
+
+/// The kind alone: a method's other keys are checked where it is read.
+impl JsonSchema for MethodConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "MethodConfig".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = crate::kinds().map(|kind| kind.name).collect();
+        json_schema!({
+            "description": "The settings of any scheduler: its kind, and the keys of that kind",
+            "type": "object",
+            "properties": { "kind": { "enum": names } },
+            "required": ["kind"],
+        })
+    }
+}
+
+/// Whatever the method has to say.
+impl JsonSchema for Details {
+    fn schema_name() -> Cow<'static, str> {
+        "Details".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "The method's own part", "type": "object" })
     }
 }
 
@@ -99,7 +114,9 @@ mod tests {
         assert_eq!(Float::schema_name(), "Float");
         assert_eq!(Factors::schema_name(), "Factors");
         assert_eq!(ScheduleConfig::schema_name(), "ScheduleConfig");
-        assert_eq!(SchedulerState::schema_name(), "SchedulerState");
+        assert_eq!(MethodState::schema_name(), "MethodState");
+        assert_eq!(MethodConfig::schema_name(), "MethodConfig");
+        assert_eq!(Details::schema_name(), "Details");
     }
 
     #[test]
@@ -112,12 +129,9 @@ mod tests {
         assert_eq!(factors["anyOf"][0]["items"]["exclusiveMinimum"], 0);
         assert_eq!(factors["anyOf"][1]["type"], "string");
         assert_eq!(schema::<ScheduleConfig>()["required"], json!(["kind"]));
-        let state = schema::<SchedulerState>();
-        let closed = &state["anyOf"][0];
-        assert_eq!(closed["required"][0], "kind");
-        assert_eq!(closed["properties"]["kind"]["const"], "autolr");
-        assert_eq!(closed["properties"]["tick"]["type"], "integer");
-        let other = &state["anyOf"][1]["properties"]["kind"];
-        assert_eq!(other["not"]["const"], "autolr");
+        let state = schema::<MethodState>();
+        assert_eq!(state["required"], json!(["kind", "version"]));
+        let kinds = &schema::<MethodConfig>()["properties"]["kind"]["enum"];
+        assert_eq!(kinds[0], "autolr");
     }
 }

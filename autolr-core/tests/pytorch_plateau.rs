@@ -3,7 +3,7 @@
 //! The rates lie in `fixtures/pytorch-schedules/plateau.json`; `generate.py` beside them made them.
 
 use autolr_core::float_serde::Float;
-use autolr_core::{PlateauMode, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode};
+use autolr_core::{Method, PlateauMode, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Deserialize;

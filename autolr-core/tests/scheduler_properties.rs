@@ -2,8 +2,8 @@
 
 use autolr_core::testkit::strategies::{self, losses};
 use autolr_core::{
-    AutoLr, AutoLrConfig, Decision, NonFinite, RecordedProbe, SchedulerConfig, SchedulerState,
-    TellError, Told,
+    AutoLr, AutoLrConfig, Decision, MethodConfig, MethodState, NonFinite, RecordedProbe, TellError,
+    Told,
 };
 use ndarray::{Array1, aview1};
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ proptest! {
         let mut parts = whole.clone();
         for event in &events {
             let text = json(&parts.state());
-            let state: SchedulerState = serde_json::from_str(&text).unwrap();
+            let state: MethodState = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(json(&state), text);
             parts = AutoLr::with_state(config.clone(), &state).unwrap();
             prop_assert_eq!(bits(&whole.candidates().to_vec()), bits(&parts.candidates().to_vec()));
@@ -192,8 +192,8 @@ proptest! {
     fn a_configuration_survives_json(config in strategies::config()) {
         let text = json(&config);
         prop_assert_eq!(&serde_json::from_str::<AutoLrConfig>(&text).unwrap(), &config);
-        let tagged = SchedulerConfig::AutoLr(config.clone());
-        prop_assert_eq!(serde_json::from_str::<SchedulerConfig>(&json(&tagged)).unwrap(), tagged);
+        let tagged = MethodConfig::from(config.clone());
+        prop_assert_eq!(serde_json::from_str::<MethodConfig>(&json(&tagged)).unwrap(), tagged);
     }
 
     /// A state is refused by every other configuration, and the difference is named.

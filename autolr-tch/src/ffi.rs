@@ -17,6 +17,7 @@ struct CGenerator {
 unsafe extern "C" {
     fn autolr_free(text: *mut c_char);
     fn autolr_libtorch_version() -> *const c_char;
+    fn autolr_cpu_capability() -> *mut c_char;
     fn autolr_load_cuda() -> c_int;
     fn autolr_add_scaled_out(
         out: *mut C_tensor,
@@ -62,6 +63,21 @@ pub fn libtorch_version() -> String {
     unsafe { CStr::from_ptr(autolr_libtorch_version()) }
         .to_string_lossy()
         .into_owned()
+}
+
+/// The processor's instructions that libtorch's own kernels use, as it found them or as `ATEN_CPU_CAPABILITY` told it:
+/// `AVX2`, `AVX512`, `DEFAULT`. Results differ between them in the last bits.
+pub fn cpu_capability() -> String {
+    // SAFETY: no arguments; the text is ours to free, and is copied before.
+    unsafe {
+        let text = autolr_cpu_capability();
+        if text.is_null() {
+            return "unknown".to_owned();
+        }
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        autolr_free(text);
+        copy
+    }
 }
 
 /// Loads the CUDA half of libtorch where it lies beside the other; true if it is there.

@@ -45,7 +45,10 @@ mod resnet;
 
 pub use device::{DeviceChoice, select};
 pub use error::{Error, Result};
-pub use ffi::{libtorch_version, load_cuda, peak_memory, rng_state, set_numerics, set_rng_state};
+pub use ffi::{
+    cpu_capability, libtorch_version, load_cuda, peak_memory, rng_state, set_numerics,
+    set_rng_state,
+};
 pub use model::{Batch, Model, Tally};
 pub use network::{Mode, Network};
 pub use optimizer::{Optimizer, OptimizerConfig};

@@ -180,6 +180,19 @@ impl<N: Network> Model<N> {
     /// # Errors
     /// If libtorch refuses.
     pub fn gradient(&self, batch: &Batch, mode: Mode, tally: Option<&mut Tally>) -> Result<()> {
+        self.loss_and_gradient(batch, mode, tally).map(drop)
+    }
+
+    /// The same, and returns that mean (nats), on the device: reading it waits.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn loss_and_gradient(
+        &self,
+        batch: &Batch,
+        mode: Mode,
+        tally: Option<&mut Tally>,
+    ) -> Result<Tensor> {
         self.parameters.zero_grad()?;
         self.accumulate_gradient(batch, mode, 1.0, tally)
     }
@@ -191,7 +204,7 @@ impl<N: Network> Model<N> {
         mode: Mode,
         share: f64,
         tally: Option<&mut Tally>,
-    ) -> Result<()> {
+    ) -> Result<Tensor> {
         let logits = self.forward(&batch.images, mode)?;
         let loss = cross_entropy(&logits, &batch.labels)?;
         if share == 1.0 {
@@ -199,7 +212,11 @@ impl<N: Network> Model<N> {
         } else {
             loss.f_mul_scalar(share)?.f_backward()?;
         }
-        tally.map_or(Ok(()), |tally| tally.add(&loss, &logits, &batch.labels))
+        let loss = loss.f_detach()?;
+        if let Some(tally) = tally {
+            tally.add(&loss, &logits, &batch.labels)?;
+        }
+        Ok(loss)
     }
 
     /// Adds a batch to the tally, without a gradient.

@@ -59,7 +59,8 @@ impl<N: Network> ModelProbe<'_, N> {
         let share = 1.0 / batches.len() as f64;
         self.model.parameters().zero_grad()?;
         for batch in batches {
-            self.model
+            let _ = self
+                .model
                 .accumulate_gradient(batch, self.mode, share, None)?;
         }
         self.optimizer.direction(self.model.parameters())

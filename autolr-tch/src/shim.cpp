@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
+#include <ATen/Version.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/version.h>
@@ -66,6 +67,9 @@ extern "C" {
 void autolr_free(char *text) { std::free(text); }
 
 const char *autolr_libtorch_version() { return TORCH_VERSION; }
+
+// The instructions that libtorch's own kernels use here, such as AVX2; the caller frees it.
+char *autolr_cpu_capability() { return strdup(at::get_cpu_capability().c_str()); }
 
 // Loads the CUDA half of libtorch, which a lean executable does not link. 1 if it is there.
 int autolr_load_cuda() {

@@ -73,6 +73,7 @@ fn write_run(runs: &Path, text: &str, seed: u64, end: End) -> PathBuf {
     log.append(&Event::Epoch(EpochRecord {
         epoch: 0,
         lr: 0.05,
+        rates: None,
         steps: 20,
         train_loss: 1.0,
         train_accuracy: 0.5,
@@ -105,6 +106,8 @@ fn write_run(runs: &Path, text: &str, seed: u64, end: End) -> PathBuf {
         forwards: 1_000,
         backwards: 640,
         probe_forwards: 96,
+        budget_spent: false,
+        log: None,
         probe_backwards: 32,
     }))
     .unwrap();
@@ -189,7 +192,9 @@ fn diverged_unfinished_and_lonely_runs_are_said() {
     );
     // What it has cost is known at its end.
     assert!(
-        said.contains("  B  6 epochs, 9.0 s, so far; images unknown until all runs are finished\n"),
+        said.contains(
+            "  B  6 epochs, 9.0 s, so far; compute unknown until all runs are finished\n"
+        ),
         "{said}"
     );
     let json = printed(

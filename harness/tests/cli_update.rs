@@ -612,9 +612,76 @@ fn the_schema_refuses_what_is_no_line() -> Result {
     let mut less = answer.clone();
     less.as_object_mut().map(|less| less.remove("due"));
     let mut version = answer.clone();
-    version["state"]["version"] = json!(1);
+    version["state"]["version"] = json!(0);
     for line in [more, less, version] {
         assert!(!fits("Output", &line.to_string()), "{line}");
+    }
+    Ok(())
+}
+
+/// Each kind of scheduler over the pipe: events in, requests out, and after a restart the request again.
+#[test]
+fn any_scheduler_by_events() -> Result {
+    let ask = |line: Value| -> std::result::Result<Value, Box<dyn std::error::Error>> {
+        let output = run(format!("{line}\n").as_bytes())?;
+        assert!(output.status.success(), "{line}: {output:?}");
+        Ok(lines(&output)?.remove(0))
+    };
+    let began = ask(json!({ "method": { "kind": "autolr", "lr": 0.5, "factors": [2, 1, 0.5] } }))?;
+    assert_eq!(began["needs"]["probe"], true);
+    let step = json!({ "event": { "kind": "step" }, "state": began["state"] });
+    let trained = ask(step)?;
+    assert_eq!(trained["request"], json!({ "kind": "continue" }));
+    let epoch = json!({ "kind": "epoch", "train_loss": 1.0, "validation_loss": "nan" });
+    let probing = ask(json!({ "event": epoch, "state": trained["state"] }))?;
+    let lrs = json!([[1.0], [0.5], [0.25]]);
+    assert_eq!(probing["request"]["lrs"], lrs);
+    // After a restart, as often as it takes.
+    let resumed = ask(json!({ "resume": probing["state"] }))?;
+    assert_eq!(resumed["request"], probing["request"]);
+    let losses = json!({ "kind": "losses", "losses": [1.25, 1.0, 1.5] });
+    let decided = ask(json!({ "event": losses, "state": resumed["state"] }))?;
+    // The same bits as by `tell`.
+    assert_eq!(decided["lr"], json!(0.556_594_245_391_070_5));
+    assert_eq!(decided["decision"]["verdict"], "raised");
+    assert_eq!(decided["request"]["kind"], "continue");
+
+    let plateau = json!({ "kind": "reduce-on-plateau", "lr": 0.5, "patience": 0 });
+    let mut state = ask(json!({ "method": plateau }))?["state"].clone();
+    for (loss, change) in [(1.0, Value::Null), (2.0, json!(0.05))] {
+        let epoch = json!({ "kind": "epoch", "train_loss": 1.0, "validation_loss": loss });
+        let budget = json!({ "spent": 10, "limit": 20 });
+        let answer = ask(json!({ "event": epoch, "state": state, "budget": budget }))?;
+        assert_eq!(answer["change"]["new_lr"], change);
+        state = answer["state"].clone();
+    }
+    for (line, expected) in [
+        (
+            json!({ "method": { "kind": "fixd" } }),
+            "unknown method `fixd`: did you mean `fixed`?",
+        ),
+        (json!({ "method": { "lr": 1 } }), "line 1: method"),
+        (
+            json!({ "event": { "kind": "losses", "losses": [1] }, "state": state }),
+            "line 1: event: `losses` answers nothing that the method asked for",
+        ),
+        (
+            json!({ "event": { "kind": "stop" }, "state": state }),
+            "line 1: event",
+        ),
+        (
+            json!({ "event": { "kind": "done" } }),
+            "line 1: `state` is missing",
+        ),
+        (
+            json!({ "resume": { "kind": "reduce-on-plateau", "version": 9 } }),
+            "line 1: resume: scheduler state version 9",
+        ),
+    ] {
+        let output = run_unchecked(format!("{line}\n").as_bytes())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{line}: {said}");
+        assert!(said.contains(expected), "{line}: {said}");
     }
     Ok(())
 }

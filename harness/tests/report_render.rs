@@ -50,6 +50,7 @@ fn epochs(losses: &[f64]) -> Vec<EpochRecord> {
     let epoch = |(epoch, loss): (usize, &f64)| EpochRecord {
         epoch: epoch as u64,
         lr: 0.005 * 1.5_f64.powi(epoch as i32 % 4),
+        rates: None,
         steps: 1250,
         train_loss: *loss,
         train_accuracy: 0.5,
@@ -64,7 +65,11 @@ fn decision(epoch: u64) -> DecisionRecord {
         "normalized":[0.7,"nan",-0.7],"scores":[0.5,0.0,2.0],"weights":[0.2,0.0,0.8],"factor":0.66,"new_lr":0.0033,
         "verdict":"lowered"}"#;
     let decision: Decision = serde_json::from_str(text).unwrap();
-    DecisionRecord { epoch, decision }
+    DecisionRecord {
+        epoch,
+        step: None,
+        decision,
+    }
 }
 
 fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
@@ -93,6 +98,8 @@ fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
         backwards: 4_000_000,
         probe_forwards: 60_000,
         probe_backwards: 32_000,
+        budget_spent: false,
+        log: None,
     }
 }
 
@@ -123,6 +130,7 @@ fn series(name: &str, losses: &[f64], outcome: Option<Outcome>, accuracy: f64) -
                 provenance: provenance(false),
                 epochs: epochs(losses),
                 decisions: Vec::new(),
+                entries: Vec::new(),
                 summary: outcome.map(|outcome| summary(losses, outcome, accuracy)),
             }),
             problem: None,
@@ -520,6 +528,7 @@ fn the_programs_that_made_the_runs_are_said() {
             lock: Some("ab".repeat(32)),
             rustc: Some("rustc 1.89.0".to_owned()),
             processor: Some("a processor".to_owned()),
+            ..Build::default()
         };
     }
     let warning = "not all made by the same program";

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::read::{ReadError, Table};
 use super::{
     ConstantLr, CosineAnnealingLr, CosineWarmRestarts, ExponentialLr, Fixed, LinearDecay, LinearLr,
     MultiStepLr, OneCycleLr, PolynomialLr, Product, Schedule, Sequential, StepLr, WarmUp,
 };
 use crate::error::ConfigError;
+use crate::method::Kind;
+use crate::value::Table;
+use crate::value::read::ReadError;
 
 /// The enum, its names and its conversions from one list of the kinds.
 macro_rules! kinds {
@@ -42,6 +44,9 @@ macro_rules! kinds {
             /// What the key `kind` may say.
             pub const KINDS: &'static [&'static str] = &[$($name),+];
 
+            /// The kinds with their keys, in the same order.
+            pub(crate) const ALL: &'static [Kind] = &[$($schedule::KIND),+];
+
             /// What the key `kind` says.
             pub fn kind(&self) -> &'static str {
                 match self {
@@ -50,7 +55,7 @@ macro_rules! kinds {
             }
 
             /// The schedule of a kind with the keys of `table`.
-            fn of_kind(kind: &str, table: Table) -> Result<Self, ReadError> {
+            pub(crate) fn of_kind(kind: &str, table: Table) -> Result<Self, ReadError> {
                 match kind {
                     $($name => $schedule::deserialize(table).map(Self::$variant),)+
                     _ => Err(de::Error::unknown_variant(kind, Self::KINDS)),
@@ -142,7 +147,7 @@ pub(super) fn composable(schedules: &[ScheduleConfig]) -> Result<(), ConfigError
 
 impl<'de> Deserialize<'de> for ScheduleConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = Table::read(deserializer, "a schedule")?;
+        let mut table = Table::read(deserializer, "a schedule: a table with the key `kind`")?;
         let schedule = table
             .take_text("kind")
             .and_then(|kind| Self::of_kind(&kind, table));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Schedule;
 use super::range::{at_least_one, checked_lr, unit_interval};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `ConstantLR`: `lr · factor` for the first `total_iters` steps, `lr` from then on.
 ///
@@ -71,6 +72,23 @@ impl ConstantLr {
     pub fn total_iters(&self) -> u64 {
         self.total_iters
     }
+}
+
+impl ConstantLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::Core;
+        use crate::method::kind::ValueKind::{Length, Number};
+        Kind::schedule(
+            "constant",
+            &[
+                LR,
+                Key::new("factor", Number, Core("1/3")),
+                Key::new("total_iters", Length, Core("5")),
+            ],
+            "PyTorch's ConstantLR",
+        )
+    };
 }
 
 impl Schedule for ConstantLr {
@@ -142,6 +160,11 @@ impl Fixed {
     pub fn base_lr(&self) -> f64 {
         self.lr
     }
+}
+
+impl Fixed {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = { Kind::schedule("fixed", &[LR], "the same rate throughout") };
 }
 
 impl Schedule for Fixed {

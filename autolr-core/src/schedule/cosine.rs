@@ -6,6 +6,7 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `CosineAnnealingLR`: half a cosine from `lr` at step 0 down to `eta_min` at step
 /// `t_max`.
@@ -72,6 +73,23 @@ impl CosineAnnealingLr {
     pub fn eta_min(&self) -> f64 {
         self.eta_min
     }
+}
+
+impl CosineAnnealingLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::{Core, RunLength};
+        use crate::method::kind::ValueKind::{Length, Number};
+        Kind::schedule(
+            "cosine",
+            &[
+                LR,
+                Key::new("t_max", Length, RunLength),
+                Key::new("eta_min", Number, Core("0")),
+            ],
+            "PyTorch's CosineAnnealingLR",
+        )
+    };
 }
 
 impl Schedule for CosineAnnealingLr {

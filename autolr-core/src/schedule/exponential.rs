@@ -6,6 +6,7 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{checked_lr, positive};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `ExponentialLR`: the rate is multiplied by `gamma` at every step.
 ///
@@ -54,6 +55,19 @@ impl ExponentialLr {
     pub fn gamma(&self) -> f64 {
         self.gamma
     }
+}
+
+impl ExponentialLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::Shown;
+        use crate::method::kind::ValueKind::Number;
+        Kind::schedule(
+            "exponential",
+            &[LR, Key::new("gamma", Number, Shown("0.95"))],
+            "PyTorch's ExponentialLR",
+        )
+    };
 }
 
 impl Schedule for ExponentialLr {

@@ -6,6 +6,7 @@ use super::Schedule;
 use super::curve::{interpolate, share};
 use super::range::{at_least_one, checked, checked_lr, unit_interval};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `LinearLR`: a factor that runs straight from `start_factor` to `end_factor` over
 /// `total_iters` steps.
@@ -102,6 +103,24 @@ impl LinearLr {
     }
 }
 
+impl LinearLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::Core;
+        use crate::method::kind::ValueKind::{Length, Number};
+        Kind::schedule(
+            "linear",
+            &[
+                LR,
+                Key::new("start_factor", Number, Core("1/3")),
+                Key::new("end_factor", Number, Core("1")),
+                Key::new("total_iters", Length, Core("5")),
+            ],
+            "PyTorch's LinearLR",
+        )
+    };
+}
+
 impl Schedule for LinearLr {
     fn lr(&self, step: u64) -> f64 {
         self.lr
@@ -187,6 +206,19 @@ impl LinearDecay {
     pub fn total_iters(&self) -> u64 {
         self.total_iters
     }
+}
+
+impl LinearDecay {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::RunLength;
+        use crate::method::kind::ValueKind::Length;
+        Kind::schedule(
+            "linear-decay",
+            &[LR, Key::new("total_iters", Length, RunLength)],
+            "a straight line to zero",
+        )
+    };
 }
 
 impl Schedule for LinearDecay {

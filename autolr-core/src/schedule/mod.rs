@@ -44,7 +44,6 @@ mod one_cycle;
 mod polynomial;
 mod product;
 pub(crate) mod range;
-pub(crate) mod read;
 mod sequential;
 mod step;
 mod warm_restarts;

@@ -6,6 +6,7 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{checked_lr, positive};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `MultiStepLR`: the rate is multiplied by `gamma` at each milestone.
 ///
@@ -72,6 +73,23 @@ impl MultiStepLr {
     pub fn gamma(&self) -> f64 {
         self.gamma
     }
+}
+
+impl MultiStepLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::{Core, Shown};
+        use crate::method::kind::ValueKind::{Milestones, Number};
+        Kind::schedule(
+            "multi-step",
+            &[
+                LR,
+                Key::new("milestones", Milestones, Shown("50,75")),
+                Key::new("gamma", Number, Core("0.1")),
+            ],
+            "PyTorch's MultiStepLR",
+        )
+    };
 }
 
 impl Schedule for MultiStepLr {

@@ -6,6 +6,7 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked, positive, unit_interval};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind};
 
 /// PyTorch's `OneCycleLR`: from `max_lr / div_factor` up to `max_lr`, then down to
 /// `max_lr / div_factor / final_div_factor`, over `total_steps` steps.
@@ -209,6 +210,27 @@ impl OneCycleLr {
             AnnealStrategy::Linear => interpolate(from, to, share),
         }
     }
+}
+
+impl OneCycleLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::{Core, Rate, RunLength};
+        use crate::method::kind::ValueKind::{Length, Number, OneOf, Switch};
+        Kind::schedule(
+            "one-cycle",
+            &[
+                Key::new("max_lr", Number, Rate),
+                Key::new("total_steps", Length, RunLength),
+                Key::new("pct_start", Number, Core("0.3")),
+                Key::new("anneal_strategy", OneOf(&["cos", "linear"]), Core("cos")),
+                Key::new("three_phase", Switch, Core("false")),
+                Key::new("div_factor", Number, Core("25")),
+                Key::new("final_div_factor", Number, Core("1e4")),
+            ],
+            "PyTorch's OneCycleLR",
+        )
+    };
 }
 
 impl Schedule for OneCycleLr {

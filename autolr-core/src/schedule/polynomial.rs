@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Schedule;
 use super::range::{at_least_one, checked_lr, not_negative};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `PolynomialLR`: a power of the share of the steps that are left, down to zero at step
 /// `total_iters`.
@@ -77,6 +78,23 @@ impl PolynomialLr {
     pub fn power(&self) -> f64 {
         self.power
     }
+}
+
+impl PolynomialLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::Core;
+        use crate::method::kind::ValueKind::{Length, Number};
+        Kind::schedule(
+            "polynomial",
+            &[
+                LR,
+                Key::new("total_iters", Length, Core("5")),
+                Key::new("power", Number, Core("1")),
+            ],
+            "PyTorch's PolynomialLR",
+        )
+    };
 }
 
 impl Schedule for PolynomialLr {

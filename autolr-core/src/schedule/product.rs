@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::composable;
 use super::{Schedule, ScheduleConfig};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind};
 
 /// The product of several schedules: the first gives the rate, the others, with `lr` 1, are factors
 /// on it.
@@ -50,6 +51,19 @@ impl Product {
     pub fn schedules(&self) -> &[ScheduleConfig] {
         &self.schedules
     }
+}
+
+impl Product {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::Required;
+        use crate::method::kind::ValueKind::Schedules;
+        Kind::schedule(
+            "product",
+            &[Key::new("schedules", Schedules, Required)],
+            "several schedules multiplied",
+        )
+    };
 }
 
 impl Schedule for Product {

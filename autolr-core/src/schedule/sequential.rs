@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::composable;
 use super::{Schedule, ScheduleConfig};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind};
 
 /// PyTorch's `SequentialLR`: several schedules one after another, each on its own clock from its
 /// milestone on.
@@ -93,6 +94,22 @@ impl Sequential {
         };
         (&self.schedules[passed], step - begin)
     }
+}
+
+impl Sequential {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::Required;
+        use crate::method::kind::ValueKind::{Milestones, Schedules};
+        Kind::schedule(
+            "sequential",
+            &[
+                Key::new("schedules", Schedules, Required),
+                Key::new("milestones", Milestones, Required),
+            ],
+            "one schedule after another",
+        )
+    };
 }
 
 impl Schedule for Sequential {

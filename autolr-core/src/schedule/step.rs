@@ -6,6 +6,7 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{at_least_one, checked_lr, positive};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `StepLR`: the rate is multiplied by `gamma` every `step_size` steps.
 ///
@@ -64,6 +65,23 @@ impl StepLr {
     pub fn gamma(&self) -> f64 {
         self.gamma
     }
+}
+
+impl StepLr {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::{Core, Shown};
+        use crate::method::kind::ValueKind::{Length, Number};
+        Kind::schedule(
+            "step",
+            &[
+                LR,
+                Key::new("step_size", Length, Shown("30")),
+                Key::new("gamma", Number, Core("0.1")),
+            ],
+            "PyTorch's StepLR",
+        )
+    };
 }
 
 impl Schedule for StepLr {

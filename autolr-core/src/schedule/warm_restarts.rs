@@ -6,6 +6,7 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind, LR};
 
 /// PyTorch's `CosineAnnealingWarmRestarts`: cycles of half a cosine, from `lr` down towards
 /// `eta_min`, each `t_mult` times as long as the one before.
@@ -96,6 +97,24 @@ impl CosineWarmRestarts {
         let begin = (growth - 1) / (t_mult - 1) * t_0;
         ((u128::from(step) - begin) as u64, t_0 * growth)
     }
+}
+
+impl CosineWarmRestarts {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::{Core, Shown};
+        use crate::method::kind::ValueKind::{Length, Number, Whole};
+        Kind::schedule(
+            "cosine-warm-restarts",
+            &[
+                LR,
+                Key::new("t_0", Length, Shown("10")),
+                Key::new("t_mult", Whole, Core("1")),
+                Key::new("eta_min", Number, Core("0")),
+            ],
+            "PyTorch's CosineAnnealingWarmRestarts",
+        )
+    };
 }
 
 impl Schedule for CosineWarmRestarts {

@@ -7,6 +7,7 @@ use super::curve::{interpolate, share};
 use super::range::{at_least_one, unit_interval};
 use super::{Schedule, ScheduleConfig};
 use crate::error::ConfigError;
+use crate::method::kind::{Key, Kind};
 
 /// A linear warm-up over `steps` steps, then another schedule on its own clock.
 ///
@@ -79,6 +80,23 @@ impl WarmUp {
     pub fn schedule(&self) -> &ScheduleConfig {
         &self.schedule
     }
+}
+
+impl WarmUp {
+    /// As files name it, with its keys.
+    pub(crate) const KIND: Kind = {
+        use crate::method::kind::KeyDefault::{Core, Required};
+        use crate::method::kind::ValueKind::{Length, Number, Schedule};
+        Kind::schedule(
+            "warm-up",
+            &[
+                Key::new("steps", Length, Required),
+                Key::new("start_factor", Number, Core("1/3")),
+                Key::new("schedule", Schedule, Required),
+            ],
+            "a rise, then another schedule",
+        )
+    };
 }
 
 impl Schedule for WarmUp {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use autolr_core::float_serde::Float;
-use autolr_core::{Factors, ProbeBackend, ScaleUpdate, Update};
+use autolr_core::{Factors, ScaleUpdate, Update};
 use clap::Args;
 use ndarray::Array1;
 use serde_json::json;
@@ -14,15 +14,14 @@ use serde_json::json;
 use crate::arguments::{cores, data_location, thread_count};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::{
-    BatchNormAfterValidation, DeviceName, RunSpec, Scale, SchedulerSpec, TrialLoss,
-};
+use crate::experiment::Cost;
+use crate::experiment::{BatchNormAfterValidation, DeviceName, RunSpec, Scale, TrialLoss};
 use crate::number::plural;
 use crate::runs::resolve::{locate_in, resolve};
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::write_arrays;
-use crate::workload::{self, Cost, EpochProbe, StateArray, Workload};
+use crate::workload::{self, Draw, StateArray, Workload};
 
 /// Probe candidate rates from a saved state: a learning-rate finder
 #[derive(Debug, Args)]
@@ -126,19 +125,14 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let frozen = next_epoch > 0
         && spec.training.batch_norm_after_validation == BatchNormAfterValidation::Frozen;
     if frozen {
-        workload.freeze_batch_norm();
+        workload.freeze_batch_norm(true);
     }
     // The batches of the last decision before the checkpoint.
     let epoch = next_epoch.saturating_sub(1);
     let mut losses = Array1::from_elem(lrs.len(), f64::NAN);
     let mut cost = Cost::default();
-    EpochProbe {
-        workload: workload.as_mut(),
-        epoch,
-        cost: &mut cost,
-        spec: &spec.probe,
-    }
-    .probe(lrs.view(), losses.view_mut())?;
+    let draw = Draw::after_epoch(epoch);
+    workload.probe(draw, lrs.view(), losses.view_mut(), &mut cost)?;
     let update = weigh(&spec, &lrs, &losses)?;
     // Before the step the losses do not depend on the rate, and weights of them are noise.
     let weighed = spec.probe.loss != TrialLoss::BeforeStep;
@@ -160,7 +154,7 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         "spec": spec,
     });
     if let Some(dir) = &args.dump {
-        dump(dir, &record, workload.as_ref(), epoch, lrs.len())?;
+        dump(dir, &record, workload.as_ref(), draw, lrs.len())?;
     }
     if args.json {
         writeln!(out, "{record}")?;
@@ -181,9 +175,9 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 /// What the specification's update makes of the losses, with the rates themselves as factors; the paper's update where the
 /// specification has an open loop.
 fn weigh(spec: &RunSpec, lrs: &Array1<f64>, losses: &Array1<f64>) -> Result<Update> {
-    let present = match &spec.scheduler {
-        SchedulerSpec::AutoLr(config) => config.rule().clone(),
-        SchedulerSpec::OpenLoop(_) => ScaleUpdate::new(Factors::powers_of_two(1)?),
+    let present = match spec.scheduler.autolr() {
+        Some(config) => config.rule().clone(),
+        None => ScaleUpdate::new(Factors::powers_of_two(1)?),
     };
     let factors = Factors::new(lrs.mapv(|lr| lr.max(f64::MIN_POSITIVE)))?;
     let rule = ScaleUpdate::new(factors)
@@ -246,7 +240,7 @@ fn dump(
     dir: &Path,
     record: &serde_json::Value,
     workload: &dyn Workload,
-    epoch: u64,
+    draw: Draw,
     candidates: usize,
 ) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
@@ -260,7 +254,7 @@ fn dump(
     write("weights.safetensors", &workload.save()?)?;
     write(
         "batches.safetensors",
-        &workload.probe_batches(epoch, candidates)?,
+        &workload.probe_batches(draw, candidates)?,
     )?;
     let text = serde_json::to_string_pretty(record)? + "\n";
     write_whole(&dir.join("probe.json"), text.as_bytes())

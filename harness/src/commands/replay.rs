@@ -34,6 +34,8 @@ struct RecordResult {
     replayed: Option<Replayed>,
     /// Null if all came out again.
     difference: Option<String>,
+    /// Whether its summary holds a hash of the log, which fits.
+    sealed: bool,
 }
 
 /// What `--json` prints.
@@ -42,6 +44,8 @@ struct Results {
     records: Vec<RecordResult>,
     /// How many came out otherwise.
     different: usize,
+    /// How many have no seal: of format 1, or not finished.
+    unsealed: usize,
 }
 
 /// `autolr replay`
@@ -62,12 +66,14 @@ pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             log: log.display().to_string(),
             replayed: outcome.as_ref().ok().copied(),
             difference: outcome.err().map(|difference| difference.to_string()),
+            sealed: record.log.is_sealed(),
         }
     });
     let results: Vec<RecordResult> = results.collect();
     let different = results.iter().filter(|result| result.difference.is_some());
     let results = Results {
         different: different.count(),
+        unsealed: results.iter().filter(|result| !result.sealed).count(),
         records: results,
     };
     if args.json {
@@ -77,15 +83,27 @@ pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         for result in &results.records {
             let log = visible(&result.log);
             match (&result.replayed, &result.difference) {
-                (Some(Replayed { rates, decisions }), _) => {
-                    writeln!(out, "{log}: {rates} rates and {decisions} decisions again")?;
-                }
+                (Some(Replayed { unchecked, .. }), _) if *unchecked > 0 => writeln!(
+                    out,
+                    "{log}: the rates of {} follow the loss of each step, which a log does not hold",
+                    plural(*unchecked, "epoch")
+                )?,
+                (Some(replayed), _) => writeln!(
+                    out,
+                    "{log}: {} rates and {} decisions again",
+                    replayed.rates, replayed.decisions
+                )?,
                 (None, Some(difference)) => writeln!(out, "{log}: DIFFERENT in {difference}")?,
                 (None, None) => {}
             }
         }
         let count = plural(results.records.len(), "record");
-        writeln!(out, "{count}, {} different", results.different)?;
+        write!(out, "{count}, {} different", results.different)?;
+        match results.unsealed {
+            0 => writeln!(out)?,
+            // Of format 1, which had none, or not finished.
+            unsealed => writeln!(out, "; {unsealed} without a seal")?,
+        }
     }
     Ok(if results.different == 0 {
         ExitStatus::Success

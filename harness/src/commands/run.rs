@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::arguments::{check_folder, cores, data_location, thread_count};
 use crate::exit::ExitStatus;
-use crate::experiment::{DeviceName, RunSpec, Scale, SchedulerSpec};
+use crate::experiment::{DeviceName, RunSpec, Scale};
 use crate::json_output::print_json;
 use crate::number;
 use crate::record::{EpochRecord, Evaluation, Outcome, RunLog, Summary};
@@ -89,6 +89,12 @@ pub(crate) fn describe(summary: &Summary) -> String {
         None => "not finite".into(),
     };
     let outcome = match &summary.outcome {
+        Outcome::Completed if summary.budget_spent => {
+            format!(
+                "spent its budget in {}",
+                number::plural(summary.epochs as usize, "epoch")
+            )
+        }
         Outcome::Completed => format!("completed {} epochs", summary.epochs),
         Outcome::Diverged { epoch, reason } => format!("DIVERGED in epoch {epoch}: {reason}"),
     };
@@ -96,21 +102,17 @@ pub(crate) fn describe(summary: &Summary) -> String {
         Some(epoch) => format!("best validation (epoch {epoch}): {}", tested(summary.best)),
         None => "best validation: none was finite".into(),
     };
+    let (trained, search) = summary.compute();
     format!(
-        "{outcome}\n{best}\nlast weights: {}\nimages: {} forward, {} backward; of these by probes {} and {}",
+        "{outcome}\n{best}\nlast weights: {}\ncompute: {trained} of training, {search} of probes (forward passes of an example; \
+         a backward pass counts 2, validation and tests are free)",
         tested(summary.last),
-        summary.forwards,
-        summary.backwards,
-        summary.probe_forwards,
-        summary.probe_backwards
     )
 }
 
 /// To what a closed loop without an upper bound had raised its rate, if its training diverged, and the key of the bound.
 fn bounds_hint(spec: &RunSpec, dir: &Path) -> Option<String> {
-    let SchedulerSpec::AutoLr(config) = &spec.scheduler else {
-        return None;
-    };
+    let config = spec.scheduler.autolr()?;
     // With a base schedule, or a bound, it is not for want of one.
     if config.base().is_some() || config.bounds().1 < f64::MAX {
         return None;

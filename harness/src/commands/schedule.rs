@@ -6,14 +6,16 @@ use std::io::{self, BufWriter, Write};
 use std::iter::repeat;
 
 use autolr_core::schedule::{Schedule, ScheduleConfig};
+use autolr_core::{KeyDefault, Kind};
 use clap::Args;
 use serde::Serialize;
 use toml::{Table, Value};
 
 use crate::did_you_mean::unknown;
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::schedulers::{Absent, Kind, OPEN_LOOP};
+use crate::experiment::schedulers::schedules;
 use crate::experiment::spec_error::one_line;
+use crate::experiment::value_kind::ValuesOf;
 use crate::text_figure::{significant, text_figure};
 
 /// The paper's rate (section 3.1).
@@ -81,7 +83,7 @@ of exponential) they are this program's. milestones is a list with commas.
 Made of other schedulers, for specification files only (docs/SPECIFICATION.md):
 ",
     );
-    for kind in OPEN_LOOP.iter().filter(|kind| kind.is_composed()) {
+    for kind in schedules().filter(|kind| kind.is_composed()) {
         list(kind, &mut text);
     }
     text.push_str(
@@ -95,14 +97,14 @@ Examples:
 
 /// A scheduler's name, keys and explanation, the keys over several lines if they have to be.
 fn list(kind: &Kind, text: &mut String) {
-    let name_width = OPEN_LOOP.iter().map(|kind| kind.name.len()).max();
+    let name_width = schedules().map(|kind| kind.name.len()).max();
     let name_width = name_width.unwrap_or_default();
     let mut lines = vec![String::new()];
     for (index, key) in kind.keys.iter().enumerate() {
-        let default = match key.absent {
-            Absent::Core(default) | Absent::Shown(default) => format!("={default}"),
-            Absent::Epochs => "=EPOCHS".to_owned(),
-            Absent::Rate | Absent::Refused => String::new(),
+        let default = match key.default {
+            KeyDefault::Core(default) | KeyDefault::Shown(default) => format!("={default}"),
+            KeyDefault::RunLength => "=EPOCHS".to_owned(),
+            _ => String::new(),
         };
         let comma = if index + 1 < kind.keys.len() { "," } else { "" };
         let word = format!("{}{default}{comma}", key.name);
@@ -123,7 +125,7 @@ fn list(kind: &Kind, text: &mut String) {
 
 /// The schedulers that a line of words can describe.
 fn flat() -> impl Iterator<Item = &'static Kind> {
-    OPEN_LOOP.iter().filter(|kind| !kind.is_composed())
+    schedules().filter(|kind| !kind.is_composed())
 }
 
 /// The schedule that the words on the command line describe, and the same in words, with its
@@ -133,7 +135,7 @@ fn parse(
     parameters: &[String],
     epochs: u64,
 ) -> Result<(ScheduleConfig, String), String> {
-    let Some(kind) = OPEN_LOOP.iter().find(|kind| kind.name == name) else {
+    let Some(kind) = schedules().find(|kind| kind.name == name) else {
         let names: Vec<&str> = flat().map(|kind| kind.name).collect();
         return Err(unknown("scheduler", name, &names));
     };
@@ -146,17 +148,17 @@ fn parse(
     let mut table = Table::new();
     table.insert("kind".into(), name.into());
     for key in kind.keys {
-        let word = match (given.get(key.name), key.absent) {
+        let word = match (given.get(key.name), key.default) {
             (Some(word), _) => word,
-            (None, Absent::Rate) => DEFAULT_LR,
-            (None, Absent::Shown(default)) => default,
-            (None, Absent::Epochs) => {
+            (None, KeyDefault::Rate) => DEFAULT_LR,
+            (None, KeyDefault::Shown(default)) => default,
+            (None, KeyDefault::RunLength) => {
                 // TOML's whole numbers end at 2⁶³ − 1.
                 let length = i64::try_from(epochs).unwrap_or(i64::MAX);
                 table.insert(key.name.into(), length.into());
                 continue;
             }
-            (None, Absent::Core(_) | Absent::Refused) => continue,
+            (None, _) => continue,
         };
         let value = key.holds.parse(word);
         let value = value.map_err(|rule| format!("{} = {word}: {rule}", key.name))?;

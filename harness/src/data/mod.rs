@@ -25,5 +25,5 @@ pub use images::{CHANNELS, DataSet, IMAGE_BYTES, ImageSet, SIDE};
 pub use locate::{Location, Origin};
 pub use name::{Cifar, DataSetName};
 pub use split::{Split, SplitKind, SplitSpec};
-pub use stream::{Purpose, Stream, stream};
+pub use stream::{Purpose, Stream, attempt_stream, stream};
 pub use synthetic::Points;

@@ -31,6 +31,10 @@ pub enum Purpose {
     Synthetic,
     /// Resampling in the statistics of a report.
     Resampling,
+    /// Which images a trial of several steps takes them on; index = step.
+    Trial,
+    /// Flips and rotations of those images.
+    TrialAugmentation,
 }
 
 impl Purpose {
@@ -46,6 +50,8 @@ impl Purpose {
             Self::Init => b"init",
             Self::Synthetic => b"synthetic",
             Self::Resampling => b"resampling",
+            Self::Trial => b"trial",
+            Self::TrialAugmentation => b"trial-augmentation",
         }
     }
 }
@@ -65,12 +71,21 @@ impl Purpose {
 /// assert_ne!(order(3), order(4));
 /// ```
 pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> Stream {
+    attempt_stream(0, seed, purpose, epoch, index)
+}
+
+/// The same in the attempt of a number: after going back to an earlier state, a training sees other batches than the first
+/// time. Attempt 0 has the streams of [`stream`]; of the others, the number is hashed after the rest.
+pub fn attempt_stream(attempt: u64, seed: u64, purpose: Purpose, epoch: u64, index: u64) -> Stream {
     let mut hash = Sha256::new();
     hash.update(b"autolr stream 1\0");
     hash.update(purpose.tag());
     hash.update(b"\0");
     for number in [seed, epoch, index] {
         hash.update(number.to_le_bytes());
+    }
+    if attempt > 0 {
+        hash.update(attempt.to_le_bytes());
     }
     Stream::from_seed(hash.finalize().into())
 }
@@ -112,14 +127,20 @@ mod tests {
             Purpose::Init,
             Purpose::Synthetic,
             Purpose::Resampling,
+            Purpose::Trial,
+            Purpose::TrialAugmentation,
         ];
         let mut first = HashSet::new();
         for purpose in purposes {
             for (seed, epoch, index) in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (256, 0, 0)] {
-                assert!(
-                    first.insert(stream(seed, purpose, epoch, index).next_u64()),
-                    "{purpose:?} {seed} {epoch} {index}"
-                );
+                for attempt in [0, 1, 256] {
+                    assert!(
+                        first.insert(
+                            attempt_stream(attempt, seed, purpose, epoch, index).next_u64()
+                        ),
+                        "{attempt} {purpose:?} {seed} {epoch} {index}"
+                    );
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use super::keys::OF_THE_FILE;
 use super::lines::Lines;
 use super::spec_error::SpecError;
 use super::value_kind::shown;
-use super::{RunSpec, schedulers};
+use super::{RunSpec, length};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
 
@@ -199,16 +199,13 @@ impl ExperimentFile {
         scale: &Table,
         settings: &Table,
     ) -> Result<RunSpec, BadInput> {
+        let located = |error: SpecError| self.located(series, &[scale, settings], &error);
         let mut table = self.base.clone();
         overlay(&mut table, &series.overrides);
-        let epochs = |table: &Table| table.get("training")?.get("epochs")?.as_integer();
-        let before = epochs(&table);
+        let before = (!scale.is_empty()).then(|| table.clone());
         overlay(&mut table, scale);
-        let after = epochs(&table);
-        if let (Some(before), Some(after), Some(Value::Table(scheduler))) =
-            (before, after, table.get_mut("scheduler"))
-        {
-            schedulers::fit(scheduler, before, after);
+        if let Some(before) = before {
+            length::fit(&before, &mut table).map_err(located)?;
         }
         for key in OF_THE_FILE {
             if settings.contains_key(key) {
@@ -218,12 +215,8 @@ impl ExperimentFile {
             }
         }
         overlay(&mut table, settings);
-        if let (Some(epochs), Some(Value::Table(scheduler))) =
-            (epochs(&table), table.get_mut("scheduler"))
-        {
-            schedulers::fill_in(scheduler, epochs);
-        }
-        RunSpec::read(table).map_err(|error| self.located(series, &[scale, settings], &error))
+        length::fill_in(&mut table).map_err(located)?;
+        RunSpec::read(table).map_err(located)
     }
 
     /// An error of a specification of this file that was found later, at the line of the key that it begins with.

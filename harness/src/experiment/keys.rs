@@ -7,7 +7,8 @@ use toml::{Table, Value};
 
 use super::schedulers;
 use super::spec_error::SpecError;
-use super::value_kind::ValueKind::{self, Number, OneOf, Seed, Switch, Whole};
+use super::value_kind::ValueKind::{self, Number, OneOf, Seed, Switch, Text, Whole};
+use super::value_kind::ValuesOf;
 use super::value_kind::shown;
 use crate::did_you_mean::unknown;
 
@@ -89,6 +90,7 @@ const TABLES: [TableKeys; 6] = [
         name: "training",
         keys: &[
             ("epochs", Whole),
+            ("budget", Text),
             ("batch_size", Whole),
             ("seed", Seed),
             ("device", OneOf(&["cpu", "cuda", "auto"])),

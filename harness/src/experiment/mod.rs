@@ -1,17 +1,23 @@
 //! What is to be run: specifications, experiment files, scales, and the paper's registry.
 
+mod budget;
+pub(crate) mod cost;
 mod file;
 mod keys;
+mod length;
 mod lines;
 mod optimizer;
 mod registry;
 pub(crate) mod schedulers;
 mod seeds;
+pub mod sizes;
 mod spec;
 pub(crate) mod spec_error;
 pub mod sweep;
-mod value_kind;
+pub(crate) mod value_kind;
 
+pub use budget::BudgetSpec;
+pub use cost::Cost;
 pub use file::{ExperimentFile, SeriesSpec};
 pub use optimizer::OptimizerSpec;
 pub use registry::{ExperimentName, Protocol, Scale, experiment_file};

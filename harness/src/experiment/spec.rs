@@ -1,14 +1,13 @@
 //! The specification of one training run. A run is a pure function of it.
 
-use autolr_core::AutoLrConfig;
-use autolr_core::schedule::{Schedule, ScheduleConfig};
+use autolr_core::{AutoLrConfig, MethodConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::OptimizerSpec;
 use super::keys::check;
 use super::schedulers;
 use super::spec_error::{SpecError, one_line};
+use super::{BudgetSpec, OptimizerSpec, sizes};
 use crate::data::{DataSetName, SplitKind};
 use crate::exit::BadInput;
 
@@ -100,53 +99,47 @@ fn reference_hidden() -> u32 {
     32
 }
 
-/// `[scheduler]`: `kind = "autolr"` for the closed loop, or one of the open-loop schedules.
+/// `[scheduler]`: the settings of any method of autolr-core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "toml::Table", into = "toml::Table")]
-pub enum SchedulerSpec {
-    /// The paper's scheduler.
-    AutoLr(AutoLrConfig),
-    /// Rates that follow a plan.
-    OpenLoop(ScheduleConfig),
-}
+pub struct SchedulerSpec(MethodConfig);
 
 impl SchedulerSpec {
-    /// The rate of the first epoch.
+    /// The settings.
+    pub fn method(&self) -> &MethodConfig {
+        &self.0
+    }
+
+    /// What the key `kind` says.
+    pub fn kind(&self) -> &'static str {
+        self.0.kind()
+    }
+
+    /// The settings of the paper's scheduler, if it is that.
+    pub fn autolr(&self) -> Option<&AutoLrConfig> {
+        self.0.downcast()
+    }
+
+    /// The rate of the first step.
     pub fn initial_lr(&self) -> f64 {
-        match self {
-            Self::AutoLr(config) => config.lr(),
-            Self::OpenLoop(schedule) => schedule.lr(0),
-        }
+        self.0.build().lr()
     }
 }
 
 impl TryFrom<toml::Table> for SchedulerSpec {
     type Error = String;
 
-    fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let kind = schedulers::check(&table).map_err(|error| error.text)?.name;
-        let error = |error: toml::de::Error| one_line(&error);
-        if kind == "autolr" {
-            table.remove("kind");
-            Ok(Self::AutoLr(table.try_into().map_err(error)?))
-        } else {
-            Ok(Self::OpenLoop(table.try_into().map_err(error)?))
-        }
+    fn try_from(table: toml::Table) -> Result<Self, String> {
+        schedulers::check(&table).map_err(|error| error.text)?;
+        let read = table.try_into().map(Self);
+        read.map_err(|error: toml::de::Error| one_line(&error))
     }
 }
 
 impl From<SchedulerSpec> for toml::Table {
-    fn from(spec: SchedulerSpec) -> Self {
-        let table = match &spec {
-            SchedulerSpec::AutoLr(config) => Self::try_from(config),
-            SchedulerSpec::OpenLoop(schedule) => Self::try_from(schedule),
-        };
+    fn from(SchedulerSpec(method): SchedulerSpec) -> Self {
         // Numbers, names, lists and tables: nothing that TOML could refuse.
-        let mut table = table.unwrap_or_default();
-        if matches!(spec, SchedulerSpec::AutoLr(_)) {
-            table.insert("kind".into(), "autolr".into());
-        }
-        table
+        Self::try_from(&method).unwrap_or_default()
     }
 }
 
@@ -211,6 +204,9 @@ pub enum GradientBatch {
 pub struct TrainingSpec {
     /// Epochs.
     pub epochs: u64,
+    /// What the run may cost, if it is to end before all epochs are trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetSpec>,
     /// Images of a training batch.
     #[serde(default = "paper_batch")]
     pub batch_size: usize,
@@ -348,6 +344,7 @@ impl RunSpec {
             }
         }
         self.optimizer.validate()?;
+        self.check_method()?;
         match self.network {
             NetworkSpec::ResNet18 { width, .. } => check(
                 (1..=1024).contains(&width),
@@ -376,6 +373,40 @@ impl RunSpec {
                 )
             }
         }
+    }
+
+    /// What the scheduler needs and a run cannot give, and a budget that allows no step.
+    fn check_method(&self) -> Result<(), SpecError> {
+        let (kind, needs) = (
+            self.scheduler.kind(),
+            self.scheduler.method().build().needs(),
+        );
+        let error = |key: &str, text: String| Err(SpecError::new(key, format!("{key} {text}")));
+        if needs.plain_gradient && self.optimizer != OptimizerSpec::default() {
+            return error(
+                "scheduler.kind",
+                format!(
+                    "= {kind}: needs steps of plain SGD, without momentum or weight decay; [optimizer] has others"
+                ),
+            );
+        }
+        if needs.groups > 1 {
+            return error(
+                "scheduler.groups",
+                format!("has {} groups: a run has one", needs.groups),
+            );
+        }
+        if let Some(budget @ BudgetSpec::Epochs(_)) = self.training.budget {
+            let of_epoch =
+                sizes::steps_per_epoch(self).map_err(|error| SpecError::said(error.0))?;
+            if budget.steps(of_epoch) == 0 {
+                return error(
+                    "training.budget",
+                    format!("= \"{budget}\": less than one of the {of_epoch} steps of an epoch"),
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The specification as canonical TOML: what `spec.toml` holds and the digest is taken of.

@@ -18,29 +18,19 @@ pub(super) fn shown(value: &Value) -> String {
     shortened(&visible(&text), SHOWN)
 }
 
-/// What kind of value a key holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ValueKind {
-    Number,
-    Whole,
-    /// A number of epochs: it changes in proportion when a scale changes the length of the training.
-    Length,
-    /// Numbers of epochs.
-    Milestones,
-    Seed,
-    Switch,
-    /// One of these names.
-    OneOf(&'static [&'static str]),
-    Factors,
-    /// A table with the keys of another schedule.
-    Schedule,
-    /// Several of them.
-    Schedules,
+pub(crate) use autolr_core::ValueKind;
+
+/// Values of a kind, in TOML and in words.
+pub(crate) trait ValuesOf: Copy {
+    /// The rule that `value` breaks, if it does.
+    fn broken_by(self, value: &Value) -> Option<String>;
+
+    /// The value that a word of the command line stands for, or the rule that it breaks.
+    fn parse(self, word: &str) -> Result<Value, &'static str>;
 }
 
-impl ValueKind {
-    /// The rule that `value` breaks, if it does.
-    pub(super) fn broken_by(self, value: &Value) -> Option<String> {
+impl ValuesOf for ValueKind {
+    fn broken_by(self, value: &Value) -> Option<String> {
         let number = |value: &Value| value.is_float() || value.is_integer();
         // Sizes of networks are 32 bits wide, which is enough for all the others.
         let whole = |value: &Value| value.as_integer().is_some_and(|n| u32::try_from(n).is_ok());
@@ -98,12 +88,13 @@ impl ValueKind {
                 list_of(&Value::is_table),
                 "must be a list of tables with the keys of a schedule each".to_owned(),
             ),
+            // What there is no rule for is read by its owner.
+            _ => (value.is_str(), "must be a text in quotes".to_owned()),
         };
         (!good).then_some(rule)
     }
 
-    /// The value that a word of the command line stands for, or the rule that it breaks.
-    pub(crate) fn parse(self, word: &str) -> Result<Value, &'static str> {
+    fn parse(self, word: &str) -> Result<Value, &'static str> {
         let whole = |word: &str| {
             word.parse()
                 .ok()
@@ -128,9 +119,7 @@ impl ValueKind {
                 .map(Value::Boolean)
                 .map_err(|_| "must be true or false"),
             Self::OneOf(_) => Ok(Value::String(word.to_owned())),
-            Self::Factors | Self::Schedule | Self::Schedules => {
-                Err("is for specification files only")
-            }
+            _ => Err("is for specification files only"),
         }
     }
 }
@@ -152,7 +141,7 @@ fn one_of(names: &[&str], found: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::ValueKind::{self, Length, Milestones, Number, OneOf, Schedule, Switch, Whole};
-    use super::shown;
+    use super::{ValuesOf, shown};
     use toml::Value;
 
     const NAMES: ValueKind = OneOf(&["x", "cos"]);

@@ -3,9 +3,16 @@
 //! The log holds nothing that differs between two runs of the same specification on the same machine:
 //! times are in `timings.jsonl` beside it.
 
-use autolr_core::{Decision, float_serde};
+use std::collections::BTreeMap;
+
+use autolr_core::{Change, Decision, ProbeCost, Request, float_serde};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use super::LogMark;
+
+/// The version of the log's format that is written. Version 1 had no seal; it is read as before.
+pub const LOG_FORMAT: u32 = 2;
 
 /// One line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,8 +25,14 @@ pub enum Event {
     RunContinued(Build),
     /// An epoch of training and its validation.
     Epoch(EpochRecord),
-    /// A decision of the closed loop, after the epoch's validation.
+    /// A decision of the closed loop, after the epoch's validation or after a step.
     Decision(DecisionRecord),
+    /// A change of the rate by another method.
+    Change(ChangeRecord),
+    /// What a request of a method came to, where no decision holds it.
+    Answer(AnswerRecord),
+    /// The training went back, or on from the end of a branch.
+    Moved(MoveRecord),
     /// Always last; without it the run is not finished.
     RunFinished(Summary),
 }
@@ -66,11 +79,34 @@ pub struct Build {
     /// The processor, and the GPU where one computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
+    /// What makes libtorch choose its kernels: the instructions that it found (`capability`) and the environment
+    /// variables that are set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kernels: BTreeMap<String, String>,
+}
+
+/// The environment variables that decide which kernels libtorch, oneDNN and MKL take.
+const KERNEL_VARIABLES: [&str; 6] = [
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_MAX_CPU_ISA",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+];
+
+/// What makes libtorch choose its kernels here.
+fn kernels() -> BTreeMap<String, String> {
+    let set = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    let found = KERNEL_VARIABLES.into_iter().filter_map(set);
+    #[cfg(feature = "tch")]
+    let found = found.chain([("capability".to_owned(), autolr_tch::cpu_capability())]);
+    found.collect()
 }
 
 impl Build {
-    /// This program on this machine; `cuda` if it computes on a GPU.
-    pub fn here(cuda: bool) -> Self {
+    /// This program on this machine; `cuda` if it computes on a GPU, `libtorch` if libtorch computes.
+    pub fn here(cuda: bool, libtorch: bool) -> Self {
         let known = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         Self {
             commit: known(option_env!("AUTOLR_COMMIT")),
@@ -80,6 +116,7 @@ impl Build {
             )))),
             rustc: known(option_env!("AUTOLR_RUSTC")),
             processor: processor(cuda),
+            kernels: if libtorch { kernels() } else { BTreeMap::new() },
         }
     }
 
@@ -90,6 +127,31 @@ impl Build {
             Some(true) => format!("{commit} with changes"),
             _ => commit,
         })
+    }
+
+    /// What is other than in `before`, in words: `by another revision, on another processor`.
+    pub(crate) fn difference(&self, before: &Self) -> String {
+        let parts = [
+            (
+                (&self.commit, self.modified) != (&before.commit, before.modified),
+                "by another revision of the program",
+            ),
+            (
+                (&self.lock, &self.rustc) != (&before.lock, &before.rustc),
+                "by a program built otherwise",
+            ),
+            (self.processor != before.processor, "on another processor"),
+            (
+                self.kernels != before.kernels,
+                "with other kernels of libtorch",
+            ),
+        ];
+        let said: Vec<&str> = parts
+            .iter()
+            .filter(|(other, _)| *other)
+            .map(|(_, what)| *what)
+            .collect();
+        said.join(", ")
     }
 
     /// Whether nothing is known of it, as in logs from before it was recorded.
@@ -145,9 +207,12 @@ pub struct DataProvenance {
 pub struct EpochRecord {
     /// Number of the epoch, from 0.
     pub epoch: u64,
-    /// The learning rate of the epoch.
+    /// The learning rate of the epoch's first step.
     #[serde(with = "float_serde")]
     pub lr: f64,
+    /// The others, where the rate changed within the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<RateRange>,
     /// Optimiser steps taken in the epoch; fewer than planned if a loss was not finite.
     pub steps: u64,
     /// Mean training loss over the epoch's batches (nats).
@@ -164,13 +229,132 @@ pub struct EpochRecord {
     pub validation_accuracy: f64,
 }
 
-/// One decision and the epoch after which it was taken.
+/// The rates of an epoch's steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateRange {
+    /// Of the last step.
+    #[serde(with = "float_serde")]
+    pub last: f64,
+    /// The lowest.
+    #[serde(with = "float_serde")]
+    pub min: f64,
+    /// The highest.
+    #[serde(with = "float_serde")]
+    pub max: f64,
+}
+
+impl RateRange {
+    /// Of a first step.
+    pub(crate) fn of(lr: f64) -> Self {
+        Self {
+            last: lr,
+            min: lr,
+            max: lr,
+        }
+    }
+
+    /// With a further step.
+    pub(crate) fn add(&mut self, lr: f64) {
+        self.last = lr;
+        self.min = self.min.min(lr);
+        self.max = self.max.max(lr);
+    }
+
+    /// None where every step had the rate `lr` of the first.
+    pub(crate) fn unless_all(self, lr: f64) -> Option<Self> {
+        let same = [self.last, self.min, self.max].map(f64::to_bits) == [lr.to_bits(); 3];
+        // A rate that is no number has no range.
+        (!same && !lr.is_nan()).then_some(self)
+    }
+}
+
+/// One decision and when it was taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DecisionRecord {
-    /// Number of the epoch just ended, from 0.
+    /// Number of the epoch, from 0: the one just ended, unless `step` says otherwise.
     pub epoch: u64,
+    /// After how many steps of that epoch, if it had not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
     /// The decision.
     pub decision: Decision,
+}
+
+/// A change of the rate and when it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// As in [`DecisionRecord`].
+    pub epoch: u64,
+    /// As in [`DecisionRecord`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// The change.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerRecord {
+    /// The request.
+    pub request: Request,
+    /// The candidates' losses, of a probe.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "losses")]
+    pub losses: Option<Vec<f64>>,
+    /// What they cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<ProbeCost>,
+    /// Steps taken, of a branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Their mean loss.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "float_serde::option"
+    )]
+    pub train_loss: Option<f64>,
+    /// The loss on a scoring batch afterwards.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "float_serde::option"
+    )]
+    pub score: Option<f64>,
+}
+
+/// A list of numbers, if there is one.
+mod losses {
+    use autolr_core::float_serde::Float;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[allow(clippy::ref_option, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(
+        losses: &Option<Vec<f64>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let floats = |losses: &Vec<f64>| losses.iter().copied().map(Float).collect::<Vec<_>>();
+        losses.as_ref().map(floats).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<f64>>, D::Error> {
+        let losses = Option::<Vec<Float>>::deserialize(deserializer)?;
+        Ok(losses.map(|losses| losses.into_iter().map(|Float(loss)| loss).collect()))
+    }
+}
+
+/// Where the training is after it has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRecord {
+    /// Number of the epoch at hand, from 0.
+    pub epoch: u64,
+    /// Its steps so far.
+    pub step: u64,
+    /// How often the training has gone back.
+    pub attempt: u64,
 }
 
 /// How a run ended.
@@ -196,9 +380,26 @@ pub struct Summary {
     pub probe_forwards: u64,
     /// Of the backwards, those of probes.
     pub probe_backwards: u64,
+    /// Whether it ended because its budget was spent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub budget_spent: bool,
+    /// Since format 2: where this line begins, and a hash of the whole log with an empty text in place of the hash. It shows
+    /// damage and careless edits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogMark>,
 }
 
 impl Summary {
+    /// Compute of training, and of probing and search, in forward passes of one example: a forward pass costs 1, a
+    /// backward pass 2. Validation and testing are free.
+    pub fn compute(&self) -> (u64, u64) {
+        let trained = self.backwards.saturating_sub(self.probe_backwards);
+        let search = self
+            .probe_forwards
+            .saturating_add(self.probe_backwards.saturating_mul(2));
+        (trained.saturating_mul(3), search)
+    }
+
     /// The test result that the protocol reports.
     pub fn reported(&self) -> Option<Evaluation> {
         if self.reported == "last" {
@@ -213,7 +414,7 @@ impl Summary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// All epochs were trained, and the accuracy is above chance.
+    /// All epochs were trained, or the budget was spent, and the accuracy is above chance.
     Completed,
     /// A loss that is not finite, or accuracy at chance when the run ended.
     Diverged {
@@ -235,4 +436,80 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// Over how many images.
     pub images: u64,
+}
+
+impl Event {
+    /// The first value that lies out of its range, as no run writes it.
+    ///
+    /// # Errors
+    /// The key, its value and its range.
+    pub fn check(&self) -> Result<(), String> {
+        let share = |key: &str, value: f64| {
+            let good = value.is_nan() || (0.0..=1.0).contains(&value);
+            good.then_some(())
+                .ok_or_else(|| format!("{key} = {value}: must lie from 0 to 1"))
+        };
+        let rate = |key: &str, value: f64| {
+            let good = value.is_nan() || value >= 0.0;
+            good.then_some(())
+                .ok_or_else(|| format!("{key} = {value}: must not be negative"))
+        };
+        match self {
+            Self::RunStarted(provenance) if provenance.format > LOG_FORMAT => Err(format!(
+                "format = {}: this program reads formats up to {LOG_FORMAT}; take a later one",
+                provenance.format
+            )),
+            Self::RunStarted(provenance) if provenance.format == 0 => {
+                Err("format = 0: formats count from 1".to_owned())
+            }
+            Self::RunStarted(provenance) if provenance.threads == 0 => {
+                Err("threads = 0: a run has at least one".to_owned())
+            }
+            Self::Epoch(record) => {
+                rate("lr", record.lr)?;
+                if let Some(RateRange { last, min, max }) = record.rates {
+                    for (key, value) in [("last", last), ("min", min), ("max", max)] {
+                        rate(&format!("rates.{key}"), value)?;
+                    }
+                    let within = |lr: f64| lr.is_nan() || (min..=max).contains(&lr);
+                    if !(within(record.lr) && within(last)) {
+                        return Err(format!(
+                            "rates = {min} to {max}: must hold the first and the last rate"
+                        ));
+                    }
+                }
+                share("train_accuracy", record.train_accuracy)?;
+                share("validation_accuracy", record.validation_accuracy)
+            }
+            Self::RunFinished(summary) => {
+                for (key, found) in [("best", summary.best), ("last", summary.last)] {
+                    let Some(found) = found else { continue };
+                    share(&format!("{key}.accuracy"), found.accuracy)?;
+                    if found.images == 0 {
+                        return Err(format!("{key}.images = 0: a test has at least one"));
+                    }
+                }
+                if !["best-validation", "last"].contains(&summary.reported.as_str()) {
+                    return Err(format!(
+                        "reported = {:?}: must be \"best-validation\" or \"last\"",
+                        summary.reported
+                    ));
+                }
+                for (key, part, whole) in [
+                    ("probe_forwards", summary.probe_forwards, summary.forwards),
+                    (
+                        "probe_backwards",
+                        summary.probe_backwards,
+                        summary.backwards,
+                    ),
+                ] {
+                    if part > whole {
+                        return Err(format!("{key} = {part}: exceeds the {whole} of all"));
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
 }

@@ -9,7 +9,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Build, DecisionRecord, EpochRecord, Event, Provenance, Summary};
+use super::{
+    AnswerRecord, Build, ChangeRecord, DecisionRecord, EpochRecord, Event, MoveRecord, Provenance,
+    Summary,
+};
 use crate::disk::Disk;
 use crate::exit::BadInput;
 
@@ -131,6 +134,36 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Appends the summary with its seal, a hash of the log with nothing in the hash's place, and puts the hash of the whole
+    /// file beside it, in the form of `sha256sum`. That file comes first: a log with a summary always has it.
+    ///
+    /// # Errors
+    /// If the disk does.
+    pub fn finish(&mut self, summary: &Summary) -> Result<Summary> {
+        let sealed = |sha256: String| {
+            let bytes = self.bytes;
+            Event::RunFinished(Summary {
+                log: Some(LogMark { bytes, sha256 }),
+                ..summary.clone()
+            })
+        };
+        let line = |event: &Event| -> Result<String> { Ok(serde_json::to_string(event)? + "\n") };
+        let hash_with = |line: &str| self.hash.clone().chain_update(line).finalize();
+        let seal = hex::encode(hash_with(&line(&sealed(String::new()))?));
+        let event = sealed(seal);
+        let hash = hash_with(&line(&event)?);
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let text = format!("{}  {name}\n", hex::encode(hash));
+        self.disk
+            .write_whole(&seal_path(&self.path), text.as_bytes(), None)?;
+        self.append(&event)?;
+        self.sync()?;
+        match event {
+            Event::RunFinished(summary) => Ok(summary),
+            _ => Ok(summary.clone()),
+        }
+    }
+
     /// The log so far, for a checkpoint that vouches for it.
     pub fn mark(&self) -> LogMark {
         LogMark {
@@ -150,20 +183,33 @@ impl LogWriter {
     }
 }
 
+/// Where the hash of a whole log lies.
+fn seal_path(log: &Path) -> PathBuf {
+    log.with_extension("sha256")
+}
+
 /// What the first line of the log at `path` says, if it is the log of the specification with the digest `spec`, whatever
 /// follows.
 pub fn begun_as(spec: &str, path: &Path) -> Option<Provenance> {
+    match first_event(path)? {
+        Event::RunStarted(provenance) if provenance.spec == spec => Some(provenance),
+        _ => None,
+    }
+}
+
+fn first_event(path: &Path) -> Option<Event> {
     /// No first line is nearly as long.
     const LONGEST: u64 = 1_000_000;
+    // A pipe in its place would never end.
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     let mut line = Vec::new();
     let file = File::open(path).ok()?;
     BufReader::new(file.take(LONGEST))
         .read_until(b'\n', &mut line)
         .ok()?;
-    match serde_json::from_slice(&line).ok()? {
-        Event::RunStarted(provenance) if provenance.spec == spec => Some(provenance),
-        _ => None,
-    }
+    serde_json::from_slice(&line).ok()
 }
 
 /// A log, read.
@@ -173,15 +219,39 @@ pub struct RunLog {
     pub provenance: Provenance,
     /// What it was gone on with, where that was another program or processor.
     pub continued: Vec<Build>,
-    /// The epochs, in order.
+    /// The epochs, in order; of those that were trained again, the last time.
     pub epochs: Vec<EpochRecord>,
     /// The decisions, in order; none for open-loop schedules.
     pub decisions: Vec<DecisionRecord>,
+    /// All that happened between the start and the end, in its order.
+    pub entries: Vec<Entry>,
     /// The last event; none if the run is not finished.
     pub summary: Option<Summary>,
 }
 
+/// What happened in a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// An epoch and its validation.
+    Epoch(EpochRecord),
+    /// A decision of the closed loop.
+    Decision(DecisionRecord),
+    /// A change of the rate by another method.
+    Change(ChangeRecord),
+    /// What a request came to.
+    Answer(AnswerRecord),
+    /// The training moved.
+    Moved(MoveRecord),
+}
+
 impl RunLog {
+    /// Whether its last line holds a hash of the rest. That it fits was found when the log was read.
+    pub fn is_sealed(&self) -> bool {
+        self.summary
+            .as_ref()
+            .is_some_and(|summary| summary.log.is_some())
+    }
+
     /// What made the run: what it was begun with, then what it was gone on with.
     pub fn builds(&self) -> impl Iterator<Item = &Build> {
         std::iter::once(&self.provenance.build).chain(&self.continued)
@@ -214,15 +284,17 @@ impl RunLog {
     /// # Errors
     /// As [`RunLog::read`]; [`BadInput`] if the log is one of another specification.
     pub fn read_of(spec: &str, path: &Path) -> Result<Option<Self>> {
-        let log = Self::read(path)?;
-        match &log {
-            Some(log) if log.provenance.spec != spec => Err(BadInput(format!(
-                "{}: the log of another specification (digest {:.16}, this one has {spec:.16})",
-                path.display(),
-                log.provenance.spec
-            ))
-            .into()),
-            _ => Ok(log),
+        // Said before whatever else is wrong with it.
+        match first_event(path) {
+            Some(Event::RunStarted(provenance)) if provenance.spec != spec => {
+                Err(BadInput(format!(
+                    "{}: the log of another specification (digest {:.16}, this one has {spec:.16})",
+                    path.display(),
+                    provenance.spec
+                ))
+                .into())
+            }
+            _ => Self::read(path),
         }
     }
 
@@ -248,6 +320,8 @@ impl RunLog {
         let mut reader = BufReader::new(file.take(bytes));
         let mut log: Option<Self> = None;
         let mut line = Vec::new();
+        let mut read = Sha256::new();
+        let mut sealed = None;
         for number in 1.. {
             line.clear();
             let place = || format!("{}, line {number}", path.display());
@@ -256,6 +330,13 @@ impl RunLog {
                 break;
             }
             let event: Event = serde_json::from_slice(&line).with_context(place)?;
+            if let Err(why) = event.check() {
+                anyhow::bail!("{}: {why}", place());
+            }
+            if let Event::RunFinished(summary) = &event {
+                sealed = Some((summary.clone(), read.clone(), line.clone()));
+            }
+            read.update(&line);
             match (&mut log, event) {
                 (None, Event::RunStarted(provenance)) => {
                     log = Some(Self {
@@ -263,6 +344,7 @@ impl RunLog {
                         continued: Vec::new(),
                         epochs: Vec::new(),
                         decisions: Vec::new(),
+                        entries: Vec::new(),
                         summary: None,
                     });
                 }
@@ -277,10 +359,27 @@ impl RunLog {
                         epoch.epoch,
                         log.epochs.len()
                     );
-                    log.epochs.push(epoch);
+                    log.epochs.push(epoch.clone());
+                    log.entries.push(Entry::Epoch(epoch));
+                }
+                (Some(log), Event::Change(change)) => log.entries.push(Entry::Change(change)),
+                (Some(log), Event::Answer(answer)) => log.entries.push(Entry::Answer(answer)),
+                (Some(log), Event::Moved(moved)) => {
+                    let trained = log.epochs.len() as u64;
+                    anyhow::ensure!(
+                        moved.epoch <= trained,
+                        "{}: a move to epoch {}, when {trained} were trained",
+                        place(),
+                        moved.epoch
+                    );
+                    log.epochs.truncate(moved.epoch as usize);
+                    log.entries.push(Entry::Moved(moved));
                 }
                 (Some(log), Event::RunContinued(build)) => log.continued.push(build),
-                (Some(log), Event::Decision(decision)) => log.decisions.push(decision),
+                (Some(log), Event::Decision(decision)) => {
+                    log.decisions.push(decision.clone());
+                    log.entries.push(Entry::Decision(decision));
+                }
                 (Some(log), Event::RunFinished(summary)) => log.summary = Some(summary),
                 (None, _) => {
                     anyhow::bail!("{}: the log does not begin with the run's start", place())
@@ -288,6 +387,48 @@ impl RunLog {
                 (Some(_), Event::RunStarted(_)) => anyhow::bail!("{}: a second start", place()),
             }
         }
+        if let Some((summary, before, line)) = sealed {
+            check_seal(&summary, &before, &line, path)?;
+        }
         Ok(log)
     }
+}
+
+/// Whether the seals of a finished log fit it: the one in its last line, and the one beside it if that is there. A log of
+/// format 1 has none.
+fn check_seal(summary: &Summary, before: &Sha256, line: &[u8], path: &Path) -> Result<()> {
+    let Some(seal) = &summary.log else {
+        return Ok(());
+    };
+    let changed = |what: &str| {
+        anyhow::anyhow!(
+            "{}: changed after the run ended: its hash is not the one {what}",
+            path.display()
+        )
+    };
+    // Its own place in the line was empty when it was computed.
+    let text = String::from_utf8_lossy(line);
+    let unsealed = text.replacen(
+        &format!("\"sha256\":\"{}\"", seal.sha256),
+        "\"sha256\":\"\"",
+        1,
+    );
+    let hash = before.clone().chain_update(unsealed.as_bytes());
+    if hex::encode(hash.finalize()) != seal.sha256 {
+        return Err(changed("in its last line"));
+    }
+    let beside = seal_path(path);
+    let text = match std::fs::read_to_string(&beside) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("{}: cannot be read", beside.display()));
+        }
+    };
+    let mut whole = before.clone();
+    whole.update(line);
+    if text.split_whitespace().next() != Some(hex::encode(whole.finalize()).as_str()) {
+        return Err(changed(&format!("in {}", beside.display())));
+    }
+    Ok(())
 }

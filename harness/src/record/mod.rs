@@ -8,11 +8,12 @@ mod replay;
 mod timings;
 
 pub use event::{
-    Build, DataProvenance, DecisionRecord, EpochRecord, Evaluation, Event, Outcome, Provenance,
-    Summary,
+    AnswerRecord, Build, ChangeRecord, DataProvenance, DecisionRecord, EpochRecord, Evaluation,
+    Event, LOG_FORMAT, MoveRecord, Outcome, Provenance, RateRange, Summary,
 };
 pub use failure::Failure;
 pub use lock_holder::Holder;
-pub use log::{LogMark, LogWriter, RunLog, begun_as};
+pub use log::{Entry, LogMark, LogWriter, RunLog, begun_as};
 pub use replay::{Difference, Record, Replayed};
+pub(crate) use timings::append_timing;
 pub use timings::{Timing, computed_epochs, read_seconds, read_timings, typical_seconds};

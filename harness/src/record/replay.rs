@@ -1,20 +1,22 @@
 //! Goes through a recorded run again, without the network that made it: the recorded losses are told to a scheduler of
 //! the recorded specification, and every rate and decision has to come out again, bit for bit.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use autolr_core::{
-    GroupsError, ProbeBackend, ProbeCost, ProbeError, RecordedProbe, ReplayError, Tick,
+    Answer, Budget, DriveError, Event, Method, Plan, ProbeBackend, RecordedProbe, Request, Slot,
+    Training, drive,
 };
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1};
+use ndarray::Array1;
 use serde::Serialize;
 
-use super::{DecisionRecord, EpochRecord, RunLog};
+use super::{AnswerRecord, DecisionRecord, Entry, EpochRecord, RateRange, RunLog};
 use crate::exit::BadInput;
-use crate::experiment::{ProbeSpec, RunSpec};
-use crate::train::scheduler;
-use crate::workload::{Cost, passes};
+use crate::experiment::Cost;
+use crate::experiment::cost::passes;
+use crate::experiment::{RunSpec, sizes};
 
 /// A recorded run: its specification and its log.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,8 @@ pub struct Replayed {
     pub rates: usize,
     /// Decisions that did.
     pub decisions: usize,
+    /// Rates that depend on the loss or gradient of each step, which a log does not hold.
+    pub unchecked: usize,
 }
 
 /// Where a replay came out otherwise than the record.
@@ -96,68 +100,80 @@ impl Record {
         Ok(Self { spec, log })
     }
 
-    /// Goes through the record again.
+    /// Goes through the record again: the method of the specification is told what the log says happened, and has to answer
+    /// with the same requests, decisions and rates.
     ///
     /// # Errors
     /// The first [`Difference`].
     pub fn replay(&self) -> Result<Replayed, Difference> {
-        let log = &self.log;
-        let differs = |epoch, what| Err(Difference { epoch, what });
-        let mut scheduler = match scheduler::<ReplayError>(&self.spec.scheduler, None) {
-            Ok(scheduler) => scheduler,
-            Err(error) => return differs(0, error.to_string()),
-        };
-        let mut probe = AtCost {
-            recorded: RecordedProbe::new(log.decisions.iter().map(|record| &record.decision)),
-            spec: &self.spec.probe,
-        };
-        let mut recorded = log.decisions.iter().peekable();
-        let mut replayed = Replayed::default();
-        for record in &log.epochs {
-            let epoch = record.epoch;
-            if scheduler.lr().to_bits() != record.lr.to_bits() {
+        self.replay_with(self.spec.scheduler.method().build())
+    }
+
+    /// The same with a method of one's own in place of the specification's.
+    ///
+    /// # Errors
+    /// The first [`Difference`].
+    pub fn replay_with(&self, mut method: Box<dyn Method>) -> Result<Replayed, Difference> {
+        let needs = method.needs();
+        if needs.loss || needs.gradient {
+            // The log does not hold what such a method was told at each step.
+            self.check_summary(None)?;
+            return Ok(Replayed {
+                unchecked: self.log.epochs.len(),
+                ..Replayed::default()
+            });
+        }
+        let mut played = Played::new(self)?;
+        played.tell(method.as_mut(), &Event::Start(played.plan))?;
+        while let Some(record) = played.next_epoch() {
+            if record.steps > played.plan.steps_per_epoch {
                 let what = format!(
-                    "the rate is {:e}, recorded is {:e}",
-                    scheduler.lr(),
-                    record.lr
+                    "{} steps are recorded, an epoch has {}",
+                    record.steps, played.plan.steps_per_epoch
                 );
-                return differs(epoch, what);
+                return played.differs(what);
             }
-            replayed.rates += 1;
-            if !is_finite(record) {
+            while played.steps < record.steps {
+                let lr = method.lr();
+                played.take_step(lr);
+                let outcome = played.tell(method.as_mut(), &Event::Step { loss: None });
+                if played.spent {
+                    break;
+                }
+                outcome?;
+                if played.epoch != record.epoch {
+                    let what = format!("the training is at epoch {}", played.epoch);
+                    return played.differs(what);
+                }
+            }
+            played.end_epoch(&record)?;
+            let whole = record.steps == played.plan.steps_per_epoch;
+            if !is_finite(&record) && !needs.divergence || !whole && is_finite(&record) {
                 // Training ended here, before any decision.
                 break;
             }
-            let due = recorded.next_if(|decision| decision.epoch == epoch);
-            let last = epoch + 1 == log.epochs.len() as u64;
-            if due.is_none() && last && log.summary.is_none() && recorded.peek().is_none() {
-                // Stopped between the epoch and its decision.
+            if played.stopped_before_decision() {
                 break;
             }
-            let decision = match scheduler.advance(Tick::epoch(record.validation_loss), &mut probe)
-            {
-                Ok(decision) => decision,
-                Err(ProbeError::Backend { source, .. }) => {
-                    return differs(epoch, source.to_string());
-                }
-                Err(error) => return differs(epoch, error.to_string()),
+            let event = Event::Epoch {
+                train_loss: record.train_loss,
+                validation_loss: Some(record.validation_loss),
             };
-            let again = decision.map(|decision| DecisionRecord { epoch, decision });
-            if let Some(what) = difference(due, again.as_ref()) {
-                return differs(epoch, what);
+            let outcome = played.tell(method.as_mut(), &event);
+            if played.spent {
+                // What the method asks for is more than the budget has left: the run ended here.
+                break;
             }
-            replayed.decisions += usize::from(again.is_some());
+            outcome?;
         }
-        if let Some(left) = recorded.next() {
-            let what = format!("decision {} has no place", left.decision.index);
-            return differs(left.epoch, what);
-        }
-        self.check_summary()?;
+        let search = played.search;
+        let replayed = played.end()?;
+        self.check_summary(Some(search))?;
         Ok(replayed)
     }
 
     /// Whether the summary is that of the epochs and decisions.
-    fn check_summary(&self) -> Result<(), Difference> {
+    fn check_summary(&self, search: Option<u64>) -> Result<(), Difference> {
         let Some(summary) = &self.log.summary else {
             return Ok(());
         };
@@ -185,6 +201,26 @@ impl Record {
                 probes += Cost::of_probe(&self.spec.probe, candidates, own);
             }
         }
+        if let Some(search) = search {
+            let of_summary = summary.compute().1;
+            if search != of_summary {
+                return Err(Difference {
+                    epoch: summary.epochs.saturating_sub(1),
+                    what: format!(
+                        "compute of probes and search is {search}, in the summary {of_summary}"
+                    ),
+                });
+            }
+        }
+        if self
+            .log
+            .entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Answer(_)))
+        {
+            // Counted above; decisions are not all there is.
+            return Ok(());
+        }
         let of_decisions = (probes.forwards, probes.backwards);
         let of_summary = (summary.probe_forwards, summary.probe_backwards);
         if of_decisions != of_summary {
@@ -199,33 +235,351 @@ impl Record {
     }
 }
 
-/// Recorded losses, at the cost that a probe of the specification has: so a recorded cost is checked like all else.
-struct AtCost<'a> {
-    recorded: RecordedProbe,
-    spec: &'a ProbeSpec,
+/// A run that is gone through again: a training that answers with what the log says.
+struct Played<'a> {
+    record: &'a Record,
+    /// What is left of the log.
+    entries: VecDeque<&'a Entry>,
+    losses: RecordedProbe,
+    plan: Plan,
+    limit: Option<u64>,
+    /// Images of an epoch's batches.
+    images: u64,
+    /// The epoch at hand, from 0, or the one just ended where `ended`.
+    epoch: u64,
+    ended: bool,
+    steps: u64,
+    rates: Option<(f64, RateRange)>,
+    /// Images trained on, and what probes and search have cost.
+    trained: u64,
+    search: u64,
+    slots: BTreeMap<Slot, Place>,
+    replayed: Replayed,
+    /// Whether something was asked for that the budget does not allow.
+    spent: bool,
 }
 
-impl ProbeBackend for AtCost<'_> {
-    type Error = ReplayError;
+/// Where a copy of the training is.
+#[derive(Clone, Copy)]
+struct Place {
+    epoch: u64,
+    steps: u64,
+    rates: Option<(f64, RateRange)>,
+    /// What the branches behind it cost.
+    search: u64,
+}
 
-    fn probe(
-        &mut self,
-        lrs: ArrayView1<'_, f64>,
-        losses: ArrayViewMut1<'_, f64>,
-    ) -> Result<(), ReplayError> {
-        self.recorded.probe(lrs, losses)
+impl<'a> Played<'a> {
+    fn new(record: &'a Record) -> Result<Self, Difference> {
+        let spec = &record.spec;
+        let sized = |error: BadInput| Difference {
+            epoch: 0,
+            what: error.to_string(),
+        };
+        let steps_per_epoch = sizes::steps_per_epoch(spec).map_err(sized)?;
+        let batch = spec.training.batch_size as u64;
+        let images = match spec.data.drop_last {
+            true => steps_per_epoch * batch,
+            false => sizes::sizes(spec).map_err(sized)?.train as u64,
+        };
+        let budget = spec.training.budget;
+        Ok(Self {
+            record,
+            entries: record.log.entries.iter().collect(),
+            losses: RecordedProbe::new(record.log.decisions.iter().map(|record| &record.decision)),
+            plan: Plan {
+                steps: sizes::run_steps(spec).map_err(sized)?,
+                steps_per_epoch,
+            },
+            limit: budget.map(|budget| budget.compute(images, batch)),
+            images,
+            epoch: 0,
+            ended: false,
+            steps: 0,
+            rates: None,
+            trained: 0,
+            search: 0,
+            slots: BTreeMap::new(),
+            replayed: Replayed::default(),
+            spent: false,
+        })
     }
 
-    fn probe_groups(
-        &mut self,
-        lrs: ArrayView2<'_, f64>,
-        losses: ArrayViewMut1<'_, f64>,
-    ) -> Result<(), GroupsError<ReplayError>> {
-        self.recorded.probe_groups(lrs, losses)
+    fn differs<T>(&self, what: impl Into<String>) -> Result<T, Difference> {
+        let epoch = self.epoch - u64::from(self.ended);
+        let what = what.into();
+        Err(Difference { epoch, what })
     }
 
-    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
-        Some(passes(self.spec, candidates as u64))
+    fn tell(&mut self, method: &mut dyn Method, event: &Event<'_>) -> Result<(), Difference> {
+        match drive(method, event, self) {
+            Ok(()) => Ok(()),
+            Err(DriveError::Training(difference)) => Err(difference),
+            Err(DriveError::Method(error)) => self.differs(error.to_string()),
+        }
+    }
+
+    /// The next epoch of the log.
+    fn next_epoch(&mut self) -> Option<EpochRecord> {
+        self.ended = false;
+        self.entries.iter().find_map(|entry| match entry {
+            Entry::Epoch(record) => Some(record.clone()),
+            _ => None,
+        })
+    }
+
+    fn take_step(&mut self, lr: f64) {
+        self.steps += 1;
+        let (_, range) = self.rates.get_or_insert((lr, RateRange::of(lr)));
+        range.add(lr);
+    }
+
+    fn end_epoch(&mut self, record: &EpochRecord) -> Result<(), Difference> {
+        match self.entries.pop_front() {
+            Some(Entry::Epoch(_)) => {}
+            Some(Entry::Decision(_)) => {
+                return self.differs("a decision is recorded, and none is due");
+            }
+            _ => return self.differs("the log has something here that does not come out again"),
+        }
+        let (lr, range) = self
+            .rates
+            .take()
+            .unwrap_or((f64::NAN, RateRange::of(f64::NAN)));
+        if lr.to_bits() != record.lr.to_bits() && !(lr.is_nan() && record.lr.is_nan()) {
+            let what = format!("the rate is {lr:e}, recorded is {:e}", record.lr);
+            return self.differs(what);
+        }
+        if range.unless_all(lr) != record.rates {
+            let (is, was) = (range.unless_all(lr), record.rates);
+            return self.differs(format!("the rates are {is:?}, recorded are {was:?}"));
+        }
+        self.replayed.rates += 1;
+        self.trained += self.samples();
+        (self.epoch, self.steps, self.ended) = (self.epoch + 1, 0, true);
+        Ok(())
+    }
+
+    /// Whether the log ends with this epoch though a decision may have been due: it was stopped in between.
+    fn stopped_before_decision(&self) -> bool {
+        self.entries.is_empty() && self.record.log.summary.is_none()
+    }
+
+    fn samples(&self) -> u64 {
+        self.samples_of(self.steps)
+    }
+
+    /// Images of so many steps; the last batch of an epoch may be smaller.
+    fn samples_of(&self, steps: u64) -> u64 {
+        (steps * self.record.spec.training.batch_size as u64).min(self.images)
+    }
+
+    /// What a request costs at most.
+    fn cost_of(&self, request: &Request) -> u64 {
+        let spec = &self.record.spec;
+        let (batch, scored) = (
+            spec.training.batch_size as u64,
+            spec.probe.batch_size as u64,
+        );
+        match request {
+            Request::Probe(probe) if probe.course.steps > 1 => {
+                probe.lrs.nrows() as u64 * (3 * probe.course.steps * batch + scored)
+            }
+            Request::Probe(probe) => {
+                Cost::of_probe(&spec.probe, probe.lrs.nrows(), batch as usize).compute()
+            }
+            Request::Branch(branch) => {
+                let begun = self.slots.get(&branch.from).map_or(0, |place| place.steps);
+                let left = self.plan.steps_per_epoch - begun;
+                let score = if branch.score { scored } else { 0 };
+                3 * branch.course.steps.min(left) * batch + score
+            }
+            _ => 0,
+        }
+    }
+
+    fn end(self) -> Result<Replayed, Difference> {
+        let in_an_epoch = !self
+            .entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Epoch(_)));
+        match self.entries.front() {
+            None => Ok(self.replayed),
+            // Stopped within an epoch, whose rates are not recorded yet.
+            Some(_) if self.record.log.summary.is_none() && in_an_epoch => Ok(self.replayed),
+            Some(Entry::Decision(left)) => {
+                let what = format!("decision {} has no place", left.decision.index);
+                let epoch = left.epoch;
+                Err(Difference { epoch, what })
+            }
+            Some(_) => self.differs("the log goes on where the run ends"),
+        }
+    }
+
+    fn answer(&mut self) -> Result<&'a AnswerRecord, Difference> {
+        match self.entries.pop_front() {
+            Some(Entry::Answer(answer)) => Ok(answer),
+            _ => self.differs("the scheduler asks for something, and no answer is recorded"),
+        }
+    }
+
+    fn answered(&mut self, request: &Request) -> Result<Answer, Difference> {
+        let answer = self.answer()?;
+        if answer.request != *request {
+            let (is, was) = (request.name(), answer.request.name());
+            return self.differs(format!(
+                "the scheduler asks for another {is} than the {was} that is recorded"
+            ));
+        }
+        let spec = &self.record.spec;
+        let (batch, scored) = (
+            spec.training.batch_size as u64,
+            spec.probe.batch_size as u64,
+        );
+        match (request, &answer.losses, answer.steps, answer.train_loss) {
+            (Request::Probe(probe), Some(losses), _, _) => {
+                let n = losses.len() as u64;
+                self.search += if probe.course.steps > 1 {
+                    n * (3 * probe.course.steps * batch + scored)
+                } else {
+                    Cost::of_probe(&spec.probe, losses.len(), batch as usize).compute()
+                };
+                Ok(Answer::Losses {
+                    losses: losses.clone(),
+                    cost: answer.cost,
+                })
+            }
+            (Request::Branch(branch), _, Some(steps), Some(train_loss)) => {
+                let Some(mut place) = self.slots.get(&branch.from).copied() else {
+                    return self.differs(format!("slot {} is empty", branch.from.0));
+                };
+                for k in 0..steps {
+                    let lr = branch.lrs[0] * branch.course.factor(k);
+                    let (_, range) = place.rates.get_or_insert((lr, RateRange::of(lr)));
+                    range.add(lr);
+                }
+                let samples = self.samples_of(place.steps + steps) - self.samples_of(place.steps);
+                let cost = 3 * samples;
+                self.search += cost + if branch.score { scored } else { 0 };
+                place.steps += steps;
+                place.search += cost;
+                self.slots.insert(branch.into, place);
+                Ok(Answer::Branched {
+                    steps,
+                    train_loss,
+                    score: answer.score,
+                })
+            }
+            _ => self.differs("an answer is recorded without what it should hold"),
+        }
+    }
+
+    fn move_to(&mut self, slot: Slot, adopted: bool) -> Result<Answer, Difference> {
+        let Some(place) = self.slots.get(&slot).copied() else {
+            return self.differs(format!("slot {} is empty", slot.0));
+        };
+        let Place {
+            epoch,
+            steps,
+            rates,
+            search,
+        } = place;
+        let Some(Entry::Moved(moved)) = self.entries.pop_front() else {
+            return self.differs("the training moves, and no move is recorded");
+        };
+        if (moved.epoch, moved.step) != (epoch, steps) {
+            return self.differs(format!(
+                "the training moves to step {steps} of epoch {epoch}, recorded are {} and {}",
+                moved.step, moved.epoch
+            ));
+        }
+        let base = self.samples_of(steps).saturating_sub(search / 3);
+        self.trained = (self.trained + self.samples()).saturating_sub(base);
+        self.search = self.search.saturating_sub(search);
+        (self.epoch, self.steps, self.rates, self.ended) = (epoch, steps, rates, false);
+        self.slots.retain(|_, other| other.epoch <= epoch);
+        if adopted {
+            self.slots.remove(&slot);
+        } else if let Some(kept) = self.slots.get_mut(&slot) {
+            kept.search = 0;
+        }
+        Ok(Answer::Done)
+    }
+}
+
+impl Training for Played<'_> {
+    type Error = Difference;
+
+    fn budget(&self) -> Budget {
+        Budget {
+            spent: 3 * (self.trained + self.samples()) + self.search,
+            limit: self.limit,
+        }
+    }
+
+    fn carry_out(&mut self, request: &Request, method: &dyn Method) -> Result<Answer, Difference> {
+        if !self.budget().allows(self.cost_of(request)) {
+            self.spent = true;
+            return self.differs("the budget is spent");
+        }
+        match request {
+            Request::Probe(probe) if method.needs().records_losses => {
+                let spec = &self.record.spec;
+                let n = probe.lrs.nrows();
+                if !self
+                    .entries
+                    .iter()
+                    .any(|entry| matches!(entry, Entry::Decision(_)))
+                {
+                    return self.differs("a decision is due, and none is recorded");
+                }
+                let mut losses = Array1::from_elem(n, f64::NAN);
+                if let Err(error) = self.losses.probe(probe.lrs.column(0), losses.view_mut()) {
+                    return self.differs(error.to_string());
+                }
+                let cost = Cost::of_probe(&spec.probe, n, spec.training.batch_size);
+                self.search += cost.compute();
+                Ok(Answer::Losses {
+                    losses: losses.to_vec(),
+                    cost: Some(passes(&spec.probe, n as u64)),
+                })
+            }
+            Request::Save { slot } => {
+                let place = Place {
+                    epoch: self.epoch,
+                    steps: self.steps,
+                    rates: self.rates,
+                    search: 0,
+                };
+                self.slots.insert(*slot, place);
+                Ok(Answer::Done)
+            }
+            Request::Drop { slot } => {
+                self.slots.remove(slot);
+                Ok(Answer::Done)
+            }
+            Request::Restore { slot, .. } => self.move_to(*slot, false),
+            Request::Adopt { slot } => self.move_to(*slot, true),
+            request => self.answered(request),
+        }
+    }
+
+    fn record(&mut self, record: autolr_core::Record) -> Result<(), Difference> {
+        let what = match (self.entries.pop_front(), &record) {
+            (Some(Entry::Decision(was)), autolr_core::Record::Decision(is)) => {
+                self.replayed.decisions += 1;
+                difference(&was.decision, is)
+            }
+            (Some(Entry::Change(was)), autolr_core::Record::Change(is)) => {
+                self.replayed.decisions += 1;
+                difference(&was.change, is)
+            }
+            _ => Some("a decision is due, and none is recorded".to_owned()),
+        };
+        match what {
+            Some(what) => self.differs(what),
+            None => Ok(()),
+        }
     }
 }
 
@@ -250,22 +604,13 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// In which key two decisions differ first, with both values; none if in none. Numbers are compared as they are
+/// In which key two records differ first, with both values; none if in none. Numbers are compared as they are
 /// written, which tells all bits.
-fn difference(recorded: Option<&DecisionRecord>, again: Option<&DecisionRecord>) -> Option<String> {
-    let object = |record: Option<&DecisionRecord>| {
-        let value = record.map(|record| serde_json::to_value(&record.decision));
-        match value {
-            Some(Ok(serde_json::Value::Object(object))) => object,
-            _ => serde_json::Map::new(),
-        }
+fn difference<T: Serialize>(recorded: &T, again: &T) -> Option<String> {
+    let object = |record: &T| match serde_json::to_value(record) {
+        Ok(serde_json::Value::Object(object)) => object,
+        _ => serde_json::Map::new(),
     };
-    match (recorded, again) {
-        (None, None) => return None,
-        (Some(_), None) => return Some("a decision is recorded, and none is due".to_owned()),
-        (None, Some(_)) => return Some("a decision is due, and none is recorded".to_owned()),
-        (Some(_), Some(_)) => {}
-    }
     let (recorded, again) = (object(recorded), object(again));
     let null = serde_json::Value::Null;
     recorded.keys().chain(again.keys()).find_map(|key| {

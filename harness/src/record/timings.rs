@@ -1,8 +1,10 @@
 //! `timings.jsonl` in a run's folder, read.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 /// Wall-clock time of one epoch, its validation, decision and checkpoint included.
@@ -50,6 +52,25 @@ pub fn typical_seconds(timings: &[Timing]) -> Option<f64> {
     let mut seconds: Vec<f64> = timings.iter().map(|timing| timing.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     seconds.get(seconds.len() / 2).copied()
+}
+
+/// Adds an epoch's wall-clock seconds to `timings.jsonl`.
+///
+/// # Errors
+/// If the disk does.
+pub(crate) fn append_timing(dir: &Path, epoch: u64, seconds: f64) -> Result<()> {
+    let path = dir.join("timings.jsonl");
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("{}: cannot be opened", path.display()))?;
+    writeln!(
+        file,
+        "{}",
+        serde_json::json!({"epoch": epoch, "seconds": seconds})
+    )?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the runs cost: images through the network, and time.
+//! What the runs cost: compute, and time.
 
 use super::outcome::synthetic_note;
 use super::table::{Cell, Column, Table};
@@ -6,7 +6,7 @@ use super::{Experiment, Series};
 use crate::number;
 use crate::record::Summary;
 
-/// Images forward and backward, the probes' share of them, and wall-clock time, by run.
+/// Compute, the share of probing and search in it, and wall-clock time, by run.
 pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     let several = experiment.several_seeds();
     let mut columns = vec![Column::text("run"), Column::text("protocol")];
@@ -15,15 +15,11 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     }
     columns.extend([
         Column::number("epochs"),
-        Column::number("images forward"),
-        Column::number("images backward"),
-        Column::number("of these, by probes (%)"),
+        Column::number("compute"),
+        Column::number("of it, probing and search (%)"),
         Column::number("time"),
     ]);
-    let mut table = Table::new(
-        "Images sent through the network, and wall-clock time.",
-        columns,
-    );
+    let mut table = Table::new("Compute, and wall-clock time.", columns);
     for (name, label) in experiment.series() {
         for protocol in experiment.protocols() {
             if let Some(series) = experiment.find(protocol, name) {
@@ -33,12 +29,13 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Table {
     }
     if several {
         table.notes.push(
-            "Totals over the seeds. Epochs and time of runs that have not ended are counted so far, their images are not."
+            "Totals over the seeds. Epochs and time of runs that have not ended are counted so far, their compute is not."
                 .to_owned(),
         );
     }
     table.notes.push(
-        "Forward counts training, validation, test and probes. Time is that of this machine, with whatever else ran on it."
+        "Compute is in forward passes of an image: a forward pass costs 1, a backward pass 2; training, probing and search \
+         count, validation and tests do not. Time is that of this machine, with whatever else ran on it."
             .to_owned(),
     );
     table
@@ -54,11 +51,14 @@ fn row(label: &str, protocol: &str, series: &Series, several: bool) -> Vec<Cell>
         let total = ended.iter().map(|summary| of(summary));
         (!ended.is_empty()).then(|| total.fold(0, u64::saturating_add))
     };
-    let (forwards, backwards) = (total(|s| s.forwards), total(|s| s.backwards));
-    let probes = total(|s| s.probe_forwards.saturating_add(s.probe_backwards));
+    let all = total(|summary| {
+        let (trained, search) = summary.compute();
+        trained.saturating_add(search)
+    });
+    let search = total(|summary| summary.compute().1);
     let share = || {
-        let all = forwards?.saturating_add(backwards?);
-        (all > 0).then_some(number::percent(probes? as f64 / all as f64))
+        let all = all?;
+        (all > 0).then_some(number::percent(search? as f64 / all as f64))
     };
     let epochs = logs().map(|log| log.epochs.len() as u64);
     let epochs = epochs.reduce(u64::saturating_add);
@@ -83,8 +83,7 @@ fn row(label: &str, protocol: &str, series: &Series, several: bool) -> Vec<Cell>
     }
     cells.extend([
         Cell::or_none(epochs.map(number::count)),
-        Cell::or_none(forwards.map(number::count)),
-        Cell::or_none(backwards.map(number::count)),
+        Cell::or_none(all.map(number::count)),
         Cell::or_none(share()),
         Cell::or_none(time),
     ]);

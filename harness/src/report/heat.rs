@@ -276,7 +276,11 @@ mod tests {
             "scores":[1,1,1],"weights":[0.2,0.3,0.5],"factor":0.8,"new_lr":0.08,"verdict":"lowered"{more}}}"#
         );
         let decision: Decision = serde_json::from_str(&text).unwrap();
-        DecisionRecord { epoch, decision }
+        DecisionRecord {
+            epoch,
+            step: None,
+            decision,
+        }
     }
 
     fn map(decisions: &[DecisionRecord]) -> HeatMap {

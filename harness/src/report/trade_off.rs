@@ -1,4 +1,4 @@
-//! What accuracy costs: test accuracy over the images sent through the network, the probes' included.
+//! What accuracy costs: test accuracy over the compute of training, probing and search.
 
 use super::axis::Scale;
 use super::chart::{Chart, Line, Of, Source};
@@ -7,7 +7,7 @@ use super::outcome::{Status, synthetic_note};
 use super::{Run, Section};
 use crate::number::grouped;
 
-/// Images in a unit of the horizontal axis.
+/// Forward passes in a unit of the horizontal axis.
 const MILLION: f64 = 1e6;
 
 /// A point a finished run; none without one.
@@ -37,8 +37,9 @@ pub(super) fn figure(number: usize, section: &Section) -> Option<Block> {
     let costs = lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x);
     let (low, high, _) = Scale::linear(costs).ends();
     let mut notes = vec![
-        "A point is a run: the test accuracy that the protocol reports, over all images sent forward and backward, those \
-         of validation, tests and probes included. The paper does not say what its runs cost."
+        "A point is a run: the test accuracy that the protocol reports, over its compute. A forward pass of an image costs \
+         1, a backward pass 2; training, probing and search count, validation and tests do not. The paper does not say \
+         what its runs cost."
             .to_owned(),
     ];
     if lines.iter().any(|line| !line.rings.is_empty()) {
@@ -60,7 +61,7 @@ pub(super) fn figure(number: usize, section: &Section) -> Option<Block> {
             section.entry.protocol
         ),
         notes,
-        x_title: "images forward and backward (million)".to_owned(),
+        x_title: "compute (million forward passes of an image)".to_owned(),
         x_range: (low, high),
         y_title: "test accuracy (%)".to_owned(),
         log_y: false,
@@ -69,10 +70,13 @@ pub(super) fn figure(number: usize, section: &Section) -> Option<Block> {
     }))
 }
 
-/// Cost in millions of images, and reported accuracy in percent.
+/// Compute in millions, and reported accuracy in percent.
 fn point(run: &Run) -> Option<(f64, f64)> {
     let summary = run.log.as_ref()?.summary.as_ref()?;
-    let images = summary.forwards.saturating_add(summary.backwards) as f64;
+    let (trained, search) = summary.compute();
+    let compute = trained.saturating_add(search) as f64;
     let accuracy = 100.0 * summary.reported()?.accuracy;
-    accuracy.is_finite().then_some((images / MILLION, accuracy))
+    accuracy
+        .is_finite()
+        .then_some((compute / MILLION, accuracy))
 }

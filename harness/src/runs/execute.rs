@@ -33,6 +33,10 @@ impl Observer for ClearsFailure<'_> {
         self.observer.step();
     }
 
+    fn trial_step(&mut self) {
+        self.observer.trial_step();
+    }
+
     fn epoch(&mut self, record: &EpochRecord) {
         self.observer.epoch(record);
     }

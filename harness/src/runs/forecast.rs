@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use autolr_core::Plan;
 use serde::Serialize;
 
 use super::folder::{find_runs, read_spec};
 use crate::data::DataSetName;
 use crate::exit::BadInput;
-use crate::experiment::{NetworkSpec, OptimizerSpec, RunSpec, SchedulerSpec};
+use crate::experiment::Cost;
+use crate::experiment::sizes::{self, sizes};
+use crate::experiment::{NetworkSpec, OptimizerSpec, RunSpec};
 use crate::record::{Timing, computed_epochs, typical_seconds};
-use crate::workload::{Cost, sizes};
 
 /// A number that depends on how the run goes: whether it diverges is not counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -44,6 +46,9 @@ pub(crate) struct Forecast {
     pub(crate) probe_forwards: Range,
     /// Of the backwards, those of probes.
     pub(crate) probe_backwards: Range,
+    /// Training and probes, in forward passes of one image: a forward pass costs 1, a backward pass 2; validation and
+    /// tests are free.
+    pub(crate) compute: Range,
     pub(crate) parameters: u64,
     /// Bytes on disk, while the run lasts, roughly.
     pub(crate) disk: u64,
@@ -63,17 +68,21 @@ impl Forecast {
             };
             images as u64
         };
-        let epochs = spec.training.epochs;
-        let train = whole(sizes.train);
         let test = whole(sizes.test);
-        let (decisions, candidates, further) = match &spec.scheduler {
-            SchedulerSpec::AutoLr(config) => (
-                epochs / config.cadence().every(),
-                config.rule().factors().len(),
-                u64::from(config.edge_probes()),
-            ),
-            SchedulerSpec::OpenLoop(_) => (0, 0, 0),
+        let steps_per_epoch = sizes::steps_per_epoch(spec)?;
+        let steps = sizes::run_steps(spec)?;
+        let plan = Plan {
+            steps,
+            steps_per_epoch,
         };
+        // Of the last one, which a budget may end early, there is a validation too.
+        let epochs = steps.div_ceil(steps_per_epoch.max(1));
+        let trained = whole(sizes.train)
+            .saturating_mul(epochs)
+            .min(steps.saturating_mul(batch as u64));
+        let planned = spec.scheduler.method().forecast(plan);
+        let (decisions, candidates) = (planned.decisions, planned.candidates);
+        let further = planned.further_probes;
         let probe = Cost::of_probe(&spec.probe, candidates, batch);
         let probes = |images: u64| {
             let least = decisions.saturating_mul(images);
@@ -83,7 +92,7 @@ impl Forecast {
             }
         };
         let (probe_forwards, probe_backwards) = (probes(probe.forwards), probes(probe.backwards));
-        let each = epochs.saturating_mul(train + whole(sizes.validation)) + test;
+        let each = trained + epochs.saturating_mul(whole(sizes.validation)) + test;
         let mut forwards = Range {
             least: each,
             // Of one epoch, the best is the last.
@@ -91,23 +100,37 @@ impl Forecast {
         };
         forwards += probe_forwards;
         let mut backwards = Range {
-            least: epochs.saturating_mul(train),
-            most: epochs.saturating_mul(train),
+            least: trained,
+            most: trained,
         };
         backwards += probe_backwards;
         let parameters = parameters(spec);
         Ok(Self {
             epochs,
-            steps: epochs.saturating_mul(train.div_ceil(batch as u64)),
+            steps,
             decisions,
             forwards,
             backwards,
             probe_forwards,
             probe_backwards,
+            compute: Range {
+                least: compute(trained, probe_forwards.least, probe_backwards.least),
+                most: compute(trained, probe_forwards.most, probe_backwards.most),
+            },
             parameters,
             disk: disk(spec, parameters, decisions, candidates as u64),
         })
     }
+}
+
+fn compute(trained: u64, probe_forwards: u64, probe_backwards: u64) -> u64 {
+    let forwards = trained.saturating_add(probe_forwards);
+    let backwards = trained.saturating_add(probe_backwards);
+    Cost {
+        forwards,
+        backwards,
+    }
+    .compute()
 }
 
 /// Number of trained parameters.
@@ -193,14 +216,18 @@ impl Alike {
 
 /// Images through the network in the probes of an epoch: of a few percent, or more than the training itself.
 fn probe_share(spec: &RunSpec) -> u64 {
-    match &spec.scheduler {
-        SchedulerSpec::AutoLr(config) => {
-            let candidates = config.rule().factors().len();
-            let cost = Cost::of_probe(&spec.probe, candidates, spec.training.batch_size);
-            (cost.forwards + cost.backwards) / config.cadence().every()
-        }
-        SchedulerSpec::OpenLoop(_) => 0,
-    }
+    let (Ok(steps), Ok(steps_per_epoch)) = (sizes::run_steps(spec), sizes::steps_per_epoch(spec))
+    else {
+        return 0;
+    };
+    let planned = spec.scheduler.method().forecast(Plan {
+        steps,
+        steps_per_epoch,
+    });
+    let batch = spec.training.batch_size;
+    let cost = Cost::of_probe(&spec.probe, planned.candidates, batch);
+    let all = (cost.forwards + cost.backwards).saturating_mul(planned.decisions);
+    all / spec.training.epochs.max(1)
 }
 
 /// Seconds of an epoch, as other runs took them.

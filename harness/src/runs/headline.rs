@@ -1,6 +1,6 @@
 //! A specification in a few words, for a run that has no other name.
 
-use crate::experiment::{NetworkSpec, RunSpec, SchedulerSpec};
+use crate::experiment::{NetworkSpec, RunSpec};
 use crate::number;
 
 /// A specification in a few words: `reference 8, autolr, from lr 0.05, seed 0`.
@@ -14,10 +14,7 @@ pub(crate) fn series_headline(spec: &RunSpec) -> String {
         NetworkSpec::ResNet18 { width, .. } => format!("resnet18 {width}"),
         NetworkSpec::Reference { hidden } => format!("reference {hidden}"),
     };
-    let scheduler = match &spec.scheduler {
-        SchedulerSpec::AutoLr(_) => "autolr",
-        SchedulerSpec::OpenLoop(schedule) => schedule.kind(),
-    };
+    let scheduler = spec.scheduler.kind();
     format!(
         "{network}, {scheduler}, from lr {}",
         number::plain(spec.scheduler.initial_lr())

@@ -10,6 +10,7 @@ use super::forecast::{Forecast, KnownTimes, Range};
 use super::job::Job;
 use super::state::{RunState, State};
 use crate::exit::BadInput;
+use crate::experiment::Cost;
 use crate::number::{self, plural};
 use crate::text_table::TextTable;
 
@@ -38,6 +39,7 @@ pub(crate) struct Outlook {
     steps_left: u64,
     forwards: Range,
     backwards: Range,
+    compute: Range,
     disk: u64,
     /// Of all runs one after another; none if it is not known of each.
     seconds_left: Option<f64>,
@@ -55,6 +57,7 @@ impl Outlook {
             steps_left: 0,
             forwards: Range::default(),
             backwards: Range::default(),
+            compute: Range::default(),
             disk: 0,
             seconds_left: Some(0.0),
             at_once,
@@ -88,6 +91,7 @@ impl Outlook {
             outlook.steps_left += forecast.steps / forecast.epochs.max(1) * left;
             outlook.forwards += forecast.forwards;
             outlook.backwards += forecast.backwards;
+            outlook.compute += forecast.compute;
             outlook.disk += forecast.disk;
             outlook.seconds_left = outlook.seconds_left.zip(seconds_left).map(|(a, b)| a + b);
             outlook.runs.push(Planned {
@@ -108,8 +112,7 @@ impl Outlook {
             ("run", false),
             ("epochs", true),
             ("steps", true),
-            ("images forward", true),
-            ("backward", true),
+            ("compute", true),
             ("by probes", true),
             ("disk", true),
             ("time left", true),
@@ -117,8 +120,11 @@ impl Outlook {
         ]);
         for run in &self.runs {
             let forecast = &run.forecast;
-            let all = forecast.forwards.most + forecast.backwards.most;
-            let probes = forecast.probe_forwards.most + forecast.probe_backwards.most;
+            let probes = Cost {
+                forwards: forecast.probe_forwards.most,
+                backwards: forecast.probe_backwards.most,
+            };
+            let share = probes.compute() as f64 / forecast.compute.most.max(1) as f64;
             table.row([
                 run.name.clone(),
                 match run.epochs_done {
@@ -126,15 +132,18 @@ impl Outlook {
                     done => format!("{done}/{}", forecast.epochs),
                 },
                 number::count(forecast.steps),
-                range(forecast.forwards),
-                range(forecast.backwards),
-                format!("{} %", number::percent(probes as f64 / all.max(1) as f64)),
+                range(forecast.compute),
+                format!("{} %", number::percent(share)),
                 bytes(forecast.disk),
                 time(run.seconds_left),
                 run.state.name().into(),
             ]);
         }
         write!(out, "{table}")?;
+        writeln!(
+            out,
+            "Compute is in forward passes of an example: a forward pass costs 1, a backward pass 2; validation and tests are free."
+        )?;
         let one = match self.seconds_left {
             Some(seconds) if self.at_once > 1 => format!(
                 "about {} one after another, {} with {} at a time",

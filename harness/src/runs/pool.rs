@@ -16,6 +16,7 @@ use super::progress::{Overview, glance};
 use super::stop::{self, Budget};
 use crate::data::Location;
 use crate::exit::{ExitStatus, Interrupted, TimeSpent};
+use crate::experiment::sizes;
 use crate::record::{EpochRecord, Failure};
 use crate::train::Observer;
 use crate::visible::visible_lines;
@@ -47,10 +48,13 @@ pub(crate) fn carry_out(
     at_once: usize,
     budget: Budget,
 ) -> Vec<Unfinished> {
-    let epochs = jobs.iter().map(|job| job.spec.training.epochs).sum();
+    let epochs = jobs
+        .iter()
+        .map(|job| sizes::planned_epochs(&job.spec))
+        .sum();
     let done = |job: &Job| {
         if job.finished {
-            job.spec.training.epochs
+            sizes::planned_epochs(&job.spec)
         } else {
             job.epochs_done
         }

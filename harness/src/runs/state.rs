@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::folder::{folder_name, read_spec};
 use super::headline::headline;
+use crate::experiment::sizes;
 use crate::record::{
     EpochRecord, Failure, Holder, Outcome, RunLog, Summary, computed_epochs, read_seconds,
     typical_seconds,
@@ -129,7 +130,7 @@ impl RunState {
             },
             state,
             epochs_done: log.as_ref().map_or(0, |log| log.epochs.len() as u64),
-            epochs: spec.ok().map(|spec| spec.training.epochs),
+            epochs: spec.ok().map(|spec| sizes::planned_epochs(&spec)),
             last: log.as_ref().and_then(|log| log.epochs.last().cloned()),
             seconds: read_seconds(dir).unwrap_or(0.0),
             seconds_per_epoch: typical_seconds(&timings[timings.len().saturating_sub(10)..]),

@@ -171,6 +171,10 @@ impl Observer for WithinBudget<'_> {
         }
     }
 
+    fn trial_step(&mut self) {
+        self.observer.trial_step();
+    }
+
     fn epoch(&mut self, record: &EpochRecord) {
         self.observer.epoch(record);
     }

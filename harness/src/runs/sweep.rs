@@ -16,9 +16,9 @@ use super::job::Job;
 use super::resolve::resolve_device;
 use crate::data::{DataSetName, Location, cifar};
 use crate::exit::BadInput;
+use crate::experiment::sizes;
 use crate::experiment::sweep::{self, Axis, Point, SEED};
 use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
-use crate::workload;
 
 /// What is varied.
 #[derive(Debug, Clone, Args)]
@@ -189,7 +189,7 @@ impl Sweep {
                     }
                     Err(error) => error,
                 })?;
-                workload::sizes(spec).map_err(|error| {
+                sizes::sizes(spec).map_err(|error| {
                     let error = file.locate(series, &[&overlay, &settings], error);
                     with_combination(point, error)
                 })?;

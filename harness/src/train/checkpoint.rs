@@ -4,22 +4,26 @@
 //! `best/…`, and the rest as JSON in the metadata, with a SHA-256 of the whole file, so that damage is always noticed.
 //! A file appears whole or not at all, and the one before it is kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Result, bail};
-use autolr_core::SchedulerState;
+use autolr_core::{MethodState, Slot};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::slots::{Best, Rates, SlotMark, SlotState, Slots};
 use crate::disk::{Disk, write_whole};
 use crate::exit::BadInput;
-use crate::record::{Evaluation, LogMark};
-use crate::workload::{Cost, EpochSums, StateArray, StateValues, Workload};
+use crate::experiment::Cost;
+use crate::record::LogMark;
+use crate::workload::{EpochSums, StateArray, StateValues, Workload};
 
 const BEST: &str = "best/";
+const SLOT: &str = "slot/";
 
 /// A resumable state: after an epoch and its decision, or after some steps of the next.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +33,9 @@ pub struct Checkpoint {
     /// Weights, running statistics, optimiser.
     pub state: Vec<StateArray>,
     /// Weights and running statistics of the best epoch so far.
-    pub best: Vec<StateArray>,
+    pub best: Rc<Vec<StateArray>>,
+    /// The copies of the training.
+    pub slots: Slots,
 }
 
 /// What a checkpoint knows beside arrays.
@@ -40,11 +46,14 @@ pub struct Progress {
     pub spec: String,
     /// The epoch to go on with, from 0.
     pub next_epoch: u64,
+    /// How often the training has gone back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u64,
     /// Its steps so far; none between two epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<PartialEpoch>,
-    /// State of the closed loop, if there is one.
-    pub scheduler: Option<SchedulerState>,
+    /// State of the method; none before the first.
+    pub scheduler: Option<MethodState>,
     /// The best epoch so far.
     pub best: Option<Best>,
     /// Images sent through, all told.
@@ -53,6 +62,20 @@ pub struct Progress {
     pub probe_cost: Cost,
     /// The part of the event log that this state vouches for.
     pub log: LogMark,
+    /// Why the last epoch would end the run, while the method may still go elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged: Option<String>,
+    /// The copies of the training that the method has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub slots: BTreeMap<Slot, SlotMark>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// An epoch that was left before its end.
@@ -63,16 +86,9 @@ pub struct PartialEpoch {
     pub sums: EpochSums,
     /// The wall-clock seconds that they took.
     pub seconds: f64,
-}
-
-/// The epoch with the lowest finite validation loss.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Best {
-    /// Which, from 0.
-    pub epoch: u64,
-    /// Its validation.
-    pub validation: Evaluation,
+    /// Their rates: the first, and the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
 }
 
 fn bytes(values: &StateValues) -> (Dtype, Vec<u8>) {
@@ -230,21 +246,44 @@ impl Generations {
 }
 
 impl Checkpoint {
+    /// That of a run of the specification with the digest `spec` which has not begun.
+    pub(super) fn nothing(spec: String) -> Self {
+        Self {
+            progress: Progress {
+                spec,
+                next_epoch: 0,
+                attempt: 0,
+                within: None,
+                scheduler: None,
+                best: None,
+                cost: Cost::default(),
+                probe_cost: Cost::default(),
+                log: LogMark::nothing(),
+                diverged: None,
+                slots: BTreeMap::new(),
+            },
+            state: Vec::new(),
+            best: Rc::default(),
+            slots: Slots::new(),
+        }
+    }
+
     /// The file.
     ///
     /// # Errors
     /// None in practice; those of JSON and safetensors.
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let arrays: Vec<(String, &StateArray)> = self
-            .state
-            .iter()
-            .map(|array| (array.name.clone(), array))
-            .chain(
-                self.best
-                    .iter()
-                    .map(|array| (format!("{BEST}{}", array.name), array)),
-            )
-            .collect();
+        let mut arrays: Vec<(String, &StateArray)> = Vec::new();
+        let mut parts: Vec<(String, &[StateArray])> =
+            vec![(String::new(), &self.state), (BEST.to_owned(), &self.best)];
+        for (slot, state) in &self.slots {
+            parts.push((format!("{SLOT}{}/", slot.0), &state.arrays));
+            parts.push((format!("{SLOT}{}/{BEST}", slot.0), &state.best_arrays));
+        }
+        for (prefix, list) in parts {
+            let named = |array| (format!("{prefix}{}", StateArray::name(array)), array);
+            arrays.extend(list.iter().map(named));
+        }
         let metadata = serde_json::to_string(&Metadata {
             file_sha256: "0".repeat(HASH_LEN),
             progress: &self.progress,
@@ -318,13 +357,35 @@ impl Checkpoint {
         }
         let file = SafeTensors::deserialize(content).map_err(|error| wrong(&error))?;
         let (mut state, mut best) = (Vec::new(), Vec::new());
+        let mut slots: Slots = progress
+            .slots
+            .iter()
+            .map(|(slot, mark)| (*slot, SlotState::of(*mark)))
+            .collect();
         for (name, view) in file.iter() {
-            let (list, name) = match name.strip_prefix(BEST) {
-                Some(name) => (&mut best, name),
-                None => (&mut state, name),
+            let mut rest = name;
+            let mut slot = None;
+            if let Some((number, inner)) = name
+                .strip_prefix(SLOT)
+                .and_then(|name| name.split_once('/'))
+            {
+                let number = number.parse().map(Slot).map_err(|error| wrong(&error))?;
+                let found = slots.get_mut(&number);
+                slot = Some(found.ok_or_else(|| wrong(&"it has a slot that it does not name"))?);
+                rest = inner;
+            }
+            let (is_best, rest) = match rest.strip_prefix(BEST) {
+                Some(rest) => (true, rest),
+                None => (false, rest),
+            };
+            let list = match (slot, is_best) {
+                (Some(slot), false) => Rc::make_mut(&mut slot.arrays),
+                (Some(slot), true) => Rc::make_mut(&mut slot.best_arrays),
+                (None, false) => &mut state,
+                (None, true) => &mut best,
             };
             list.push(StateArray {
-                name: name.to_owned(),
+                name: rest.to_owned(),
                 shape: view.shape().to_vec(),
                 values: values(view.dtype(), view.data()).map_err(|error| wrong(&error))?,
             });
@@ -332,7 +393,8 @@ impl Checkpoint {
         Ok(Self {
             progress,
             state,
-            best,
+            best: Rc::new(best),
+            slots,
         })
     }
 }

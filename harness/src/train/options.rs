@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use autolr_core::{Method, MethodState, StateError};
+
 use crate::record::EpochRecord;
 
 /// Told of what happens, for a progress bar.
@@ -11,6 +13,8 @@ pub trait Observer {
     fn begin(&mut self, _size: RunSize) {}
     /// After each optimiser step.
     fn step(&mut self) {}
+    /// After each step of a trial or branch, which is none of the training.
+    fn trial_step(&mut self) {}
     /// After each epoch's validation.
     fn epoch(&mut self, _record: &EpochRecord) {}
     /// What is out of the ordinary, in a sentence, such as a damaged checkpoint.
@@ -47,7 +51,12 @@ pub struct RunOptions<'a> {
     pub checkpoint_every: Duration,
     /// Told of what happens.
     pub observer: &'a mut dyn Observer,
+    /// Makes the method, at its beginning or from a state, in place of the specification's: for methods of one's own.
+    pub method: Option<&'a MakeMethod>,
 }
+
+/// Makes a method, at its beginning or from a state.
+pub type MakeMethod = dyn Fn(Option<&MethodState>) -> Result<Box<dyn Method>, StateError>;
 
 impl<'a> RunOptions<'a> {
     /// With checkpoints within an epoch every [`CHECKPOINT_EVERY`].
@@ -61,6 +70,7 @@ impl<'a> RunOptions<'a> {
             threads,
             checkpoint_every: CHECKPOINT_EVERY,
             observer,
+            method: None,
         }
     }
 }

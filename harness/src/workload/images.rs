@@ -2,22 +2,24 @@
 
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use autolr_core::ProbeBackend;
 use autolr_tch::{
     Batch, DeviceChoice, Mode, Model, ModelProbe, NamedArray, Optimizer, OptimizerConfig, ResNet18,
     ResNetConfig, ScoringBatches, Tally,
 };
 use ndarray::{ArrayView1, ArrayViewMut1};
-use tch::Device;
+use tch::{Device, Tensor};
 
-use super::{
-    Cost, EpochSums, StateArray, StateValues, Workload, check_batches, check_subset, load_images,
-};
+use super::{Draw, EpochSums, Place, StateArray, StateValues, Workload, load_images};
 use crate::data::augment::{augment_into, normalize_into};
 use crate::data::batches::{Epoch, sample};
-use crate::data::{DataSet, IMAGE_BYTES, ImageSet, Location, Purpose, Split, SplitSpec, stream};
+use crate::data::{
+    DataSet, IMAGE_BYTES, ImageSet, Location, Purpose, Split, SplitSpec, Stream, attempt_stream,
+};
 use crate::exit::BadInput;
+use crate::experiment::Cost;
+use crate::experiment::sizes::{check_batches, check_subset};
 use crate::experiment::{
     DeviceName, GradientBatch, NetworkSpec, OptimizerSpec, RunSpec, ScoringBatch, TrialLoss,
 };
@@ -38,6 +40,13 @@ pub struct ImageWorkload {
     optimizer: Optimizer,
     frozen: bool,
     device: Device,
+    /// The epoch at hand, once it has begun.
+    order: Option<Epoch>,
+    place: Place,
+    steps: u64,
+    tally: Tally,
+    /// Mean loss of the last batch.
+    loss: Option<Tensor>,
 }
 
 /// What a probe looks at: the scoring batches, and the batch that gives the gradient, if it is another.
@@ -103,26 +112,27 @@ impl ImageWorkload {
             optimizer,
             frozen: false,
             device,
+            order: None,
+            place: Place::default(),
+            steps: 0,
+            tally: Tally::new(device)?,
+            loss: None,
         };
         check_batches(spec, &workload.split, workload.test.len())?;
         Ok(workload)
     }
 
-    fn order(&self, epoch: u64) -> Result<Epoch> {
-        let mut rng = stream(self.spec.training.seed, Purpose::Order, epoch, 0);
-        let (size, drop_last) = (self.spec.training.batch_size, self.spec.data.drop_last);
-        Ok(Epoch::shuffled(
-            &self.split.train,
-            size,
-            drop_last,
-            &mut rng,
-        )?)
-    }
-
-    fn scoring_indices(&self, epoch: u64, index: u64, size: usize) -> Result<Vec<u32>> {
-        let mut rng = stream(self.spec.training.seed, Purpose::Scoring, epoch, index);
+    fn scoring_indices(&self, draw: Draw, index: u64, size: usize) -> Result<Vec<u32>> {
+        let mut rng = draw.stream(self.spec.training.seed, Purpose::Scoring, index);
         let drawn = sample(&self.split.scoring, size, &mut rng);
         Ok(drawn.map_err(|error| BadInput(format!("probe.batch_size: {error}")))?)
+    }
+
+    fn scoring_batch(&self, draw: Draw, index: u64, size: usize) -> Result<Batch> {
+        let indices = self.scoring_indices(draw, index, size)?;
+        let seed = self.spec.training.seed;
+        let mut rng = draw.stream(seed, Purpose::ScoringAugmentation, index);
+        self.batch(&indices, &mut rng)
     }
 
     /// The images that count: without the incomplete last batch, where that is left out.
@@ -132,13 +142,12 @@ impl ImageWorkload {
         Ok(batches.batches().flatten().copied().collect())
     }
 
-    /// A batch of training images, augmented from the stream of (purpose, epoch, index) if the specification says so.
-    fn batch(&self, indices: &[u32], purpose: Purpose, epoch: u64, index: u64) -> Result<Batch> {
-        let mut rng = stream(self.spec.training.seed, purpose, epoch, index);
+    /// A batch of training images, augmented from `rng` if the specification says so.
+    fn batch(&self, indices: &[u32], rng: &mut Stream) -> Result<Batch> {
         let augment = self.spec.data.augment;
         self.assemble(&self.data.train, indices, |image, out| {
             if augment {
-                augment_into(image, &mut rng, out);
+                augment_into(image, rng, out);
             } else {
                 normalize_into(image, out);
             }
@@ -178,24 +187,21 @@ impl ImageWorkload {
         if self.frozen { Mode::Eval } else { unfrozen }
     }
 
-    /// The batches of the probe after `epoch` of `candidates` rates.
-    fn draw_probe_batches(&self, epoch: u64, candidates: usize) -> Result<ProbeBatches> {
+    /// The batches of a probe of `candidates` rates.
+    fn draw_probe_batches(&self, draw: Draw, candidates: usize) -> Result<ProbeBatches> {
         let probe = &self.spec.probe;
         let count = match probe.batches {
             ScoringBatch::Shared => 1,
             ScoringBatch::PerCandidate => candidates as u64,
         };
-        let draw = |index: u64, size: usize| {
-            let indices = self.scoring_indices(epoch, index, size)?;
-            self.batch(&indices, Purpose::ScoringAugmentation, epoch, index)
-        };
         let own = probe.gradient == GradientBatch::Own;
+        let own_size = self.spec.training.batch_size;
         Ok(ProbeBatches {
             scoring: (0..count)
-                .map(|index| draw(index, probe.batch_size))
+                .map(|index| self.scoring_batch(draw, index, probe.batch_size))
                 .collect::<Result<_>>()?,
             gradient: own
-                .then(|| draw(u64::MAX, self.spec.training.batch_size))
+                .then(|| self.scoring_batch(draw, u64::MAX, own_size))
                 .transpose()?,
         })
     }
@@ -264,35 +270,71 @@ impl Workload for ImageWorkload {
         steps as u64
     }
 
-    fn train_epoch(
-        &mut self,
-        epoch: u64,
-        lr: f64,
-        so_far: EpochSums,
-        on_step: &mut dyn FnMut() -> bool,
-    ) -> Result<EpochSums> {
-        let order = self.order(epoch)?;
-        let mut tally = Tally::of(so_far.loss, so_far.correct, so_far.samples, self.device)?;
-        let mut steps = so_far.steps;
-        for (index, indices) in order.batches().enumerate().skip(steps as usize) {
-            let looks = steps > 0 && steps.is_multiple_of(CHECK_EVERY);
-            if looks && !tally.loss_sum()?.is_finite() {
-                break;
-            }
-            let batch = self.batch(indices, Purpose::Augmentation, epoch, index as u64)?;
-            self.model
-                .gradient(&batch, self.mode(Mode::Train), Some(&mut tally))?;
-            self.optimizer.step(self.model.parameters(), lr)?;
-            steps += 1;
-            if !on_step() {
-                break;
-            }
+    fn begin(&mut self, place: Place, sums: EpochSums) -> Result<()> {
+        let Place { epoch, attempt } = place;
+        let seed = self.spec.training.seed;
+        let mut rng = attempt_stream(attempt, seed, Purpose::Order, epoch, 0);
+        let (size, drop_last) = (self.spec.training.batch_size, self.spec.data.drop_last);
+        self.order = Some(Epoch::shuffled(
+            &self.split.train,
+            size,
+            drop_last,
+            &mut rng,
+        )?);
+        self.place = place;
+        self.steps = sums.steps;
+        self.tally = Tally::of(sums.loss, sums.correct, sums.samples, self.device)?;
+        Ok(())
+    }
+
+    fn gradient(&mut self) -> Result<bool> {
+        let looks = self.steps > 0 && self.steps.is_multiple_of(CHECK_EVERY);
+        if looks && !self.tally.loss_sum()?.is_finite() {
+            return Ok(false);
         }
+        let Place { epoch, attempt } = self.place;
+        let seed = self.spec.training.seed;
+        let mut rng = attempt_stream(attempt, seed, Purpose::Augmentation, epoch, self.steps);
+        let mut batches = self
+            .order
+            .as_ref()
+            .map(Epoch::batches)
+            .into_iter()
+            .flatten();
+        let indices = batches.nth(self.steps as usize);
+        let indices = indices.context("the epoch has no further batch")?;
+        let batch = self.batch(indices, &mut rng)?;
+        let mode = self.mode(Mode::Train);
+        let loss = self
+            .model
+            .loss_and_gradient(&batch, mode, Some(&mut self.tally))?;
+        self.loss = Some(loss);
+        self.steps += 1;
+        Ok(true)
+    }
+
+    fn batch_loss(&self) -> Result<f64> {
+        match &self.loss {
+            Some(loss) => Ok(loss.f_double_value(&[])?),
+            None => Ok(f64::NAN),
+        }
+    }
+
+    fn squared_gradient_norm(&self) -> Result<f64> {
+        let gradient = self.model.parameters().grad();
+        Ok(gradient.f_dot(gradient)?.f_double_value(&[])?)
+    }
+
+    fn step(&mut self, lr: f64) -> Result<()> {
+        Ok(self.optimizer.step(self.model.parameters(), lr)?)
+    }
+
+    fn sums(&self) -> Result<EpochSums> {
         Ok(EpochSums {
-            steps,
-            samples: tally.images(),
-            loss: tally.loss_sum()?,
-            correct: tally.correct()?,
+            steps: self.steps,
+            samples: self.tally.images(),
+            loss: self.tally.loss_sum()?,
+            correct: self.tally.correct()?,
         })
     }
 
@@ -306,12 +348,12 @@ impl Workload for ImageWorkload {
 
     fn probe(
         &mut self,
-        epoch: u64,
+        draw: Draw,
         lrs: ArrayView1<'_, f64>,
         losses: ArrayViewMut1<'_, f64>,
         cost: &mut Cost,
     ) -> Result<()> {
-        let batches = self.draw_probe_batches(epoch, lrs.len())?;
+        let batches = self.draw_probe_batches(draw, lrs.len())?;
         let mode = self.mode(Mode::Probe);
         ModelProbe {
             model: &mut self.model,
@@ -332,8 +374,24 @@ impl Workload for ImageWorkload {
         Ok(())
     }
 
-    fn probe_batches(&self, epoch: u64, candidates: usize) -> Result<Vec<StateArray>> {
-        let batches = self.draw_probe_batches(epoch, candidates)?;
+    fn trial_gradient(&mut self, draw: Draw, k: u64) -> Result<()> {
+        let seed = self.spec.training.seed;
+        let mut rng = draw.stream(seed, Purpose::Trial, k);
+        let size = self.spec.training.batch_size;
+        let indices = sample(&self.split.scoring, size, &mut rng)?;
+        let mut rng = draw.stream(seed, Purpose::TrialAugmentation, k);
+        let batch = self.batch(&indices, &mut rng)?;
+        self.model.gradient(&batch, self.mode(Mode::Probe), None)?;
+        Ok(())
+    }
+
+    fn score(&mut self, draw: Draw, index: u64) -> Result<f64> {
+        let batch = self.scoring_batch(draw, index, self.spec.probe.batch_size)?;
+        Ok(self.model.loss(&batch, self.mode(Mode::Probe))?)
+    }
+
+    fn probe_batches(&self, draw: Draw, candidates: usize) -> Result<Vec<StateArray>> {
+        let batches = self.draw_probe_batches(draw, candidates)?;
         let named = batches.scoring.iter().enumerate();
         let named = named.map(|(index, batch)| (format!("scoring.{index}"), batch));
         let gradient = batches
@@ -359,8 +417,8 @@ impl Workload for ImageWorkload {
         Ok(arrays)
     }
 
-    fn freeze_batch_norm(&mut self) {
-        self.frozen = true;
+    fn freeze_batch_norm(&mut self, frozen: bool) {
+        self.frozen = frozen;
     }
 
     fn save(&self) -> Result<Vec<StateArray>> {

@@ -6,7 +6,7 @@ mod reference;
 mod state;
 
 use anyhow::Result;
-use autolr_core::{ProbeBackend, ProbeCost, float_serde};
+use autolr_core::float_serde;
 use ndarray::{ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +15,17 @@ pub use images::ImageWorkload;
 pub use reference::ReferenceWorkload;
 pub use state::{StateArray, StateValues};
 
-use crate::data::{DataError, Location, cifar, synthetic};
-use crate::data::{DataSet, DataSetName, Split, SplitSpec};
-use crate::exit::BadInput;
-use crate::experiment::{GradientBatch, NetworkSpec, ProbeSpec, RunSpec, ScoringBatch, TrialLoss};
+use crate::data::{
+    DataError, DataSet, Location, Purpose, Stream, attempt_stream, cifar, synthetic,
+};
+use crate::experiment::Cost;
+use crate::experiment::sizes::synthetic_sizes;
+use crate::experiment::{NetworkSpec, RunSpec};
 use crate::record::{DataProvenance, Evaluation};
 
 /// What a training loop needs of a network, its data and its optimiser.
 ///
-/// Everything random is drawn from streams keyed by the seed, the purpose and the epoch, so that the state has no
+/// Everything random is drawn from streams keyed by the seed, the purpose and the place, so that the state has no
 /// random part: what [`Workload::save`] gives is enough to go on bit-identically.
 pub trait Workload {
     /// What is trained on.
@@ -41,19 +43,42 @@ pub trait Workload {
     /// Optimiser steps of an epoch.
     fn steps_per_epoch(&self) -> u64;
 
-    /// One epoch at rate `lr`, from its first step or, with what [`Workload::save`] gave then, after the steps of
-    /// `so_far`. `on_step` is told of every step and ends the call by returning false. A loss that is not finite ends it
-    /// too, and then at the same step however often the epoch was left and gone on with.
+    /// Goes to an epoch's batches, behind the steps of `sums`.
     ///
     /// # Errors
     /// When the machinery fails.
-    fn train_epoch(
-        &mut self,
-        epoch: u64,
-        lr: f64,
-        so_far: EpochSums,
-        on_step: &mut dyn FnMut() -> bool,
-    ) -> Result<EpochSums>;
+    fn begin(&mut self, place: Place, sums: EpochSums) -> Result<()>;
+
+    /// Takes the gradient on the epoch's next batch, and adds the batch to [`Workload::sums`]. False, with nothing done,
+    /// where a loss of the epoch was found not to be finite: at the same step however often the epoch is left and resumed.
+    ///
+    /// # Errors
+    /// When the machinery fails, or the epoch has no further batch.
+    fn gradient(&mut self) -> Result<bool>;
+
+    /// Mean loss of the batch that gave the gradient (nats). On a GPU, this waits.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn batch_loss(&self) -> Result<f64>;
+
+    /// ‖g‖² of that gradient. On a GPU, this waits.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn squared_gradient_norm(&self) -> Result<f64>;
+
+    /// The optimiser's step along that gradient.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn step(&mut self, lr: f64) -> Result<()>;
+
+    /// What the epoch has come to. On a GPU, this waits.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn sums(&self) -> Result<EpochSums>;
 
     /// Mean loss and accuracy over the validation images.
     ///
@@ -67,26 +92,38 @@ pub trait Workload {
     /// When the machinery fails.
     fn test(&mut self) -> Result<Evaluation>;
 
-    /// The probe after `epoch`, as [`ProbeBackend::probe`]; what it costs is added to `cost`.
+    /// A probe of one step a trial, as [`ProbeBackend::probe`]; what it costs is added to `cost`.
     ///
     /// # Errors
     /// When the machinery fails.
     fn probe(
         &mut self,
-        epoch: u64,
+        draw: Draw,
         lrs: ArrayView1<'_, f64>,
         losses: ArrayViewMut1<'_, f64>,
         cost: &mut Cost,
     ) -> Result<()>;
 
-    /// The batches that the probe after `epoch` of so many rates looks at, for those who check it elsewhere.
+    /// Takes the gradient for step `k` of a trial of several steps, on a batch that all trials share.
     ///
     /// # Errors
     /// When the machinery fails.
-    fn probe_batches(&self, epoch: u64, candidates: usize) -> Result<Vec<StateArray>>;
+    fn trial_gradient(&mut self, draw: Draw, k: u64) -> Result<()>;
 
-    /// BatchNorm uses its running statistics, as they are, in training and probing from now on.
-    fn freeze_batch_norm(&mut self);
+    /// Mean loss on the scoring batch of a number.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn score(&mut self, draw: Draw, index: u64) -> Result<f64>;
+
+    /// The batches that a probe of so many rates looks at, for those who check it elsewhere.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn probe_batches(&self, draw: Draw, candidates: usize) -> Result<Vec<StateArray>>;
+
+    /// Whether BatchNorm uses its running statistics, as they are, in training and probing from now on.
+    fn freeze_batch_norm(&mut self, frozen: bool);
 
     /// Weights, running statistics, optimiser state.
     ///
@@ -99,6 +136,55 @@ pub trait Workload {
     /// # Errors
     /// If an array is missing or does not fit.
     fn load(&mut self, state: &[StateArray]) -> Result<()>;
+}
+
+/// Where a training is among its batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// How often the training has gone back: its batches are others then.
+    pub attempt: u64,
+}
+
+/// What the batches of a probe are drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// When.
+    pub moment: Moment,
+    /// As in [`Place`].
+    pub attempt: u64,
+}
+
+/// When a probe takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// After the validation of an epoch, from 0.
+    AfterEpoch(u64),
+    /// After so many steps of the whole training.
+    AfterSteps(u64),
+}
+
+impl Draw {
+    /// After an epoch of the first attempt.
+    pub fn after_epoch(epoch: u64) -> Self {
+        Self {
+            moment: Moment::AfterEpoch(epoch),
+            attempt: 0,
+        }
+    }
+
+    /// The random stream of a batch.
+    pub(crate) fn stream(self, seed: u64, purpose: Purpose, index: u64) -> Stream {
+        /// No epoch is as large.
+        const OF_STEPS: u64 = 1 << 63;
+        let key = match self.moment {
+            Moment::AfterEpoch(epoch) => epoch,
+            Moment::AfterSteps(steps) => OF_STEPS | steps,
+        };
+        attempt_stream(self.attempt, seed, purpose, key, index)
+    }
 }
 
 /// An epoch of training, as far as it has come: sums over its samples.
@@ -129,84 +215,6 @@ impl EpochSums {
     }
 }
 
-/// Images sent through the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cost {
-    /// Forward.
-    pub forwards: u64,
-    /// Backward.
-    pub backwards: u64,
-}
-
-impl Cost {
-    /// The images of a probe of `candidates` rates: what is scored, and what gives the gradients.
-    pub(crate) fn of_probe(spec: &ProbeSpec, candidates: usize, own: usize) -> Self {
-        let scored = (candidates * spec.batch_size) as u64;
-        let gradient = match (spec.loss, spec.gradient, spec.batches) {
-            (TrialLoss::BeforeStep, _, _) => 0,
-            (TrialLoss::AfterStep, GradientBatch::Own, _) => own as u64,
-            (_, GradientBatch::Scoring, ScoringBatch::Shared) => spec.batch_size as u64,
-            (_, GradientBatch::Scoring, ScoringBatch::PerCandidate) => scored,
-        };
-        Self {
-            forwards: scored + gradient,
-            backwards: gradient,
-        }
-    }
-}
-
-impl std::ops::AddAssign for Cost {
-    fn add_assign(&mut self, other: Self) {
-        self.forwards += other.forwards;
-        self.backwards += other.backwards;
-    }
-}
-
-/// A failed probe of a workload.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:#}")]
-pub struct WorkloadError(anyhow::Error);
-
-/// A workload after a given epoch, as the core's back end.
-pub struct EpochProbe<'a> {
-    /// What is probed.
-    pub workload: &'a mut dyn Workload,
-    /// The epoch just ended.
-    pub epoch: u64,
-    /// What probing has cost so far, in images.
-    pub cost: &'a mut Cost,
-    /// What a trial is.
-    pub spec: &'a ProbeSpec,
-}
-
-impl ProbeBackend for EpochProbe<'_> {
-    type Error = WorkloadError;
-
-    fn probe(
-        &mut self,
-        lrs: ArrayView1<'_, f64>,
-        losses: ArrayViewMut1<'_, f64>,
-    ) -> Result<(), WorkloadError> {
-        self.workload
-            .probe(self.epoch, lrs, losses, self.cost)
-            .map_err(WorkloadError)
-    }
-
-    fn cost(&self, candidates: usize) -> Option<ProbeCost> {
-        Some(passes(self.spec, candidates as u64))
-    }
-}
-
-/// The passes of a batch that a probe takes: one forward a candidate, and what gives the gradients.
-pub(crate) fn passes(spec: &ProbeSpec, candidates: u64) -> ProbeCost {
-    let gradients = match (spec.loss, spec.gradient, spec.batches) {
-        (TrialLoss::BeforeStep, _, _) => 0,
-        (_, GradientBatch::Scoring, ScoringBatch::PerCandidate) => candidates,
-        _ => 1,
-    };
-    ProbeCost::new(candidates + gradients, gradients)
-}
-
 /// The images of a specification: CIFAR where it is found, or drawn.
 ///
 /// # Errors
@@ -221,67 +229,10 @@ pub fn load_images(spec: &RunSpec, location: &Location) -> Result<DataSet, DataE
     }
 }
 
-/// Sizes of the synthetic sets: those asked for, else CIFAR's.
-fn synthetic_sizes(spec: &RunSpec) -> (usize, usize) {
-    let data = &spec.data;
-    (
-        data.train_images.unwrap_or(50_000),
-        data.test_images.unwrap_or(10_000),
-    )
-}
-
-/// How many images a run trains on, validates on, draws its scoring batches from, and tests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
-    /// Images to train on.
-    pub train: usize,
-    /// Images to validate on.
-    pub validation: usize,
-    /// Images the scoring batches are drawn from.
-    pub scoring: usize,
-    /// Images to test on.
-    pub test: usize,
-}
-
-/// The sizes of a specification's parts, from the data sets' known sizes: nothing is loaded.
-///
-/// # Errors
-/// [`BadInput`] that names the key if a part would be empty, or smaller than a batch.
-pub fn sizes(spec: &RunSpec) -> Result<Sizes, BadInput> {
-    let data = &spec.data;
-    let (images, test) = match data.set.cifar() {
-        Some(set) => {
-            let records =
-                |files: &[cifar::OfficialFile]| files.iter().map(|file| file.records).sum();
-            (records(set.train_files()), records(set.test_files()))
-        }
-        None => synthetic_sizes(spec),
-    };
-    let subset = check_subset("data.train_images", data.train_images, images, data.set)?;
-    let test = check_subset("data.test_images", data.test_images, test, data.set)?;
-    let split = Split::draw(
-        &SplitSpec {
-            images,
-            subset: Some(subset),
-            validation_fraction: data.validation_fraction,
-            kind: data.split,
-        },
-        spec.training.seed,
-    )
-    .map_err(|error| BadInput(format!("data.{error}")))?;
-    check_batches(spec, &split, test)?;
-    Ok(Sizes {
-        train: split.train.len(),
-        validation: split.validation.len(),
-        scoring: split.scoring.len(),
-        test,
-    })
-}
-
 /// Makes what a specification trains; `threads` are those within an operation of libtorch.
 ///
 /// # Errors
-/// [`BadInput`] or [`DataError`] if data, device or sizes do not fit; whatever the machinery says.
+/// [`crate::exit::BadInput`] or [`DataError`] if data, device or sizes do not fit; whatever the machinery says.
 pub fn build(spec: &RunSpec, location: &Location, threads: usize) -> Result<Box<dyn Workload>> {
     match spec.network {
         NetworkSpec::Reference { hidden } => {
@@ -305,45 +256,10 @@ pub fn build(spec: &RunSpec, location: &Location, threads: usize) -> Result<Box<
 
 /// What is said where a ResNet is asked for without libtorch.
 #[cfg(not(feature = "tch"))]
-pub(crate) fn no_libtorch() -> BadInput {
-    BadInput(
+pub(crate) fn no_libtorch() -> crate::exit::BadInput {
+    crate::exit::BadInput(
         "network.kind = resnet18: this `autolr` was built without libtorch (feature `tch`); \
          `cargo xtask setup` sets it up"
             .into(),
     )
-}
-
-/// Checks, before any training, that every batch of a specification can be drawn.
-fn check_batches(spec: &RunSpec, split: &Split, test: usize) -> Result<(), BadInput> {
-    let training = ("training.batch_size", spec.training.batch_size);
-    let probe = ("probe.batch_size", spec.probe.batch_size);
-    for ((key, size), pool, what) in [
-        (training, split.train.len(), "training"),
-        (training, split.validation.len(), "validation"),
-        (training, test, "test"),
-        (probe, split.scoring.len(), "scoring"),
-    ] {
-        if size > pool {
-            return Err(BadInput(format!(
-                "{key} = {size}: there are only {pool} {what} images"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Checks that a data set has as many images as a specification asks for.
-fn check_subset(
-    key: &str,
-    wanted: Option<usize>,
-    found: usize,
-    set: DataSetName,
-) -> Result<usize, BadInput> {
-    match wanted {
-        Some(wanted) if wanted > found => Err(BadInput(format!(
-            "{key} = {wanted}: {set} has {found} images there"
-        ))),
-        Some(wanted) => Ok(wanted),
-        None => Ok(found),
-    }
 }

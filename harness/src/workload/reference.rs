@@ -10,10 +10,12 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
 use rand::RngExt;
 
-use super::{Cost, EpochSums, StateArray, StateValues, Workload, check_batches};
+use super::{Draw, EpochSums, Place, StateArray, StateValues, Workload};
 use crate::data::batches::{Epoch, sample};
-use crate::data::{Points, Purpose, Split, SplitSpec, stream};
+use crate::data::{Points, Purpose, Split, SplitSpec, attempt_stream, stream};
 use crate::exit::BadInput;
+use crate::experiment::Cost;
+use crate::experiment::sizes::check_batches;
 use crate::experiment::{
     GradientBatch, OptimizerSpec, ProbeSpec, RunSpec, ScoringBatch, TrialLoss,
 };
@@ -37,6 +39,11 @@ pub struct ReferenceWorkload {
     batch_size: usize,
     drop_last: bool,
     seed: u64,
+    /// The epoch at hand, once it has begun.
+    order: Option<Epoch>,
+    sums: EpochSums,
+    /// The last batch, until its step is taken.
+    pass: Option<Pass>,
 }
 
 /// Loss, right answers and gradient of a batch.
@@ -87,23 +94,16 @@ impl ReferenceWorkload {
             batch_size: spec.training.batch_size,
             drop_last: spec.data.drop_last,
             seed: spec.training.seed,
+            order: None,
+            sums: EpochSums::default(),
+            pass: None,
         };
         check_batches(spec, &workload.split, workload.test.labels.len())?;
         Ok(workload)
     }
 
-    fn order(&self, epoch: u64) -> Result<Epoch> {
-        let mut rng = stream(self.seed, Purpose::Order, epoch, 0);
-        Ok(Epoch::shuffled(
-            &self.split.train,
-            self.batch_size,
-            self.drop_last,
-            &mut rng,
-        )?)
-    }
-
-    fn scoring_batch(&self, epoch: u64, index: u64, size: usize) -> Result<Vec<u32>> {
-        let mut rng = stream(self.seed, Purpose::Scoring, epoch, index);
+    fn scoring_batch(&self, draw: Draw, index: u64, size: usize) -> Result<Vec<u32>> {
+        let mut rng = draw.stream(self.seed, Purpose::Scoring, index);
         let drawn = sample(&self.split.scoring, size, &mut rng);
         Ok(drawn.map_err(|error| BadInput(format!("probe.batch_size: {error}")))?)
     }
@@ -320,35 +320,58 @@ impl Workload for ReferenceWorkload {
         steps as u64
     }
 
-    fn train_epoch(
-        &mut self,
-        epoch: u64,
-        lr: f64,
-        so_far: EpochSums,
-        on_step: &mut dyn FnMut() -> bool,
-    ) -> Result<EpochSums> {
-        let order = self.order(epoch)?;
-        let mut sums = so_far;
-        for batch in order.batches().skip(so_far.steps as usize) {
-            if !sums.loss.is_finite() {
-                break;
-            }
-            let pass = self.pass(&self.weights, &self.train, batch, true);
-            sums.loss += pass.loss * batch.len() as f64;
-            sums.correct += pass.correct as u64;
-            sums.samples += batch.len() as u64;
-            if let Some(gradient) = pass.gradient {
-                let (direction, first, second) = self.direction(&gradient);
-                self.weights.scaled_add(-lr, &direction);
-                (self.first, self.second) = (first, second);
-                self.steps += 1;
-            }
-            sums.steps += 1;
-            if !on_step() {
-                break;
-            }
+    fn begin(&mut self, place: Place, sums: EpochSums) -> Result<()> {
+        let Place { epoch, attempt } = place;
+        let mut rng = attempt_stream(attempt, self.seed, Purpose::Order, epoch, 0);
+        let (size, drop_last) = (self.batch_size, self.drop_last);
+        let order = Epoch::shuffled(&self.split.train, size, drop_last, &mut rng)?;
+        (self.order, self.sums) = (Some(order), sums);
+        Ok(())
+    }
+
+    fn gradient(&mut self) -> Result<bool> {
+        if !self.sums.loss.is_finite() {
+            return Ok(false);
         }
-        Ok(sums)
+        let mut batches = self
+            .order
+            .as_ref()
+            .map(Epoch::batches)
+            .into_iter()
+            .flatten();
+        let batch = batches.nth(self.sums.steps as usize);
+        let batch = batch.context("the epoch has no further batch")?;
+        let pass = self.pass(&self.weights, &self.train, batch, true);
+        let samples = batch.len() as u64;
+        self.sums.loss += pass.loss * samples as f64;
+        self.sums.correct += pass.correct as u64;
+        self.sums.samples += samples;
+        self.sums.steps += 1;
+        self.pass = Some(pass);
+        Ok(true)
+    }
+
+    fn batch_loss(&self) -> Result<f64> {
+        Ok(self.pass.as_ref().map_or(f64::NAN, |pass| pass.loss))
+    }
+
+    fn squared_gradient_norm(&self) -> Result<f64> {
+        let gradient = self.pass.as_ref().and_then(|pass| pass.gradient.as_ref());
+        Ok(gradient.map_or(f64::NAN, |g| g.iter().fold(0.0, |sum, g| sum + g * g)))
+    }
+
+    fn step(&mut self, lr: f64) -> Result<()> {
+        let gradient = self.pass.take().and_then(|pass| pass.gradient);
+        let gradient = gradient.context("a step without a gradient")?;
+        let (direction, first, second) = self.direction(&gradient);
+        self.weights.scaled_add(-lr, &direction);
+        (self.first, self.second) = (first, second);
+        self.steps += 1;
+        Ok(())
+    }
+
+    fn sums(&self) -> Result<EpochSums> {
+        Ok(self.sums)
     }
 
     fn validate(&mut self) -> Result<Evaluation> {
@@ -362,13 +385,13 @@ impl Workload for ReferenceWorkload {
 
     fn probe(
         &mut self,
-        epoch: u64,
+        draw: Draw,
         lrs: ArrayView1<'_, f64>,
         mut losses: ArrayViewMut1<'_, f64>,
         cost: &mut Cost,
     ) -> Result<()> {
         let own = match self.probe.gradient {
-            GradientBatch::Own => Some(self.scoring_batch(epoch, u64::MAX, self.batch_size)?),
+            GradientBatch::Own => Some(self.scoring_batch(draw, u64::MAX, self.batch_size)?),
             GradientBatch::Scoring => None,
         };
         for (index, (&lr, loss)) in lrs.iter().zip(&mut losses).enumerate() {
@@ -376,7 +399,7 @@ impl Workload for ReferenceWorkload {
                 ScoringBatch::Shared => 0,
                 ScoringBatch::PerCandidate => index as u64,
             };
-            let scoring = self.scoring_batch(epoch, which, self.probe.batch_size)?;
+            let scoring = self.scoring_batch(draw, which, self.probe.batch_size)?;
             let mut trial = self.weights.clone();
             if self.probe.loss == TrialLoss::AfterStep {
                 let batch = own.as_ref().unwrap_or(&scoring);
@@ -391,18 +414,30 @@ impl Workload for ReferenceWorkload {
         Ok(())
     }
 
-    fn probe_batches(&self, epoch: u64, candidates: usize) -> Result<Vec<StateArray>> {
+    fn trial_gradient(&mut self, draw: Draw, k: u64) -> Result<()> {
+        let mut rng = draw.stream(self.seed, Purpose::Trial, k);
+        let batch = sample(&self.split.scoring, self.batch_size, &mut rng)?;
+        self.pass = Some(self.pass(&self.weights, &self.train, &batch, true));
+        Ok(())
+    }
+
+    fn score(&mut self, draw: Draw, index: u64) -> Result<f64> {
+        let batch = self.scoring_batch(draw, index, self.probe.batch_size)?;
+        Ok(self.pass(&self.weights, &self.train, &batch, false).loss)
+    }
+
+    fn probe_batches(&self, draw: Draw, candidates: usize) -> Result<Vec<StateArray>> {
         let count = match self.probe.batches {
             ScoringBatch::Shared => 1,
             ScoringBatch::PerCandidate => candidates as u64,
         };
         let mut batches = Vec::new();
         for index in 0..count {
-            let indices = self.scoring_batch(epoch, index, self.probe.batch_size)?;
+            let indices = self.scoring_batch(draw, index, self.probe.batch_size)?;
             batches.push((format!("scoring.{index}"), indices));
         }
         if self.probe.gradient == GradientBatch::Own {
-            let indices = self.scoring_batch(epoch, u64::MAX, self.batch_size)?;
+            let indices = self.scoring_batch(draw, u64::MAX, self.batch_size)?;
             batches.push(("gradient".to_owned(), indices));
         }
         let mut arrays = Vec::new();
@@ -424,7 +459,7 @@ impl Workload for ReferenceWorkload {
         Ok(arrays)
     }
 
-    fn freeze_batch_norm(&mut self) {}
+    fn freeze_batch_norm(&mut self, _: bool) {}
 
     fn save(&self) -> Result<Vec<StateArray>> {
         let array = |name: &str, values: &Array1<f64>| StateArray {

@@ -32,6 +32,11 @@ impl StateArray {
         }
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The array of a name.
     ///
     /// # Errors

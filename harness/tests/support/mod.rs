@@ -3,6 +3,7 @@
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod methods;
 pub(crate) mod reading;
 
 use std::collections::BTreeMap;

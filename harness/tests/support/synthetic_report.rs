@@ -115,6 +115,7 @@ fn write_run(dir: &Path, name: &str, kind: Kind, seed: u64, epochs: u64, stream:
         }
         append(Event::Epoch(EpochRecord {
             epoch,
+            rates: None,
             lr,
             steps: 313,
             train_loss: loss - 0.3 * share,
@@ -146,7 +147,11 @@ fn write_run(dir: &Path, name: &str, kind: Kind, seed: u64, epochs: u64, stream:
                 break decision;
             }
         };
-        append(Event::Decision(DecisionRecord { epoch, decision }));
+        append(Event::Decision(DecisionRecord {
+            epoch,
+            step: None,
+            decision,
+        }));
     }
     let tested = |accuracy| Evaluation {
         loss: 0.5,
@@ -167,6 +172,8 @@ fn write_run(dir: &Path, name: &str, kind: Kind, seed: u64, epochs: u64, stream:
         forwards: trained * 50_000 + probes,
         backwards: trained * 40_000,
         probe_forwards: probes,
+        budget_spent: false,
+        log: None,
         probe_backwards: 0,
     }));
     std::fs::write(dir.join("events.jsonl"), log).expect("the folder can be written to");

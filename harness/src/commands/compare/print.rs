@@ -92,25 +92,24 @@ pub(super) fn print(
             plural(difference.n, "pair")
         )?;
     }
-    writeln!(out, "\nCost, probes counted in")?;
+    writeln!(
+        out,
+        "\nCost; compute is in forward passes of an example (backward 2, validation and tests free)"
+    )?;
     for (name, side) in [("A", &compared.a), ("B", &compared.b)] {
         let unknown = || "time not known of all runs".to_owned();
         let time = side.seconds.map_or_else(unknown, duration);
-        let images = match (
-            side.forwards,
-            side.backwards,
-            side.probe_forwards,
-            side.probe_backwards,
-        ) {
-            (Some(forwards), Some(backwards), Some(by_probes), Some(back_by_probes)) => format!(
-                "{} images forward, {} backward ({} of both by probes)",
-                count(forwards),
-                count(backwards),
-                count(by_probes.saturating_add(back_by_probes))
-            ),
-            _ => "so far; images unknown until all runs are finished".to_owned(),
+        let compute = match (side.compute, side.search) {
+            (Some(compute), Some(search)) => {
+                format!(
+                    "compute {} ({} of it by probes)",
+                    count(compute),
+                    count(search)
+                )
+            }
+            _ => "so far; compute unknown until all runs are finished".to_owned(),
         };
-        writeln!(out, "  {name}  {} epochs, {time}, {images}", side.epochs)?;
+        writeln!(out, "  {name}  {} epochs, {time}, {compute}", side.epochs)?;
     }
     let (a, b) = (&compared.a, &compared.b);
     for (what, of_a, of_b) in [

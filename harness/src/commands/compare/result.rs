@@ -90,11 +90,14 @@ pub(super) struct SideResult {
     pub(super) interval_95: Option<(f64, f64)>,
     pub(super) mean_accuracy_last_epoch: Option<f64>,
     pub(super) epochs: u64,
-    /// Images, as the three that follow: none while a run is not finished, which alone tells them.
+    /// Images, as the three that follow, and compute: none while a run is not finished, which alone tells them.
     pub(super) forwards: Option<u64>,
     pub(super) backwards: Option<u64>,
     pub(super) probe_forwards: Option<u64>,
     pub(super) probe_backwards: Option<u64>,
+    /// In forward passes of one example; the share of probing and search too.
+    pub(super) compute: Option<u64>,
+    pub(super) search: Option<u64>,
     /// None if that of a run is not known.
     pub(super) seconds: Option<f64>,
     /// Revisions of the program that made the runs; `unknown` where a log does not say.
@@ -148,6 +151,11 @@ impl SideResult {
             backwards: total(|summary| summary.backwards),
             probe_forwards: total(|summary| summary.probe_forwards),
             probe_backwards: total(|summary| summary.probe_backwards),
+            compute: total(|summary| {
+                let (trained, search) = summary.compute();
+                trained.saturating_add(search)
+            }),
+            search: total(|summary| summary.compute().1),
             seconds: seconds.try_fold(0.0, |sum, seconds| Some(sum + seconds?)),
             revisions: logs()
                 .flat_map(RunLog::builds)

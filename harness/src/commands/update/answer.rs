@@ -2,15 +2,15 @@
 
 use autolr_core::float_serde::{self, Float};
 use autolr_core::{
-    AutoLr, AutoLrConfig, Decision, ExponentialScore, ScaleUpdate, SchedulerState, StateError,
-    TellError,
+    AutoLr, AutoLrConfig, Change, Decision, Event, ExponentialScore, Method, MethodConfig,
+    MethodState, Needs, Plan, Record, Request, ScaleUpdate, StateError, TellError,
 };
 use ndarray::Array1;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::input::{Line, Object, Question, State, Tell};
+use super::input::{Happened, Line, Object, Question, State, Tell, Told};
 use super::read::shown;
 
 /// A line of output.
@@ -22,6 +22,8 @@ pub(super) enum Answer {
     Asked(Asked),
     Decided(Decided),
     ProbeAgain(ProbeAgain),
+    Began(Began),
+    Turned(Turned),
     Updated(Updated),
 }
 
@@ -32,7 +34,7 @@ pub(super) enum Answer {
 pub(super) struct Status {
     /// What the next line and the host's checkpoint take.
     #[schemars(with = "State")]
-    state: SchedulerState,
+    state: MethodState,
     /// The rate in force; with several parameter groups, that of the first.
     #[serde(with = "float_serde")]
     #[schemars(with = "Float")]
@@ -75,6 +77,48 @@ pub(super) struct ProbeAgain {
     probe_again: bool,
     #[serde(flatten)]
     trials: Trials,
+}
+
+/// To `method`: any scheduler at its beginning.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Began {
+    #[serde(flatten)]
+    stands: Stands,
+    /// What it has to be told, and able to ask for.
+    needs: Needs,
+}
+
+/// To `event` and `resume`: what the scheduler wants next.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Turned {
+    #[serde(flatten)]
+    stands: Stands,
+    /// What is to be carried out; `continue` for the training to go on.
+    request: Request,
+    /// What was decided, by the closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Box<Decision>>,
+    /// What was decided, by any other scheduler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<Change>,
+}
+
+/// Where any scheduler stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Stands {
+    /// What the next line and the host's checkpoint take.
+    #[schemars(with = "State")]
+    state: MethodState,
+    /// The rate in force; with several parameter groups, that of the first.
+    #[serde(with = "float_serde")]
+    #[schemars(with = "Float")]
+    lr: f64,
+    /// The rates in force, one a parameter group.
+    #[serde(with = "float_serde::vec")]
+    #[schemars(with = "Vec<Float>")]
+    lrs: Vec<f64>,
 }
 
 /// What is to be tried.
@@ -146,6 +190,23 @@ impl Answer {
                 scheduler.skip();
                 Ok(Self::Status(Status::of(&scheduler)))
             }
+            Line::Method(line) => {
+                let method = line.method.build();
+                Ok(Self::Began(Began {
+                    stands: Stands::of(method.as_ref()),
+                    needs: method.needs(),
+                }))
+            }
+            Line::Event(line) => happened(line).map(Self::Turned),
+            Line::Resume(line) => {
+                let method = any("resume", &line.resume)?;
+                Ok(Self::Turned(Turned {
+                    request: method.pending().unwrap_or(Request::Continue),
+                    stands: Stands::of(method.as_ref()),
+                    decision: None,
+                    change: None,
+                }))
+            }
             Line::Question(line) => update(line).map(Self::Updated),
         }
     }
@@ -177,19 +238,101 @@ impl Trials {
     }
 }
 
-/// The scheduler that stands at the state under `key`.
+impl Stands {
+    fn of(method: &dyn Method) -> Self {
+        Self {
+            state: method.state(),
+            lr: method.lr(),
+            lrs: method.lrs().to_vec(),
+        }
+    }
+}
+
+/// Any scheduler that stands at the state under `key`.
+fn any(key: &str, State(state): &State) -> Result<Box<dyn Method>, String> {
+    let method = MethodConfig::of_state(state).and_then(|config| config.resume(state));
+    method.map_err(|error| format!("{key}: {error}"))
+}
+
+fn happened(line: Happened) -> Result<Turned, String> {
+    let mut method = any("state", &line.state)?;
+    let unwrap = |Float(number): Float| number;
+    let losses: Vec<f64> = match &line.event {
+        Told::Losses { losses, .. } => losses.iter().map(|Float(loss)| *loss).collect(),
+        _ => Vec::new(),
+    };
+    let event = match line.event {
+        Told::Start {
+            steps,
+            steps_per_epoch,
+        } => Event::Start(Plan {
+            steps,
+            steps_per_epoch,
+        }),
+        Told::Gradient { loss, squared_norm } => Event::Gradient {
+            loss: unwrap(loss),
+            squared_norm: unwrap(squared_norm),
+        },
+        Told::Step { loss } => Event::Step {
+            loss: loss.map(unwrap),
+        },
+        Told::Epoch {
+            train_loss,
+            validation_loss,
+        } => Event::Epoch {
+            train_loss: unwrap(train_loss),
+            validation_loss: validation_loss.map(unwrap),
+        },
+        Told::Losses { cost, .. } => Event::Losses {
+            losses: &losses,
+            cost,
+        },
+        Told::Branched {
+            steps,
+            train_loss,
+            score,
+        } => Event::Branched {
+            steps,
+            train_loss: unwrap(train_loss),
+            score: score.map(unwrap),
+        },
+        Told::Done => Event::Done,
+    };
+    let turn = method
+        .next(&event, &line.budget)
+        .map_err(|error| format!("event: {error}"))?;
+    let (decision, change) = match turn.record {
+        Some(Record::Decision(decision)) => (Some(decision), None),
+        Some(Record::Change(change)) => (None, Some(change)),
+        _ => (None, None),
+    };
+    Ok(Turned {
+        stands: Stands::of(method.as_ref()),
+        request: turn.request,
+        decision,
+        change,
+    })
+}
+
+/// The closed loop that stands at the state under `key`.
 fn resumed(
     key: &str,
     State(state): State,
     config: Option<Object<AutoLrConfig>>,
 ) -> Result<AutoLr, String> {
-    let config = config.map_or_else(|| state.config().clone(), |Object(config)| config);
-    AutoLr::with_state(config, &SchedulerState::AutoLr(Box::new(state))).map_err(
-        |error| match error {
-            StateError::Config { .. } => format!("config: {error}"),
-            error => format!("{key}: {error}"),
-        },
-    )
+    let named = |error: StateError| match error {
+        StateError::Config { .. } => format!("config: {error}"),
+        error => format!("{key}: {error}"),
+    };
+    let config = match config {
+        Some(Object(config)) => config,
+        None => {
+            let config = MethodConfig::of_state(&state).map_err(named)?;
+            let config = config.downcast::<AutoLrConfig>().cloned();
+            config.ok_or_else(|| format!("{key}: not the state of the closed loop"))?
+        }
+    };
+    AutoLr::with_state(config, &state).map_err(named)
 }
 
 fn tell(line: Tell) -> Result<Answer, String> {

@@ -5,11 +5,11 @@ use std::fmt;
 
 use autolr_core::float_serde::Float;
 use autolr_core::{
-    AutoLrConfig, AutoLrState, Factors, NonFinite, Normalization, ProbeCost, SchedulerState,
+    AutoLrConfig, Budget, Factors, MethodConfig, MethodState, NonFinite, Normalization, ProbeCost,
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess};
+use serde::de::{self, MapAccess};
 use serde::{Deserialize, Deserializer};
 
 /// A line of input.
@@ -20,6 +20,9 @@ pub(super) enum Line {
     Ask(Ask),
     Tell(Tell),
     Skip(Skip),
+    Method(Begin),
+    Event(Happened),
+    Resume(Resume),
     Question(Question),
 }
 
@@ -68,6 +71,92 @@ pub(super) struct Skip {
     /// The settings that the state has to be of.
     #[schemars(with = "Option<AutoLrConfig>")]
     pub(super) config: Option<Object<AutoLrConfig>>,
+}
+
+/// Any scheduler at its beginning.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Begin {
+    /// The settings, with their `kind`.
+    pub(super) method: MethodConfig,
+}
+
+/// Something happened in the training, or a request was carried out.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Happened {
+    /// What.
+    pub(super) event: Told,
+    /// Where the scheduler stands.
+    pub(super) state: State,
+    /// Compute that is spent and left.
+    #[serde(default)]
+    pub(super) budget: Budget,
+}
+
+/// What is a scheduler waiting for?
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resume {
+    /// Where the scheduler stands.
+    pub(super) resume: State,
+}
+
+/// What happened.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum Told {
+    /// Before the first step.
+    Start {
+        /// Optimiser steps of the whole run.
+        steps: u64,
+        /// Optimiser steps of an epoch.
+        steps_per_epoch: u64,
+    },
+    /// Loss and gradient of the next step's batch are known, the step is not taken yet.
+    Gradient {
+        /// Mean loss of the batch.
+        #[schemars(with = "Float")]
+        loss: Float,
+        /// Squared Euclidean norm of the gradient.
+        #[schemars(with = "Float")]
+        squared_norm: Float,
+    },
+    /// A step was taken.
+    Step {
+        /// Mean loss of its batch before it.
+        #[schemars(with = "Option<Float>")]
+        loss: Option<Float>,
+    },
+    /// An epoch and its validation are over.
+    Epoch {
+        /// Mean training loss of the epoch.
+        #[schemars(with = "Float")]
+        train_loss: Float,
+        /// Mean validation loss.
+        #[schemars(with = "Option<Float>")]
+        validation_loss: Option<Float>,
+    },
+    /// A probe was carried out.
+    Losses {
+        /// One a candidate, in the order of the candidates.
+        losses: Vec<Float>,
+        /// What the probe cost.
+        cost: Option<ProbeCost>,
+    },
+    /// A branch was trained.
+    Branched {
+        /// Steps taken.
+        steps: u64,
+        /// Mean training loss over them.
+        #[schemars(with = "Float")]
+        train_loss: Float,
+        /// Loss on a scoring batch afterwards.
+        #[schemars(with = "Option<Float>")]
+        score: Option<Float>,
+    },
+    /// Another request was carried out.
+    Done,
 }
 
 /// One update, without a state.
@@ -119,15 +208,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// The state of the closed loop, with its `kind`.
-///
-/// Read field by field, so that a mistake is found at its key: as [`SchedulerState`] it would be read from a buffer,
-/// in which the place is lost.
+/// The state of a scheduler, as an answer gave it.
 #[derive(Debug)]
-pub(super) struct State(pub(super) AutoLrState);
+pub(super) struct State(pub(super) MethodState);
 
 impl State {
+    /// The closed loop's kind, and the versions of its states that are read.
     pub(super) const KIND: &str = "autolr";
+    pub(super) const VERSIONS: std::ops::RangeInclusive<u64> = 2..=3;
 }
 
 impl<'de> Deserialize<'de> for State {
@@ -141,48 +229,10 @@ impl<'de> Deserialize<'de> for State {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<State, A::Error> {
-                let fields = WithoutKind { map, seen: false };
-                AutoLrState::deserialize(MapAccessDeserializer::new(fields)).map(State)
+                MethodState::deserialize(MapAccessDeserializer::new(map)).map(State)
             }
         }
         deserializer.deserialize_map(Visitor)
-    }
-}
-
-/// A map's entries but `kind`, which has to be the closed loop's.
-struct WithoutKind<A> {
-    map: A,
-    seen: bool,
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutKind<A> {
-    type Error = A::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, A::Error> {
-        loop {
-            match self.map.next_key::<String>()? {
-                None if !self.seen => return Err(de::Error::missing_field("kind")),
-                None => return Ok(None),
-                Some(key) if key == "kind" => {
-                    if self.seen {
-                        return Err(de::Error::duplicate_field("kind"));
-                    }
-                    self.seen = true;
-                    let kind: String = self.map.next_value()?;
-                    if kind != State::KIND {
-                        return Err(de::Error::unknown_variant(&kind, &[State::KIND]));
-                    }
-                }
-                Some(key) => return seed.deserialize(key.into_deserializer()).map(Some),
-            }
-        }
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
-        self.map.next_value_seed(seed)
     }
 }
 
@@ -192,10 +242,6 @@ impl JsonSchema for State {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "The state of the closed loop",
-            "allOf": [generator.subschema_for::<SchedulerState>()],
-            "properties": { "kind": { "const": State::KIND } },
-        })
+        MethodState::json_schema(generator)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use autolr_core::AutoLrState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
@@ -17,7 +16,7 @@ struct Form {
     keys: &'static [&'static str],
 }
 
-const FORMS: [Form; 4] = [
+const FORMS: [Form; 7] = [
     Form {
         head: "start",
         keys: &["start"],
@@ -33,6 +32,18 @@ const FORMS: [Form; 4] = [
     Form {
         head: "skip",
         keys: &["skip", "config"],
+    },
+    Form {
+        head: "method",
+        keys: &["method"],
+    },
+    Form {
+        head: "event",
+        keys: &["event", "state", "budget"],
+    },
+    Form {
+        head: "resume",
+        keys: &["resume"],
     },
 ];
 
@@ -61,6 +72,9 @@ impl Line {
             "ask" => entries.typed(line).map(Self::Ask),
             "tell" => entries.typed(line).map(Self::Tell),
             "skip" => entries.typed(line).map(Self::Skip),
+            "method" => entries.typed(line).map(Self::Method),
+            "event" => entries.typed(line).map(Self::Event),
+            "resume" => entries.typed(line).map(Self::Resume),
             _ => entries.typed(line).map(Self::Question),
         }
     }
@@ -99,7 +113,9 @@ impl Entries {
             }
         }
         match self.get(form.head) {
-            Some(Value::Object(state)) if form.head != "start" => check_state(form.head, state)?,
+            Some(Value::Object(state)) if ["ask", "tell", "skip"].contains(&form.head) => {
+                check_state(form.head, state)?;
+            }
             _ => {}
         }
         Ok(form)
@@ -186,10 +202,11 @@ fn check_state(head: &str, state: &serde_json::Map<String, Value>) -> Result<(),
         }
         None => return Err(format!("{head}: `kind` is missing")),
     }
-    let expected = AutoLrState::VERSION;
-    match state.get("version") {
-        Some(found) if found.is_u64() && *found != expected => Err(format!(
-            "{head}.version = {found}: this build reads version {expected}"
+    let versions = State::VERSIONS;
+    match state.get("version").map(|found| (found, found.as_u64())) {
+        Some((_, Some(version))) if !versions.contains(&version) => Err(format!(
+            "{head}.version = {version}: this build reads version {}",
+            versions.end()
         )),
         _ => Ok(()),
     }

@@ -1,9 +1,15 @@
 //! The list of schedulers against autolr-core, and what is done with it.
 
 use super::*;
+use autolr_core::KeyDefault::Core;
+use autolr_core::ValueKind::{Number, Whole};
 
 fn table(text: &str) -> Table {
     text.parse().expect("valid TOML")
+}
+
+fn fixed() -> Table {
+    table("kind = \"fixed\"\nlr = 0.5")
 }
 
 /// A schedule of each kind with the keys alone that it needs.
@@ -13,16 +19,16 @@ fn least(kind: &Kind) -> Table {
     for key in kind
         .keys
         .iter()
-        .filter(|key| !matches!(key.absent, Core(_)))
+        .filter(|key| !matches!(key.default, Core(_)))
     {
         let value = match key.holds {
             Number => Value::Float(0.5),
             Length | Whole => Value::Integer(7),
             Milestones => Value::Array(vec![Value::Integer(3)]),
-            Schedule => Value::Table(least(&OPEN_LOOP[4])),
+            Schedule => Value::Table(fixed()),
             Schedules => {
                 let count = 1 + usize::from(kind.key("milestones").is_some());
-                Value::Array(vec![Value::Table(least(&OPEN_LOOP[4])); count])
+                Value::Array(vec![Value::Table(fixed()); count])
             }
             other => panic!("{}: what holds {other:?}?", key.name),
         };
@@ -33,10 +39,10 @@ fn least(kind: &Kind) -> Table {
 
 #[test]
 fn the_list_is_that_of_the_core() {
-    let names = OPEN_LOOP.map(|kind| kind.name);
+    let names: Vec<&str> = schedules().map(|kind| kind.name).collect();
     assert_eq!(names, ScheduleConfig::KINDS);
-    for kind in OPEN_LOOP {
-        let given = least(&kind);
+    for kind in schedules() {
+        let given = least(kind);
         assert!(check(&given).is_ok(), "{}", kind.name);
         let schedule: ScheduleConfig = given.clone().try_into().expect("valid");
         // What the core writes has every key there is, and no other.
@@ -55,7 +61,7 @@ fn the_list_is_that_of_the_core() {
                 kind.name,
                 key.name
             );
-            match key.absent {
+            match key.default {
                 Core(text) => {
                     let number = |text: &str| text.parse::<f64>().ok();
                     let quotient = text.split_once('/');
@@ -107,14 +113,40 @@ fn the_closed_loop_has_the_keys_of_the_core() {
         keys.extend(written.keys().cloned());
         assert_eq!(written.len(), given.len());
     }
-    for left_out in ["unit", "groups", "group_probing"] {
+    // A run has one group.
+    for left_out in ["groups", "group_probing"] {
         assert!(keys.remove(left_out));
     }
-    let listed = AUTOLR.keys.iter().map(|key| key.name.to_owned()).collect();
+    let autolr = autolr_core::kinds().find(|kind| kind.name == AUTOLR);
+    let listed = autolr
+        .unwrap()
+        .keys
+        .iter()
+        .map(|key| key.name.to_owned())
+        .collect();
     assert_eq!(keys, listed);
     let mut given = table("lr = 0.1\nfactors = [1]");
     given.insert("kind".into(), "autolr".into());
     assert_eq!(check(&given).map(|kind| kind.name), Ok("autolr"));
+}
+
+#[test]
+fn the_outermost_schedule_says_what_it_counts() {
+    let of = |text: &str| {
+        check(&table(text))
+            .map(|kind| kind.name)
+            .map_err(|error| error.text)
+    };
+    let by_steps = "kind = \"fixed\"\nlr = 1\nunit = \"step\"";
+    assert_eq!(of(by_steps), Ok("fixed"));
+    assert!(counts_steps(&table(by_steps)));
+    let by_epochs = "kind = \"fixed\"\nlr = 1\nunit = \"epoch\"";
+    assert!(!counts_steps(&table(by_epochs)));
+    let inner = "kind = \"product\"\nschedules = [{ kind = \"fixed\", lr = 1, unit = \"step\" }]";
+    assert_eq!(
+        of(inner),
+        Err("schedules[0].unit = \"step\": kind = \"fixed\" has no such key (kind, lr)".to_owned())
+    );
 }
 
 #[test]

@@ -5,35 +5,23 @@
 
 use std::{fmt, iter, vec};
 
+use serde::de::value::StringDeserializer;
 use serde::de::{
-    self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
-use super::ScheduleConfig;
+use super::{Table, Value};
+use crate::schedule::ScheduleConfig;
 
 /// How many tables and lists may lie within each other: a schedule in the list of another takes
 /// two, and the innermost may hold a list of numbers. A schedule may lie in a scheduler's
 /// configuration, and that in a state.
 const MAX_CONTAINERS: usize = 2 * ScheduleConfig::MAX_NESTING + 2;
 
-/// The keys of a table, in the order in which they were read.
-pub(crate) struct Table(Vec<(String, Node)>);
-
-/// What a key holds, whatever it is for.
-enum Node {
-    Nothing,
-    Switch(bool),
-    Unsigned(u64),
-    Signed(i64),
-    Number(f64),
-    Text(String),
-    List(Vec<Node>),
-    Table(Table),
-}
-
 impl Table {
-    /// Reads a table of which `what` is a name, and no further than schedules may be nested.
+    /// Reads a table, `what` for an error's words, and no further than schedules may be nested.
     pub(crate) fn read<'de, D: Deserializer<'de>>(
         deserializer: D,
         what: &'static str,
@@ -42,20 +30,30 @@ impl Table {
         deserializer.deserialize_map(TableVisitor { bound, what })
     }
 
-    /// The whole number of a key, if there is one.
-    pub(crate) fn unsigned(&self, key: &str) -> Option<u64> {
-        match self.0.iter().find(|(name, _)| name == key)? {
-            (_, Node::Unsigned(number)) => Some(*number),
-            _ => None,
-        }
-    }
-
     /// Takes the text of a key out.
     pub(crate) fn take_text(&mut self, key: &'static str) -> Result<String, ReadError> {
+        self.take(key)
+    }
+
+    /// Takes the whole number of a key out.
+    pub(crate) fn take_unsigned(&mut self, key: &'static str) -> Result<u64, ReadError> {
+        self.take(key)
+    }
+
+    /// Takes what a key holds out.
+    pub(crate) fn take<T: de::DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<T, ReadError> {
         let index = self.0.iter().position(|(name, _)| name == key);
         let index = index.ok_or_else(|| <ReadError as de::Error>::missing_field(key))?;
-        let (_, node) = self.0.remove(index);
-        de::Deserialize::deserialize(node).map_err(|error: ReadError| error.under(key))
+        let (_, value) = self.0.remove(index);
+        T::deserialize(value).map_err(|error: ReadError| error.under(key))
+    }
+
+    /// Whether there is such a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == key)
     }
 }
 
@@ -76,59 +74,59 @@ impl Bound {
 }
 
 impl<'de> DeserializeSeed<'de> for Bound {
-    type Value = Node;
+    type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Bound {
-    type Value = Node;
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a number, a text, a list or a table")
     }
 
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Nothing)
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Nothing)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Switch(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Switch(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Unsigned(value))
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Unsigned(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Signed(value))
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Signed(value))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Number(value))
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Number(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let inner = self.one_less()?;
         let mut nodes = Vec::new();
         while let Some(node) = list.next_element_seed(inner)? {
             nodes.push(node);
         }
-        Ok(Node::List(nodes))
+        Ok(Value::List(nodes))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
         let table = TableVisitor {
             bound: self,
             what: "a table",
         };
-        table.visit_map(map).map(Node::Table)
+        table.visit_map(map).map(Value::Table)
     }
 }
 
@@ -141,7 +139,7 @@ impl<'de> Visitor<'de> for TableVisitor {
     type Value = Table;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}: a table with the key `kind`", self.what)
+        f.write_str(self.what)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table, A::Error> {
@@ -215,7 +213,7 @@ impl<'de> Deserializer<'de> for Table {
     }
 }
 
-impl<'de> Deserializer<'de> for Node {
+impl<'de> Deserializer<'de> for Value {
     type Error = ReadError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -239,8 +237,21 @@ impl<'de> Deserializer<'de> for Node {
     ) -> Result<V::Value, ReadError> {
         match self {
             Self::Text(name) => visitor.visit_enum(name.into_deserializer()),
+            // A variant with values is the only key of a table.
+            Self::Table(mut table) if table.0.len() == 1 => match table.0.pop() {
+                Some((name, value)) => visitor.visit_enum(Variant { name, value }),
+                None => Err(de::Error::custom("a variant without a name")),
+            },
             other => other.deserialize_any(visitor),
         }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -252,14 +263,57 @@ impl<'de> Deserializer<'de> for Node {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// A variant and what it holds.
+struct Variant {
+    name: String,
+    value: Value,
+}
+
+impl<'de> EnumAccess<'de> for Variant {
+    type Error = ReadError;
+    type Variant = Value;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Value), ReadError> {
+        let name: StringDeserializer<ReadError> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self.value))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Value {
+    type Error = ReadError;
+
+    fn unit_variant(self) -> Result<(), ReadError> {
+        de::Deserialize::deserialize(self)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadError> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_any(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        self.deserialize_any(visitor)
     }
 }
 
 /// The entries of a table that are still to be read, and the value of the key that was.
 struct Entries {
-    rest: vec::IntoIter<(String, Node)>,
-    value: Option<(String, Node)>,
+    rest: vec::IntoIter<(String, Value)>,
+    value: Option<(String, Value)>,
 }
 
 impl<'de> MapAccess<'de> for Entries {
@@ -284,7 +338,7 @@ impl<'de> MapAccess<'de> for Entries {
     }
 }
 
-struct Items(iter::Enumerate<vec::IntoIter<Node>>);
+struct Items(iter::Enumerate<vec::IntoIter<Value>>);
 
 impl<'de> SeqAccess<'de> for Items {
     type Error = ReadError;

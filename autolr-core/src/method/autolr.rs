@@ -1,47 +1,109 @@
-//! The closed loop: candidates out, losses in, the next learning rate.
+mod config;
+mod decision;
+mod state;
+mod window;
+
+pub use config::{AllNonFinite, AutoLrConfig, GroupProbing};
+pub use decision::{Decision, Probed, Verdict};
 
 use ndarray::{Array1, Array2, ArrayView1};
 
-use crate::config::{AllNonFinite, AutoLrConfig, GroupProbing};
-use crate::decision::Probed;
-use crate::schedule::Schedule;
-use crate::short::Short;
-use crate::state::{AutoLrState, SchedulerState, Window};
-use crate::window::Candidates;
+use super::config::{Config, Forecast, MethodConfig};
+use super::kind::KeyDefault::{Core, Required};
+use super::kind::ValueKind::{Factors, Number, OneOf, Schedule, Whole};
+use super::kind::{Key, Kind, LR, UNIT};
+use super::registry::Entry;
+use super::{
+    Budget, Course, Event, Method, MethodError, MethodState, Needs, Plan, Probe, Record, Request,
+    Turn,
+};
+use crate::clock::Unit;
+use crate::drive::{DriveError, Probing, carry_on};
+use crate::schedule::Schedule as _;
+use crate::value::Table;
 use crate::{
-    Decision, GroupsError, LengthError, ProbeBackend, ProbeCost, StateError, TellError, Update,
-    Verdict,
+    LengthError, ProbeBackend, ProbeCost, ProbeError, StateError, TellError, Update,
+};
+use state::{AutoLrState, Window};
+use window::Candidates;
+
+const KIND: &str = "autolr";
+/// Version 2 had plain numbers.
+const VERSION: u32 = 3;
+
+pub(super) const ENTRY: Entry = Entry {
+    kind: Kind::method(
+        KIND,
+        &[
+            LR,
+            Key::new("factors", Factors, Required),
+            Key::new(
+                "normalization",
+                OneOf(&["z-score", "population-z-score", "min-max", "sum", "none"]),
+                Core("z-score"),
+            ),
+            Key::new("sharpness", Number, Core("1")),
+            Key::new(
+                "non_finite",
+                OneOf(&["no-vote", "propagate"]),
+                Core("no-vote"),
+            ),
+            Key::new("every", Whole, Core("1")),
+            UNIT,
+            Key::new("min_lr", Number, Core("none")),
+            Key::new("max_lr", Number, Core("none")),
+            Key::new(
+                "all_non_finite",
+                OneOf(&["hold", "lower", "fail"]),
+                Core("hold"),
+            ),
+            Key::new("edge_probes", Whole, Core("0")),
+            Key::new("base", Schedule, Core("none")),
+        ],
+        "the paper's scheduler",
+    ),
+    read: |table| table.into::<AutoLrConfig>().map(MethodConfig::of),
+    of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
 };
 
-/// A decision that failed; the scheduler is as before.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProbeError {
-    /// The back end failed.
-    #[error("the probe of {candidates} candidate rates around {} failed", Short(*.lr))]
-    #[non_exhaustive]
-    Backend {
-        /// How many rates were to be tried.
-        candidates: usize,
-        /// The rate around which.
-        lr: f64,
-        /// What the back end said: its own error, which `downcast` gives back (of an `anyhow::Error`, its chain).
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The back end takes one rate for all parameters, the configuration has several groups.
-    #[error(
-        "the configuration has {groups} parameter groups, but the back end takes one rate for all: it has no `probe_groups`"
-    )]
-    Groups {
-        /// How many groups are configured.
-        groups: usize,
-    },
-    /// The losses cannot be used.
-    #[error(transparent)]
-    Tell(#[from] TellError),
-    /// The scheduler watches a metric, and was told none.
-    #[error("the scheduler watches a metric, but the tick has none")]
-    NoMetric,
+fn saved(state: &MethodState) -> Result<AutoLrState, StateError> {
+    state.read(KIND, 2..=VERSION)
+}
+
+impl From<AutoLrConfig> for MethodConfig {
+    fn from(config: AutoLrConfig) -> Self {
+        Self::of(config)
+    }
+}
+
+impl Config for AutoLrConfig {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn keys(&self) -> Table {
+        Table::of(self)
+    }
+
+    fn build(&self) -> Box<dyn Method> {
+        Box::new(AutoLr::new(self.clone()))
+    }
+
+    fn resume(&self, state: &MethodState) -> Result<Box<dyn Method>, StateError> {
+        Ok(Box::new(AutoLr::with_state(self.clone(), state)?))
+    }
+
+    fn forecast(&self, plan: Plan) -> Forecast {
+        let ticks = match self.cadence().unit() {
+            Unit::Epoch => plan.epochs(),
+            Unit::Step => plan.steps,
+        };
+        Forecast {
+            decisions: ticks / self.cadence().every(),
+            candidates: self.rule().factors().len(),
+            further_probes: self.edge_probes().into(),
+        }
+    }
 }
 
 /// What [`AutoLr::tell`] made of the losses.
@@ -70,7 +132,7 @@ impl Told {
 /// It counts ticks: epochs, or steps. During tick t, [`AutoLr::lr`] is the rate. At the end of a tick, if a decision
 /// is [due](AutoLr::is_due), `tell` takes it; else [`AutoLr::skip`] goes on. With a back end, [`AutoLr::step`] does a
 /// whole decision; without one, [`AutoLr::candidates`] says what to try and [`AutoLr::tell`] takes the losses. A
-/// trainer that is to work with any scheduler uses the trait [`LrScheduler`](crate::LrScheduler).
+/// trainer that is to work with any method uses the trait [`Method`].
 ///
 /// ```
 /// use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
@@ -92,6 +154,8 @@ pub struct AutoLr {
     decisions: u64,
     scales: Vec<f64>,
     window: Option<Window>,
+    /// Whether losses have been asked for, as a [`Method`].
+    asked: bool,
     /// The rates in force, one a group.
     rates: Vec<f64>,
     scratch: Scratch,
@@ -120,6 +184,7 @@ impl AutoLr {
             decisions: 0,
             scales: vec![config.initial_scale(); config.scales()],
             window: None,
+            asked: false,
             rates: vec![0.0; config.groups().len()],
             scratch: Scratch {
                 candidates: Candidates::with_capacity(n),
@@ -137,30 +202,30 @@ impl AutoLr {
     /// [`StateError`] for a state of another kind, version or configuration, with the fields that differ, or with
     /// values that no scheduler can have. A NaN rate is taken: under
     /// [`NonFinite::Propagate`](crate::NonFinite::Propagate) that is where a run can end.
-    pub fn with_state(config: AutoLrConfig, state: &SchedulerState) -> Result<Self, StateError> {
-        let SchedulerState::AutoLr(state) = state else {
-            return Err(state.not_of_kind("autolr"));
-        };
+    pub fn with_state(config: AutoLrConfig, state: &MethodState) -> Result<Self, StateError> {
+        let state = saved(state)?;
         state.check(&config)?;
         let mut scheduler = Self::new(config);
         scheduler.tick = state.tick;
         scheduler.decisions = state.decisions;
-        scheduler.scales.clone_from(&state.scales);
-        scheduler.window.clone_from(&state.window);
+        scheduler.scales = state.scales;
+        scheduler.window = state.window;
+        scheduler.asked = state.asked;
         scheduler.refresh_rates();
         Ok(scheduler)
     }
 
     /// The state to be saved. At any moment, also between two probes of one decision.
-    pub fn state(&self) -> SchedulerState {
-        SchedulerState::AutoLr(Box::new(AutoLrState {
-            version: AutoLrState::VERSION,
+    pub fn state(&self) -> MethodState {
+        let state = AutoLrState {
             config: self.config.clone(),
             tick: self.tick,
             decisions: self.decisions,
             scales: self.scales.clone(),
             window: self.window.clone(),
-        }))
+            asked: self.asked,
+        };
+        MethodState::new(KIND, VERSION, &state)
     }
 
     /// The learning rate in force; with several parameter groups, that of the first.
@@ -227,7 +292,10 @@ impl AutoLr {
     /// # Errors
     /// [`TellError::Length`] if there is not one loss a candidate, [`TellError::NoFiniteLoss`] if none is finite and
     /// the configuration says to fail then. The scheduler is as before.
-    pub fn tell<'a>(&mut self, losses: impl Into<ArrayView1<'a, f64>>) -> Result<Told, TellError> {
+    pub fn tell<'a>(
+        &mut self,
+        losses: impl Into<ArrayView1<'a, f64>>,
+    ) -> Result<Told, TellError> {
         let losses = losses.into();
         let mut decision = Decision::with_capacity(losses.len());
         let decided = self.tell_into(losses, None, &mut decision)?;
@@ -266,7 +334,7 @@ impl AutoLr {
         let probes = self.window.as_ref().map_or(0, |window| window.probes.len());
         if probes < self.config.edge_probes() as usize && !update.factor.is_nan() {
             if let Some(beyond) = candidates.beyond(&self.config, losses, lower) {
-                self.widen(beyond, losses, cost);
+                self.recentre(beyond, losses, cost);
                 return Ok(false);
             }
         }
@@ -314,6 +382,7 @@ impl AutoLr {
             decision.cost = total(window.cost, cost);
             decision.earlier = window.probes;
         }
+        self.asked = false;
         self.scales[slot] = new_scale.unwrap_or(self.scales[slot]);
         self.decisions = self.decisions.saturating_add(1);
         self.tick = decision.tick;
@@ -327,6 +396,7 @@ impl AutoLr {
     pub fn skip(&mut self) {
         self.tick = self.tick.saturating_add(1);
         self.window = None;
+        self.asked = false;
         self.refresh_rates();
     }
 
@@ -339,50 +409,34 @@ impl AutoLr {
         &mut self,
         backend: &mut B,
     ) -> Result<Decision, ProbeError> {
-        let before = self.window.clone();
-        let n = self.config.rule().factors().len();
-        let mut decision = Decision::with_capacity(n);
-        loop {
-            // NaN where a back end forgets to write: such a candidate has no vote.
-            let mut losses = Array1::from_elem(n, f64::NAN);
-            let told = match self.probe(backend, &mut losses) {
-                Ok(()) => self
-                    .tell_into(losses.view(), backend.cost(n), &mut decision)
-                    .map_err(ProbeError::from),
-                Err(error) => Err(error),
-            };
-            match told {
-                Ok(true) => return Ok(decision),
-                Ok(false) => {}
-                Err(error) => {
-                    self.window = before;
-                    return Err(error);
-                }
-            }
+        let before = (self.window.clone(), self.asked);
+        let mut probing = Probing::new(backend);
+        let turn = self.ask();
+        if let Err(error) = carry_on(self, turn, &mut probing) {
+            (self.window, self.asked) = before;
+            return Err(match error {
+                DriveError::Training(error) => error,
+                DriveError::Method(MethodError::Tell(error)) => error.into(),
+                DriveError::Method(error) => ProbeError::Method(error),
+            });
         }
+        let decision = probing.into_records().pop().and_then(Record::decision);
+        decision.ok_or(ProbeError::Method(MethodError::Other(
+            "a probe came to no decision".to_owned(),
+        )))
     }
 
-    fn probe<B: ProbeBackend + ?Sized>(
-        &self,
-        backend: &mut B,
-        losses: &mut Array1<f64>,
-    ) -> Result<(), ProbeError> {
-        let (candidates, lr) = (losses.len(), self.lr());
-        let failed = |error: B::Error| ProbeError::Backend {
-            candidates,
-            lr,
-            source: error.into(),
-        };
-        if self.rates.len() == 1 {
-            let lrs = self.candidates();
-            return backend.probe(lrs.view(), losses.view_mut()).map_err(failed);
-        }
-        let lrs = self.candidates_by_group();
-        match backend.probe_groups(lrs.view(), losses.view_mut()) {
-            Ok(()) => Ok(()),
-            Err(GroupsError::Unsupported { groups }) => Err(ProbeError::Groups { groups }),
-            Err(GroupsError::Backend(source)) => Err(failed(source)),
-        }
+    /// Asks for the losses of the candidates.
+    fn ask(&mut self) -> Turn {
+        self.asked = true;
+        self.probe().into()
+    }
+
+    fn probe(&self) -> Request {
+        Request::Probe(Probe {
+            lrs: self.candidates_by_group(),
+            course: Course::ONE_STEP,
+        })
     }
 
     /// The scale from which on the next tick's rate is `new_lr`, `by` times what it was; none where a bound holds the
@@ -409,7 +463,7 @@ impl AutoLr {
     }
 
     /// Goes on with the decision, centred on `centre`.
-    fn widen(&mut self, centre: f64, losses: ArrayView1<'_, f64>, cost: Option<ProbeCost>) {
+    fn recentre(&mut self, centre: f64, losses: ArrayView1<'_, f64>, cost: Option<ProbeCost>) {
         let probed = Probed {
             candidates: self.candidates(),
             losses: losses.to_owned(),
@@ -489,6 +543,61 @@ fn fill(array: &mut Array1<f64>, values: impl ExactSizeIterator<Item = f64>) {
             .for_each(|(out, value)| *out = value);
     } else {
         *array = values.collect();
+    }
+}
+
+impl Method for AutoLr {
+    fn lrs(&self) -> &[f64] {
+        Self::lrs(self)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            probe: true,
+            trial_steps: 1,
+            groups: self.rates.len(),
+            records_losses: true,
+            ..Needs::default()
+        }
+    }
+
+    fn next(&mut self, event: &Event<'_>, _: &Budget) -> Result<Turn, MethodError> {
+        let unit = match event {
+            Event::Losses { losses, cost } if self.asked => {
+                let mut decision = Box::new(Decision::with_capacity(losses.len()));
+                return Ok(if self.tell_into(*losses, *cost, &mut decision)? {
+                    Turn::recorded(Record::Decision(decision))
+                } else {
+                    self.probe().into()
+                });
+            }
+            Event::Start(_) | Event::Gradient { .. } => None,
+            Event::Step { .. } => Some(Unit::Step),
+            Event::Epoch { .. } => Some(Unit::Epoch),
+            _ => return Err(MethodError::unasked(event)),
+        };
+        if self.asked {
+            return Err(MethodError::Waiting {
+                event: event.name(),
+                request: "probe",
+            });
+        }
+        if unit != Some(self.config.cadence().unit()) {
+            return Ok(Turn::CONTINUE);
+        }
+        if self.is_due() {
+            return Ok(self.ask());
+        }
+        self.skip();
+        Ok(Turn::CONTINUE)
+    }
+
+    fn pending(&self) -> Option<Request> {
+        self.asked.then(|| self.probe())
+    }
+
+    fn state(&self) -> MethodState {
+        Self::state(self)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{AutoLrConfig, Start, UNBOUNDED};
 use crate::error::FieldDifference;
-use crate::leaves;
 use crate::short::{List, Short};
+use crate::value::difference::differences;
 
 impl AutoLrConfig {
     /// The fields in which a state's configuration differs from this one. Values are compared before they are written:
@@ -84,7 +84,7 @@ fn text_unless(absent: f64, value: f64) -> String {
 
 fn differences_of_start(saved: &Start, configured: &Start) -> Vec<FieldDifference> {
     if let (Start::Base(saved), Start::Base(configured)) = (saved, configured) {
-        return leaves::differences("base", saved, configured);
+        return differences("base", saved, configured);
     }
     let texts = |start: &Start| match start {
         Start::Lr(lr) => [Short(*lr).to_string(), "absent".to_owned()],

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::schedule::CosineAnnealingLr;
-use crate::{Cadence, Factors, LrScheduler, NonFinite, ScaleUpdate, Tick, Unit};
+use crate::{Budget, Cadence, Factors, MethodState, NonFinite, ScaleUpdate, Unit, drive, resume};
 use ndarray::{ArrayViewMut1, array};
 
 fn config(lr: f64) -> AutoLrConfig {
@@ -476,8 +476,16 @@ fn a_cadence_counts_its_own_unit() {
     let mut scheduler = AutoLr::new(config);
     let mut decided = Vec::new();
     for step in 1..=7 {
-        assert_eq!(scheduler.advance(Tick::epoch(1.0), &mut Up).unwrap(), None);
-        if scheduler.advance(Tick::step(), &mut Up).unwrap().is_some() {
+        let epoch = Event::Epoch {
+            train_loss: 1.0,
+            validation_loss: Some(1.0),
+        };
+        let mut probing = Probing::new(Up);
+        drive(&mut scheduler, &epoch, &mut probing).unwrap();
+        assert!(probing.into_records().is_empty());
+        let mut probing = Probing::new(Up);
+        drive(&mut scheduler, &Event::Step { loss: None }, &mut probing).unwrap();
+        if !probing.into_records().is_empty() {
             decided.push(step);
         }
     }
@@ -552,10 +560,8 @@ fn skipping_moves_the_base_alone() {
     let mut scheduler = AutoLr::new(AutoLrConfig::over(base, rule));
     scheduler.skip();
     assert_eq!((scheduler.lr(), scheduler.tick()), (base.lr(1), 1));
-    let SchedulerState::AutoLr(state) = scheduler.state() else {
-        panic!("a state of its own kind")
-    };
-    assert_eq!((state.tick(), state.decisions()), (1, 0));
+    let state = saved(&scheduler.state()).unwrap();
+    assert_eq!((state.tick, state.decisions), (1, 0));
 }
 
 #[test]
@@ -656,10 +662,8 @@ fn schedulers_and_states_tell_how_far_they_are() {
     assert_ne!(scheduler, fresh);
     decide(&mut scheduler, &[1.0, 2.0, 3.0]);
     scheduler.skip();
-    let SchedulerState::AutoLr(state) = scheduler.state() else {
-        panic!("the state of a closed loop");
-    };
-    assert_eq!((state.tick(), state.decisions()), (3, 2));
+    let state = saved(&scheduler.state()).unwrap();
+    assert_eq!((state.tick, state.decisions), (3, 2));
 }
 
 #[test]
@@ -679,7 +683,7 @@ fn a_state_whose_probes_had_no_rates_is_refused() {
         state["window"]["probes"][0]["candidates"][1] = rate;
         let error = serde_json::from_value(state)
             .map_err(|error| error.to_string())
-            .and_then(|state: SchedulerState| {
+            .and_then(|state: MethodState| {
                 let resumed = AutoLr::with_state(edgy.config().clone(), &state);
                 resumed.map_err(|error| error.to_string())
             })
@@ -703,9 +707,103 @@ fn a_state_whose_probes_have_another_length_is_refused() {
         let mut state = state.clone();
         let probe = &mut state["window"]["probes"][0][list];
         probe.as_array_mut().unwrap().pop();
-        let state: SchedulerState = serde_json::from_value(state).unwrap();
+        let state: MethodState = serde_json::from_value(state).unwrap();
         let resumed = AutoLr::with_state(edgy.config().clone(), &state);
         let error = resumed.unwrap_err().to_string();
         assert!(error.contains("a probe of another length"), "{error}");
     }
+}
+
+fn epoch() -> Event<'static> {
+    Event::Epoch {
+        train_loss: 1.0,
+        validation_loss: Some(1.0),
+    }
+}
+
+#[test]
+fn a_probe_that_was_asked_for_is_asked_for_again_after_a_stop() {
+    let told = Budget::default();
+    let losses = Event::Losses {
+        losses: &[1.0, 2.0, 3.0],
+        cost: None,
+    };
+    let edgy = config(0.3).with_edge_probes(1);
+    let mut scheduler = AutoLr::new(edgy.clone());
+    let first = scheduler.next(&epoch(), &told).unwrap().request;
+    assert_eq!(scheduler.pending(), Some(first.clone()));
+    // Stopped before the losses came, and once more between two probes of the decision.
+    let text = serde_json::to_string(&scheduler.state()).unwrap();
+    let state = serde_json::from_str(&text).unwrap();
+    let mut resumed = AutoLr::with_state(edgy.clone(), &state).unwrap();
+    assert_eq!(resumed.pending(), Some(first));
+    let second = scheduler.next(&losses, &told).unwrap();
+    assert_eq!(resumed.next(&losses, &told).unwrap(), second);
+    let mut resumed = AutoLr::with_state(edgy, &resumed.state()).unwrap();
+    assert_eq!(resumed.pending(), Some(second.request));
+    let decided = scheduler.next(&losses, &told).unwrap();
+    assert_eq!(resumed.next(&losses, &told).unwrap(), decided);
+    assert!(decided.record.is_some() && scheduler.pending().is_none());
+    assert_eq!(resumed, scheduler);
+}
+
+#[test]
+fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
+    let told = Budget::default();
+    let losses = Event::Losses {
+        losses: &[1.0; 3],
+        cost: None,
+    };
+    let mut scheduler = AutoLr::new(config(0.3));
+    let before = scheduler.clone();
+    for event in [losses, Event::Done] {
+        let error = scheduler.next(&event, &told).unwrap_err().to_string();
+        let expected = format!("`{}` answers nothing that the method asked for", event.name());
+        assert_eq!(error, expected);
+    }
+    assert_eq!(scheduler, before);
+    scheduler.next(&epoch(), &told).unwrap();
+    let error = scheduler.next(&epoch(), &told).unwrap_err().to_string();
+    assert_eq!(error, "`epoch` came before the answer to `probe`");
+    let short = Event::Losses {
+        losses: &[1.0; 2],
+        cost: None,
+    };
+    assert!(scheduler.next(&short, &told).is_err());
+    assert!(scheduler.pending().is_some());
+}
+
+#[test]
+fn a_back_end_that_failed_is_asked_again() {
+    #[derive(Debug)]
+    struct Broken;
+    impl crate::ProbeBackend for Broken {
+        type Error = std::io::Error;
+        fn probe(
+            &mut self,
+            _: ArrayView1<'_, f64>,
+            _: ndarray::ArrayViewMut1<'_, f64>,
+        ) -> Result<(), std::io::Error> {
+            Err(std::io::Error::other("gone"))
+        }
+    }
+    let mut scheduler = AutoLr::new(config(0.3));
+    let mut probing = Probing::new(Broken);
+    assert!(drive(&mut scheduler, &epoch(), &mut probing).is_err());
+    let mut probing = Probing::new(Up);
+    resume(&mut scheduler, &mut probing).unwrap();
+    assert_eq!(probing.into_records().len(), 1);
+    assert_eq!(scheduler.tick(), 1);
+    // With nothing to answer, resuming does nothing.
+    resume(&mut scheduler, &mut Probing::new(Broken)).unwrap();
+}
+
+/// As written by the version before, whose numbers were plain.
+#[test]
+fn a_state_of_version_2_is_read() {
+    let text = r#"{"kind":"autolr","version":2,"config":{"lr":0.3,"factors":[2.0,1.0,0.5],
+        "normalization":"z-score","sharpness":1.0,"non_finite":"no-vote"},"tick":4,"decisions":3,"scales":[0.7]}"#;
+    let state: MethodState = serde_json::from_str(text).unwrap();
+    let scheduler = AutoLr::with_state(config(0.3), &state).unwrap();
+    assert_eq!((scheduler.lr(), scheduler.tick()), (0.7, 4));
 }

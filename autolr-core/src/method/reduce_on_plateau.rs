@@ -1,39 +1,90 @@
-//! A rate that falls when a metric stops getting better.
-
 mod config;
 
 pub use config::{PlateauMode, ReduceOnPlateauConfig, ThresholdMode};
 
 use serde::{Deserialize, Serialize};
 
+use super::config::{Config, MethodConfig};
+use super::kind::KeyDefault::{Core, Rate};
+use super::kind::ValueKind::{Number, OneOf, Whole};
+use super::kind::{Key, Kind};
+use super::record::{Change, Record};
+use super::registry::Entry;
+use super::{Budget, Event, Method, MethodError, MethodState, Needs, Turn};
 use crate::error::StateError;
 use crate::short::Short;
+use crate::value::Table;
+
+const KIND: &str = "reduce-on-plateau";
+/// Version 1 had plain numbers.
+const VERSION: u32 = 2;
+
+pub(super) const ENTRY: Entry = Entry {
+    kind: Kind::method(
+        KIND,
+        &[
+            Key::new("lr", Number, Rate),
+            Key::new("mode", OneOf(&["min", "max"]), Core("min")),
+            Key::new("factor", Number, Core("0.1")),
+            Key::new("patience", Whole, Core("10")),
+            Key::new("threshold", Number, Core("1e-4")),
+            Key::new("threshold_mode", OneOf(&["rel", "abs"]), Core("rel")),
+            Key::new("cooldown", Whole, Core("0")),
+            Key::new("min_lr", Number, Core("0")),
+            Key::new("eps", Number, Core("1e-8")),
+        ],
+        "PyTorch's ReduceLROnPlateau, on the validation loss",
+    ),
+    read: |table| {
+        table
+            .into::<ReduceOnPlateauConfig>()
+            .map(MethodConfig::of)
+    },
+    of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
+};
+
+fn saved(state: &MethodState) -> Result<PlateauState, StateError> {
+    state.read(KIND, 1..=VERSION)
+}
+
+impl From<ReduceOnPlateauConfig> for MethodConfig {
+    fn from(config: ReduceOnPlateauConfig) -> Self {
+        Self::of(config)
+    }
+}
+
+impl Config for ReduceOnPlateauConfig {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn keys(&self) -> Table {
+        Table::of(self)
+    }
+
+    fn build(&self) -> Box<dyn Method> {
+        Box::new(ReduceOnPlateau::new(*self))
+    }
+
+    fn resume(&self, state: &MethodState) -> Result<Box<dyn Method>, StateError> {
+        Ok(Box::new(ReduceOnPlateau::with_state(*self, state)?))
+    }
+}
 
 /// What a [`ReduceOnPlateau`] needs to go on where it stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlateauState {
-    // First, so that a state of another version is told by its version, not by its other fields.
-    /// Version of this format.
-    #[serde(deserialize_with = "crate::state::version::<_, { PlateauState::VERSION }>")]
-    pub version: u32,
-    /// The settings, which the state is of no use without.
-    pub config: ReduceOnPlateauConfig,
-    /// The present learning rate.
+struct PlateauState {
+    config: ReduceOnPlateauConfig,
     #[serde(with = "crate::float_serde")]
-    pub lr: f64,
+    lr: f64,
     /// The best metric so far; infinite before the first that counts.
     #[serde(with = "crate::float_serde")]
-    pub best: f64,
+    best: f64,
     /// How many metrics in a row have been bad.
-    pub num_bad_epochs: u64,
+    num_bad_epochs: u64,
     /// How many metrics more do not count as bad.
-    pub cooldown_counter: u64,
-}
-
-impl PlateauState {
-    /// The version that this build writes and reads.
-    pub const VERSION: u32 = 1;
+    cooldown_counter: u64,
 }
 
 /// PyTorch's `ReduceLROnPlateau`: the rate is multiplied by `factor` when more than `patience`
@@ -74,7 +125,6 @@ impl ReduceOnPlateau {
     pub fn new(config: ReduceOnPlateauConfig) -> Self {
         Self {
             state: PlateauState {
-                version: PlateauState::VERSION,
                 config,
                 lr: config.lr(),
                 best: config.worst(),
@@ -92,14 +142,9 @@ impl ReduceOnPlateau {
     /// that no scheduler of this configuration comes to.
     pub fn with_state(
         config: ReduceOnPlateauConfig,
-        state: &PlateauState,
+        state: &MethodState,
     ) -> Result<Self, StateError> {
-        if state.version != PlateauState::VERSION {
-            return Err(StateError::Version {
-                found: state.version,
-                expected: PlateauState::VERSION,
-            });
-        }
+        let state = saved(state)?;
         let differences = config.differences(&state.config);
         if !differences.is_empty() {
             return Err(StateError::Config { differences });
@@ -138,17 +183,12 @@ impl ReduceOnPlateau {
                 });
             }
         }
-        Ok(Self { state: *state })
+        Ok(Self { state })
     }
 
     /// The present learning rate: finite and not negative.
     pub fn lr(&self) -> f64 {
         self.state.lr
-    }
-
-    /// The present learning rate, as a list of one.
-    pub(crate) fn rates(&self) -> &[f64] {
-        std::slice::from_ref(&self.state.lr)
     }
 
     /// The settings.
@@ -159,11 +199,6 @@ impl ReduceOnPlateau {
     /// The best metric so far; infinite before the first that counts.
     pub fn best(&self) -> f64 {
         self.state.best
-    }
-
-    /// The state to be saved.
-    pub fn state(&self) -> PlateauState {
-        self.state
     }
 
     /// Takes the metric of one more epoch, any number or NaN, and returns the next rate.
@@ -190,6 +225,53 @@ impl ReduceOnPlateau {
             state.num_bad_epochs = 0;
         }
         state.lr
+    }
+}
+
+/// What a fall of the rate came from, for the log.
+#[derive(Serialize)]
+struct Fall {
+    #[serde(with = "crate::float_serde")]
+    metric: f64,
+    #[serde(with = "crate::float_serde")]
+    best: f64,
+}
+
+/// Counts epochs: its metric is the validation loss at the end of one. Each fall of the rate is recorded.
+impl Method for ReduceOnPlateau {
+    fn lrs(&self) -> &[f64] {
+        std::slice::from_ref(&self.state.lr)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            validation: true,
+            ..Needs::default()
+        }
+    }
+
+    fn next(&mut self, event: &Event<'_>, _: &Budget) -> Result<Turn, MethodError> {
+        match *event {
+            Event::Epoch {
+                validation_loss, ..
+            } => {
+                let metric = validation_loss.ok_or(MethodError::NoMetric)?;
+                let lr = self.lr();
+                let new_lr = self.observe(metric);
+                if new_lr == lr {
+                    return Ok(Turn::CONTINUE);
+                }
+                let best = self.best();
+                let change = Change::new(lr, new_lr, &Fall { metric, best });
+                Ok(Turn::recorded(Record::Change(change)))
+            }
+            Event::Start(_) | Event::Gradient { .. } | Event::Step { .. } => Ok(Turn::CONTINUE),
+            _ => Err(MethodError::unasked(event)),
+        }
+    }
+
+    fn state(&self) -> MethodState {
+        MethodState::new(KIND, VERSION, &self.state)
     }
 }
 
@@ -261,11 +343,12 @@ mod tests {
         let config = halving(u64::MAX);
         let state = PlateauState {
             num_bad_epochs: u64::MAX,
-            ..ReduceOnPlateau::new(config).state()
+            ..ReduceOnPlateau::new(config).state
         };
+        let state = MethodState::new(KIND, VERSION, &state);
         let mut scheduler = ReduceOnPlateau::with_state(config, &state)?;
         assert_eq!(scheduler.observe(f64::NAN), 0.8);
-        assert_eq!(scheduler.state().num_bad_epochs, u64::MAX);
+        assert_eq!(scheduler.state.num_bad_epochs, u64::MAX);
         Ok(())
     }
 
@@ -333,10 +416,11 @@ mod tests {
     #[test]
     fn a_state_that_cannot_be_is_refused() -> Result<(), ConfigError> {
         let config = halving(3).with_cooldown(2).with_min_lr(0.1)?;
-        let good = ReduceOnPlateau::new(config).state();
+        let good = ReduceOnPlateau::new(config).state;
         let with = |change: &dyn Fn(&mut PlateauState)| {
             let mut state = good;
             change(&mut state);
+            let state = MethodState::new(KIND, VERSION, &state);
             ReduceOnPlateau::with_state(config, &state).map_err(|error| error.to_string())
         };
         for lr in [0.1, 0.8] {
@@ -364,10 +448,6 @@ mod tests {
             (
                 &|state| state.cooldown_counter = 3,
                 "scheduler state cooldown_counter = 3: must not exceed cooldown",
-            ),
-            (
-                &|state| state.version = 2,
-                "scheduler state version 2: this build reads version 1",
             ),
         ] {
             assert_eq!(with(change), Err(expected.to_owned()));

@@ -1,95 +1,15 @@
-//! What a scheduler saves, and how it goes on from there.
+//! What the closed loop saves, and what of it no scheduler comes to.
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
-use crate::decision::Probed;
-use crate::lr_scheduler::OpenLoopState;
-use crate::plateau::PlateauState;
-use crate::schedule::read::Table;
+use super::decision::Probed;
 use crate::short::{List, Short};
 use crate::{AutoLrConfig, NonFinite, ProbeCost, StateError, float_serde};
 
-/// The kinds of schedulers, as in files.
-pub(crate) const KINDS: &[&str] = &["autolr", "open-loop", "reduce-on-plateau"];
-
-/// The state of a scheduler of any kind, to be saved with a training run's checkpoint.
-///
-/// It holds the configuration in full: [`AutoLr::with_state`](crate::AutoLr::with_state) and its like refuse a state of
-/// another kind, version or configuration, and name the fields that differ. Going on from a state gives the same rates
-/// as not having stopped, bit for bit. In JSON nothing is lost, NaN included.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum SchedulerState {
-    /// Of an [`AutoLr`](crate::AutoLr).
-    #[serde(rename = "autolr")]
-    AutoLr(Box<AutoLrState>),
-    /// Of an [`OpenLoop`](crate::OpenLoop).
-    OpenLoop(OpenLoopState),
-    /// Of a [`ReduceOnPlateau`](crate::ReduceOnPlateau).
-    ReduceOnPlateau(PlateauState),
-}
-
-impl SchedulerState {
-    /// Name of the kind, as in files.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::AutoLr(_) => "autolr",
-            Self::OpenLoop(_) => "open-loop",
-            Self::ReduceOnPlateau(_) => "reduce-on-plateau",
-        }
-    }
-
-    /// The error of a configuration of kind `expected` that is given this state.
-    pub(crate) fn not_of_kind(&self, expected: &'static str) -> StateError {
-        StateError::Kind {
-            found: self.kind(),
-            expected,
-        }
-    }
-}
-
-/// A state of another version is told by its version, whatever else is in it and in which order.
-impl<'de> Deserialize<'de> for SchedulerState {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = Table::read(deserializer, "the state of a scheduler")?;
-        let kind = table.take_text("kind").map_err(de::Error::custom)?;
-        let expected = match kind.as_str() {
-            "autolr" => AutoLrState::VERSION,
-            "open-loop" => OpenLoopState::VERSION,
-            "reduce-on-plateau" => PlateauState::VERSION,
-            other => return Err(de::Error::unknown_variant(other, KINDS)),
-        };
-        let found = table.unsigned("version").map(u32::try_from);
-        if let Some(Ok(found)) = found.filter(|found| *found != Ok(expected)) {
-            return Err(de::Error::custom(StateError::Version { found, expected }));
-        }
-        let state = match kind.as_str() {
-            "autolr" => AutoLrState::deserialize(table)
-                .map(Box::new)
-                .map(Self::AutoLr),
-            "open-loop" => OpenLoopState::deserialize(table).map(Self::OpenLoop),
-            _ => PlateauState::deserialize(table).map(Self::ReduceOnPlateau),
-        };
-        state.map_err(de::Error::custom)
-    }
-}
-
 /// The state of an [`AutoLr`](crate::AutoLr): its configuration, where it stands, and an unfinished decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "schema",
-    schemars(
-        description = "The state of the closed loop: its configuration, where it stands, and an unfinished decision"
-    )
-)]
 #[serde(deny_unknown_fields)]
-pub struct AutoLrState {
-    // First, so that a state of another version is told by its version, not by its other fields.
-    #[serde(deserialize_with = "version::<_, { AutoLrState::VERSION }>")]
-    #[cfg_attr(feature = "schema", schemars(extend("const" = AutoLrState::VERSION)))]
-    pub(crate) version: u32,
+pub(crate) struct AutoLrState {
     pub(crate) config: AutoLrConfig,
     /// Ticks so far.
     pub(crate) tick: u64,
@@ -97,21 +17,21 @@ pub struct AutoLrState {
     pub(crate) decisions: u64,
     /// What the base is multiplied by; one, or one a group.
     #[serde(with = "float_serde::vec")]
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub(crate) scales: Vec<f64>,
     /// The decision that is not taken yet, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) window: Option<Window>,
+    /// Whether losses have been asked for that have not come yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) asked: bool,
 }
 
 /// Where a decision that probes several times stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Window {
     /// The rate that the next probe is centred on, before a group's multiplier.
     #[serde(with = "float_serde")]
-    #[cfg_attr(feature = "schema", schemars(with = "float_serde::Float"))]
     pub(crate) centre: f64,
     /// The probes so far, at least one.
     pub(crate) probes: Vec<Probed>,
@@ -121,24 +41,6 @@ pub(crate) struct Window {
 }
 
 impl AutoLrState {
-    /// The version that this build writes and reads.
-    pub const VERSION: u32 = 2;
-
-    /// The configuration under which the state was saved.
-    pub fn config(&self) -> &AutoLrConfig {
-        &self.config
-    }
-
-    /// Ticks (epochs or steps) so far.
-    pub fn tick(&self) -> u64 {
-        self.tick
-    }
-
-    /// Decisions so far.
-    pub fn decisions(&self) -> u64 {
-        self.decisions
-    }
-
     /// Checks that a scheduler of `config` can go on from here.
     pub(crate) fn check(&self, config: &AutoLrConfig) -> Result<(), StateError> {
         let differences = config.differences(&self.config);
@@ -229,25 +131,10 @@ impl Window {
     }
 }
 
-/// Reads the version of a state and refuses another than `EXPECTED`.
-pub(crate) fn version<'de, D: Deserializer<'de>, const EXPECTED: u32>(
-    deserializer: D,
-) -> Result<u32, D::Error> {
-    let found = u32::deserialize(deserializer)?;
-    if found == EXPECTED {
-        Ok(found)
-    } else {
-        Err(de::Error::custom(StateError::Version {
-            found,
-            expected: EXPECTED,
-        }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AutoLr, Factors, ScaleUpdate, Told};
+    use crate::{AutoLr, Factors, MethodState, ScaleUpdate, Told};
     use ndarray::array;
 
     fn config(non_finite: NonFinite) -> AutoLrConfig {
@@ -265,13 +152,11 @@ mod tests {
         scheduler.tell(array![2.0, 1.0, 2.0].view()).unwrap();
         let told = scheduler.tell(array![3.0, 2.0, 1.0].view()).unwrap();
         assert_eq!(told, Told::ProbeAgain);
-        let SchedulerState::AutoLr(mut state) = scheduler.state() else {
-            panic!("a state of its own kind")
-        };
+        let mut state: AutoLrState = scheduler.state().read("autolr", 3..=3).unwrap();
         let mut window = state.window.take().unwrap();
         change(&mut state, &mut window);
         state.window = Some(window);
-        AutoLr::with_state(config.clone(), &SchedulerState::AutoLr(state))
+        AutoLr::with_state(config.clone(), &MethodState::new("autolr", 3, &state))
             .map_err(|error| error.to_string())
     }
 

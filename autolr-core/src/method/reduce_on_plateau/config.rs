@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, FieldDifference};
-use crate::leaves;
 use crate::schedule::range::{checked, lowest_rate, not_negative, positive};
+use crate::value::difference::differences;
 
 /// Which metrics are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -214,12 +214,7 @@ impl ReduceOnPlateauConfig {
 
     /// The fields in which `saved` is another configuration.
     pub(super) fn differences(&self, saved: &Self) -> Vec<FieldDifference> {
-        let mut found = leaves::differences("", saved, self);
-        for difference in &mut found {
-            let field = difference.field.trim_start_matches('.').to_owned();
-            difference.field = field.into();
-        }
-        found
+        differences("", saved, self)
     }
 }
 
