@@ -155,7 +155,7 @@ fn short(scheduler: &str) -> RunSpec {
 }
 
 /// Schedulers by their names, from specifications: by steps, by a metric, by each batch.
-const SCHEDULERS: [(&str, &str); 4] = [
+const SCHEDULERS: [(&str, &str); 5] = [
     (
         "warm-up and linear decay by steps",
         "kind = \"warm-up\"\nunit = \"step\"\nsteps = 5\nstart_factor = 0.0\n\
@@ -173,6 +173,7 @@ const SCHEDULERS: [(&str, &str); 4] = [
         "a decision every four steps",
         "kind = \"autolr\"\nlr = 0.01\nfactors = \"factor_3\"\nevery = 4\nunit = \"step\"",
     ),
+    ("polyak", "kind = \"polyak\"\nmax_lr = 1.0"),
 ];
 
 #[test]

@@ -39,6 +39,8 @@ methods! {
     autolr,
     /// A rate that falls when a metric stops getting better.
     reduce_on_plateau,
+    /// A rate from each batch's own loss and gradient.
+    polyak,
 }
 
 /// A learning rate that follows a plan, a metric, probes, or whatever else a trainer can be asked for.

@@ -5,14 +5,15 @@ use crate::schedule::{Schedule, StepLr};
 use crate::testkit::Quadratic;
 use crate::{AutoLr, AutoLrConfig, Probing, Unit, drive};
 
-const CONFIGS: [&str; 4] = [
+const CONFIGS: [&str; 5] = [
     r#"{"kind": "autolr", "lr": 0.01, "factors": "factor_5", "every": 2}"#,
     r#"{"kind": "cosine", "lr": 0.5, "t_max": 7}"#,
     r#"{"kind": "step", "lr": 0.5, "step_size": 3, "unit": "step"}"#,
     r#"{"kind": "reduce-on-plateau", "lr": 0.5, "patience": 1, "threshold": 9, "threshold_mode": "abs"}"#,
+    r#"{"kind": "polyak", "max_lr": 0.5}"#,
 ];
 
-fn configs() -> [MethodConfig; 4] {
+fn configs() -> [MethodConfig; 5] {
     CONFIGS.map(|text| serde_json::from_str(text).unwrap())
 }
 
@@ -251,7 +252,7 @@ fn an_open_loop_counts_its_own_unit() {
 #[test]
 fn kinds_have_names_of_their_own_and_keys_that_they_read() {
     let mut names: Vec<&str> = kinds().map(|kind| kind.name).collect();
-    assert!(names.len() >= 16 && names.starts_with(&["autolr"]));
+    assert!(names.len() >= 17 && names.starts_with(&["autolr"]));
     names.sort_unstable();
     let all = names.len();
     names.dedup();
