@@ -60,7 +60,7 @@ impl PartialEq for Answer {
 }
 
 impl Answer {
-    /// As it is told to the method.
+    /// The event that carries this answer to the method.
     pub fn event(&self) -> Event<'_> {
         match self {
             Self::Losses { losses, cost } => Event::Losses {
@@ -175,7 +175,7 @@ pub enum ProbeError {
         /// How many steps are wanted.
         steps: usize,
     },
-    /// A back end can probe, and nothing else.
+    /// The method asked for something other than a probe, and a back end can only probe.
     #[error("the method asks to {request}, but the back end can only probe")]
     Unsupported {
         /// Name of the request.
@@ -207,7 +207,7 @@ impl<B: ProbeBackend> Probing<B> {
         }
     }
 
-    /// The same with a budget that methods are told.
+    /// Sets the budget that methods see.
     #[must_use]
     pub fn with_budget(self, budget: Budget) -> Self {
         Self { budget, ..self }

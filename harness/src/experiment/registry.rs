@@ -62,7 +62,7 @@ pub enum Scale {
     Smoke,
     /// All in some ten minutes on two CPU cores, on real images
     Quick,
-    /// Everything of the paper but the network's width: about an hour a run on one CPU core
+    /// Everything of the paper but the network's width: about three hours a run on one CPU core
     Desk,
     /// The paper's own sizes
     Paper,

@@ -33,6 +33,13 @@ tell, else with skip. "config" beside a state refuses one that was saved under o
 with "probe_again" has further candidates, whose losses are to be told. docs/PIPE.md explains
 all of it, --schema prints it.
 
+Any other scheduler is run by method, event and resume:
+
+  {"method": {"kind": "cosine", "lr": 0.5, "t_max": 4, "unit": "step"}}
+                                           the beginning, with the settings
+  {"event": {"kind": "step"}, "state": S}   what happened; the next rate comes back
+  {"resume": S}                            after a restart: what it waits for
+
 A single update needs no state, here with the defaults of the last three:
 
   {"lr": 0.005,                the present rate
