@@ -80,8 +80,8 @@ pub use method::reduce_on_plateau::{
 };
 pub use method::{
     Anneal, Branch, Budget, Change, Course, Details, Event, Forecast, Keep, Key, KeyDefault, Kind,
-    Method, MethodConfig, MethodError, MethodState, Needs, Plan, Probe, Record, Request, Scheduled,
-    ScheduledConfig, Slot, Turn, ValueKind, kinds,
+    Method, MethodConfig, MethodError, MethodState, Needs, Plan, Probe, Range, Record, Request,
+    Scheduled, ScheduledConfig, Slot, Turn, ValueKind, kinds,
 };
 pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, StepsError, Trial};
 pub use replay::{RecordedProbe, ReplayError};

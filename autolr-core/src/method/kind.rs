@@ -66,15 +66,135 @@ pub struct Key {
     pub holds: ValueKind,
     /// What it means that it is not given.
     pub default: KeyDefault,
+    /// Which numbers it takes.
+    pub range: Range,
+    /// What it is for, in a few words.
+    pub what: &'static str,
 }
 
 impl Key {
-    pub(crate) const fn new(name: &'static str, holds: ValueKind, default: KeyDefault) -> Self {
+    /// A key that takes whatever its kind of value can be.
+    pub const fn new(name: &'static str, holds: ValueKind, default: KeyDefault) -> Self {
         Self {
             name,
             holds,
             default,
+            range: Range::ANY,
+            what: "",
         }
+    }
+
+    /// The same, of numbers within a range.
+    #[must_use]
+    pub const fn within(self, range: Range) -> Self {
+        Self { range, ..self }
+    }
+
+    /// The same, with what it is for.
+    #[must_use]
+    pub const fn about(self, what: &'static str) -> Self {
+        Self { what, ..self }
+    }
+}
+
+/// Which numbers a key takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    least: f64,
+    /// Whether `least` itself is too little.
+    above: bool,
+    most: f64,
+    /// Whether `most` itself is too much.
+    below: bool,
+    /// As an error says it.
+    rule: &'static str,
+}
+
+impl Range {
+    /// Any number, NaN and infinities too.
+    pub const ANY: Self = Self {
+        least: f64::NEG_INFINITY,
+        above: false,
+        most: f64::INFINITY,
+        below: false,
+        rule: "",
+    };
+    /// Any number but NaN and infinities.
+    pub const FINITE: Self = Self {
+        above: true,
+        below: true,
+        rule: "must be finite",
+        ..Self::ANY
+    };
+    /// Above 0, finite.
+    pub const POSITIVE: Self = Self {
+        least: 0.0,
+        rule: "must be positive and finite",
+        ..Self::FINITE
+    };
+    /// 0 or above, finite.
+    pub const NOT_NEGATIVE: Self = Self {
+        least: 0.0,
+        above: false,
+        rule: "must be finite and not negative",
+        ..Self::FINITE
+    };
+    /// From 0 to below 1.
+    pub const SHARE: Self = Self {
+        least: 0.0,
+        above: false,
+        most: 1.0,
+        below: true,
+        rule: "must be from 0 to below 1",
+    };
+
+    /// From `least` to `most`, both included; `rule` says so in an error.
+    pub const fn new(least: f64, most: f64, rule: &'static str) -> Self {
+        Self {
+            least,
+            above: false,
+            most,
+            below: false,
+            rule,
+        }
+    }
+
+    /// The same without `least` itself.
+    #[must_use]
+    pub const fn without_least(self) -> Self {
+        Self {
+            above: true,
+            ..self
+        }
+    }
+
+    /// The same without `most` itself.
+    #[must_use]
+    pub const fn without_most(self) -> Self {
+        Self {
+            below: true,
+            ..self
+        }
+    }
+
+    /// Whether a number is in it. NaN is in [`Range::ANY`] alone.
+    pub fn has(&self, number: f64) -> bool {
+        if *self == Self::ANY {
+            return true;
+        }
+        let enough = if self.above { number > self.least } else { number >= self.least };
+        let not_too_much = if self.below { number < self.most } else { number <= self.most };
+        enough && not_too_much
+    }
+
+    /// The rule that a number outside of it breaks, such as `must be positive and finite`.
+    pub fn rule(&self) -> &'static str {
+        self.rule
+    }
+
+    /// The ends of the range, least and most.
+    pub fn ends(&self) -> (f64, f64) {
+        (self.least, self.most)
     }
 }
 

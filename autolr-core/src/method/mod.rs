@@ -14,7 +14,7 @@ use std::fmt;
 
 pub use config::{Forecast, MethodConfig};
 pub use event::{Budget, Event, Needs, Plan};
-pub use kind::{Key, KeyDefault, Kind, ValueKind};
+pub use kind::{Key, KeyDefault, Kind, Range, ValueKind};
 pub use record::{Change, Details, Record};
 pub use registry::kinds;
 pub use request::{Anneal, Branch, Course, Keep, Probe, Request, Slot, Turn};
