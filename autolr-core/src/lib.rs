@@ -54,6 +54,7 @@ mod drive;
 mod error;
 pub mod float_serde;
 pub mod method;
+pub mod optimizer;
 mod probe;
 mod replay;
 mod same;

@@ -5,9 +5,9 @@
 use std::time::Instant;
 
 use autolr_core::ProbeBackend;
+use autolr_core::optimizer::{OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_tch::{
-    Batch, Mode, Model, ModelProbe, Optimizer, OptimizerConfig, ResNet18, ResNetConfig,
-    ScoringBatches, TrialLoss, peak_memory,
+    Batch, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches, peak_memory,
 };
 use ndarray::Array1;
 use tch::Device;
@@ -56,11 +56,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("SGD", OptimizerConfig::PLAIN_SGD),
         (
             "SGD, Nesterov",
-            OptimizerConfig::Sgd {
+            OptimizerConfig::Sgd(Sgd {
                 momentum: 0.9,
                 nesterov: true,
                 weight_decay: 5e-4,
-            },
+            }),
         ),
         ("AdamW", OptimizerConfig::ADAM_W),
     ] {
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let training = batch()?;
         let mut step = |model: &Model<ResNet18>| -> autolr_tch::Result<()> {
             model.gradient(&training, Mode::Train, None)?;
-            optimizer.step(model.parameters(), 1e-3)
+            optimizer.step(model.parameters(), 1e-3).map(drop)
         };
         let (outcome, step_peak) = peak_memory(|| step(&model))?;
         outcome?;
@@ -86,9 +86,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut probe = ModelProbe {
                 model: &mut model,
                 optimizer: &optimizer,
-                gradient: None,
-                scoring: ScoringBatches::Shared(vec![batch()?]),
-                loss: TrialLoss::AfterStep,
+                probe: StepProbe {
+                    gradient: None,
+                    scoring: ScoringBatches::Shared(vec![batch()?]),
+                    loss: TrialLoss::AfterStep,
+                },
                 mode: Mode::Probe,
             };
             let (outcome, peak) = peak_memory(|| probe.probe(lrs.view(), losses.view_mut()))?;

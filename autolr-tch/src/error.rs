@@ -22,6 +22,9 @@ pub enum Error {
         /// What the value has to be.
         rule: &'static str,
     },
+    /// A setting of the optimiser outside its range.
+    #[error(transparent)]
+    Setting(#[from] autolr_core::optimizer::SettingError),
     /// The number of scoring batches does not fit the candidates.
     #[error("{batches} scoring batches for {candidates} candidates: one a candidate is needed")]
     Batches {

@@ -2,14 +2,13 @@
 //!
 //! A [`Model`] is a [`Network`] (such as [`ResNet18`]) whose parameters lie in one flat buffer, their gradients in
 //! another, so that an optimiser's step, a probe's snapshot, trial and restore are each a few kernels.
-//! [`Optimizer`] is SGD or AdamW as PyTorch defines them; [`ModelProbe`] is the back end of
+//! [`Optimizer`] is one of autolr-core's on these buffers; [`ModelProbe`] is the back end of
 //! [`autolr_core::AutoLr`]:
 //!
 //! ```
 //! use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
-//! use autolr_tch::{
-//!     Batch, Mode, Model, ModelProbe, Optimizer, OptimizerConfig, ResNet18, ResNetConfig, ScoringBatches, TrialLoss,
-//! };
+//! use autolr_core::optimizer::{OptimizerConfig, StepProbe, TrialLoss};
+//! use autolr_tch::{Batch, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches};
 //! use tch::Device;
 //!
 //! let config = ResNetConfig { width: 2, classes: 10, batch_norm: true };
@@ -23,9 +22,11 @@
 //! let decision = scheduler.step(&mut ModelProbe {
 //!     model: &mut model,
 //!     optimizer: &optimizer,
-//!     gradient: None,
-//!     scoring: ScoringBatches::Shared(vec![batch()?]),
-//!     loss: TrialLoss::AfterStep,
+//!     probe: StepProbe {
+//!         gradient: None,
+//!         scoring: ScoringBatches::Shared(vec![batch()?]),
+//!         loss: TrialLoss::AfterStep,
+//!     },
 //!     mode: Mode::Probe,
 //! })?;
 //! println!("{decision}");
@@ -36,6 +37,7 @@ mod batch_norm;
 mod device;
 mod error;
 mod ffi;
+mod flat;
 mod model;
 mod network;
 mod optimizer;
@@ -49,9 +51,10 @@ pub use ffi::{
     cpu_capability, libtorch_version, load_cuda, peak_memory, rng_state, set_numerics,
     set_rng_state,
 };
+pub use flat::FlatTensor;
 pub use model::{Batch, Model, Tally};
 pub use network::{Mode, Network};
-pub use optimizer::{Optimizer, OptimizerConfig};
+pub use optimizer::Optimizer;
 pub use parameters::{Init, NamedArray, ParameterSpec, Parameters};
-pub use probe::{ModelProbe, ScoringBatches, TrialLoss};
+pub use probe::{InMode, ModelProbe, ScoringBatches};
 pub use resnet::{ResNet18, ResNetConfig};

@@ -4,6 +4,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::error::Result;
 use crate::ffi::Generator;
+use crate::flat::FlatTensor;
 use crate::network::{Mode, Network};
 use crate::parameters::{FlatBuffer, NamedArray, Parameters};
 
@@ -152,6 +153,11 @@ impl<N: Network> Model<N> {
     /// The parameters and their gradients.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Weights and gradient, as an optimiser takes them.
+    pub fn vectors(&mut self) -> (&mut FlatTensor, &mut FlatTensor) {
+        self.parameters.vectors()
     }
 
     /// Running statistics, flat, shape `[total]`.

@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::ffi;
+use crate::flat::FlatTensor;
 
 /// How a parameter starts; the formulas are those of PyTorch's modules.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,7 +142,8 @@ impl NamedArray {
 #[derive(Debug)]
 pub struct Parameters {
     buffer: FlatBuffer,
-    grad: Tensor,
+    /// Weights and gradient as an optimiser takes them: the same numbers.
+    vectors: (FlatTensor, FlatTensor),
     leaves: Vec<Tensor>,
 }
 
@@ -162,9 +164,10 @@ impl Parameters {
             ffi::set_grad(&leaf, grad)?;
             leaves.push(leaf);
         }
+        let weights = FlatTensor(buffer.flat.shallow_clone());
         Ok(Self {
             buffer,
-            grad: grad.flat,
+            vectors: (weights, FlatTensor(grad.flat)),
             leaves,
         })
     }
@@ -176,7 +179,7 @@ impl Parameters {
 
     /// All gradients, shape `[total]`; backward passes accumulate into it.
     pub fn grad(&self) -> &Tensor {
-        &self.grad
+        &self.vectors.1.0
     }
 
     /// One differentiable tensor a specification, in their order.
@@ -196,8 +199,18 @@ impl Parameters {
 
     pub(crate) fn zero_grad(&self) -> Result<()> {
         // A shallow clone shares the storage: the in-place call wants `mut`.
-        let _ = self.grad.shallow_clone().f_zero_()?;
+        let _ = self.grad().shallow_clone().f_zero_()?;
         Ok(())
+    }
+
+    /// Weights and gradient, as an optimiser takes them.
+    pub(crate) fn vectors(&mut self) -> (&mut FlatTensor, &mut FlatTensor) {
+        (&mut self.vectors.0, &mut self.vectors.1)
+    }
+
+    /// The same, as further handles.
+    pub(crate) fn handles(&self) -> (FlatTensor, FlatTensor) {
+        (self.vectors.0.handle(), self.vectors.1.handle())
     }
 
     pub(crate) fn buffer(&self) -> &FlatBuffer {

@@ -1,35 +1,19 @@
 //! The probe of a libtorch model.
 
+use autolr_core::optimizer::{Objective, StepProbe};
 use autolr_core::{ProbeBackend, ProbeCost};
 use ndarray::{ArrayView1, ArrayViewMut1};
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::error::{Error, Result};
 use crate::ffi;
+use crate::flat::FlatTensor;
 use crate::model::{Batch, Model};
 use crate::network::{Mode, Network};
 use crate::optimizer::Optimizer;
 
-/// Where along a trial its loss is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrialLoss {
-    /// After the trial step (Algorithm 1, line 5).
-    #[default]
-    AfterStep,
-    /// Before it: then the rate has no influence. What the paper's released code did.
-    BeforeStep,
-}
-
 /// The batches that score the trials.
-#[derive(Debug)]
-pub enum ScoringBatches {
-    /// The same for every candidate; the score is the mean loss over them.
-    Shared(Vec<Batch>),
-    /// The i-th for the i-th candidate. What the paper's released code did.
-    PerCandidate(Vec<Batch>),
-}
+pub type ScoringBatches = autolr_core::optimizer::ScoringBatches<Batch>;
 
 /// A probe of the present state of a training run: trial steps along the optimiser's own direction, momentum and
 /// weight decay included, in place, with one copy of the weights whatever the number of candidates.
@@ -42,20 +26,32 @@ pub struct ModelProbe<'a, N> {
     pub model: &'a mut Model<N>,
     /// Its optimiser.
     pub optimizer: &'a Optimizer,
-    /// The batch that gives the gradient; none for that of the scoring batches themselves (Algorithm 1).
-    pub gradient: Option<Batch>,
-    /// The batches that score.
-    pub scoring: ScoringBatches,
-    /// Before or after the trial step.
-    pub loss: TrialLoss,
+    /// The gradient's batch, the scoring batches, and where the loss is taken.
+    pub probe: StepProbe<Batch>,
     /// [`Mode::Probe`], or [`Mode::Eval`] where BatchNorm is frozen.
     pub mode: Mode,
 }
 
-impl<N: Network> ModelProbe<'_, N> {
-    /// The direction for trials scored on `scoring`.
-    fn direction(&self, scoring: &[Batch]) -> Result<Tensor> {
-        let batches = self.gradient.as_ref().map_or(scoring, std::slice::from_ref);
+/// A model whose BatchNorm behaves in one way.
+#[derive(Debug)]
+pub struct InMode<'a, N> {
+    /// The model.
+    pub model: &'a mut Model<N>,
+    /// How BatchNorm behaves.
+    pub mode: Mode,
+}
+
+impl<N: Network> Objective for InMode<'_, N> {
+    type Vector = FlatTensor;
+    type Batch = Batch;
+    type Random = Tensor;
+    type Error = Error;
+
+    fn vectors(&mut self) -> (&mut FlatTensor, &mut FlatTensor) {
+        self.model.vectors()
+    }
+
+    fn set_gradient(&mut self, batches: &[Batch]) -> Result<()> {
         let share = 1.0 / batches.len() as f64;
         self.model.parameters().zero_grad()?;
         for batch in batches {
@@ -63,93 +59,57 @@ impl<N: Network> ModelProbe<'_, N> {
                 .model
                 .accumulate_gradient(batch, self.mode, share, None)?;
         }
-        self.optimizer.direction(self.model.parameters())
-    }
-
-    fn score(&self, scoring: &[Batch]) -> Result<f64> {
-        let mut sum = 0.0;
-        for batch in scoring {
-            sum += self.model.loss(batch, self.mode)?;
-        }
-        Ok(sum / scoring.len() as f64)
-    }
-
-    /// All trials; weights and random state are the caller's to restore.
-    fn trials(
-        &self,
-        origin: &Tensor,
-        random: &Tensor,
-        lrs: ArrayView1<'_, f64>,
-        mut losses: ArrayViewMut1<'_, f64>,
-    ) -> Result<()> {
-        let theta = self.model.parameters().flat();
-        let device = self.model.device();
-        let mut shared = None;
-        for (index, (&lr, loss)) in lrs.iter().zip(&mut losses).enumerate() {
-            let scoring = match &self.scoring {
-                ScoringBatches::Shared(batches) => batches.as_slice(),
-                ScoringBatches::PerCandidate(batches) => std::slice::from_ref(&batches[index]),
-            };
-            if self.loss == TrialLoss::AfterStep {
-                let reusable =
-                    matches!(self.scoring, ScoringBatches::Shared(_)) || self.gradient.is_some();
-                if !reusable || shared.is_none() {
-                    // The old direction goes before the new one comes: no more memory for more candidates.
-                    drop(shared.take());
-                    theta.shallow_clone().f_copy_(origin)?;
-                    ffi::set_rng_state(device, random)?;
-                    shared = Some(self.direction(scoring)?);
-                }
-                if let Some(direction) = &shared {
-                    ffi::add_scaled_out(theta, origin, direction, -lr)?;
-                }
-            }
-            ffi::set_rng_state(device, random)?;
-            *loss = self.score(scoring)?;
-        }
         Ok(())
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<f64> {
+        self.model.loss(batch, self.mode)
+    }
+
+    fn random(&self) -> Result<Tensor> {
+        ffi::rng_state(self.model.device())
+    }
+
+    fn set_random(&mut self, random: &Tensor) -> Result<()> {
+        ffi::set_rng_state(self.model.device(), random)
     }
 }
 
 impl<N: Network> ProbeBackend for ModelProbe<'_, N> {
     type Error = Error;
 
-    fn probe(&mut self, lrs: ArrayView1<'_, f64>, losses: ArrayViewMut1<'_, f64>) -> Result<()> {
-        let (batches, wanted) = match &self.scoring {
-            ScoringBatches::Shared(batches) => (batches.len(), batches.len().max(1)),
-            ScoringBatches::PerCandidate(batches) => (batches.len(), lrs.len()),
-        };
-        if batches != wanted {
+    fn probe(
+        &mut self,
+        lrs: ArrayView1<'_, f64>,
+        mut losses: ArrayViewMut1<'_, f64>,
+    ) -> Result<()> {
+        if !self.probe.fits(lrs.len()) {
+            let (autolr_core::optimizer::ScoringBatches::Shared(batches)
+            | autolr_core::optimizer::ScoringBatches::PerCandidate(batches)) = &self.probe.scoring;
             return Err(Error::Batches {
-                batches,
+                batches: batches.len(),
                 candidates: lrs.len(),
             });
         }
-        let device = self.model.device();
-        let random = ffi::rng_state(device)?;
-        let mut origin = self.model.parameters().flat().f_empty_like()?;
-        origin.f_copy_(self.model.parameters().flat())?;
-        let outcome = self.trials(&origin, &random, lrs, losses);
-        // Also when a trial failed.
-        let mut theta = self.model.parameters().flat().shallow_clone();
-        let weights = theta.f_copy_(&origin).map_err(Error::from);
-        let random = ffi::set_rng_state(device, &random);
-        outcome.and(weights).and(random)
+        let mut found = vec![f64::NAN; lrs.len()];
+        let mut model = InMode {
+            model: &mut *self.model,
+            mode: self.mode,
+        };
+        let outcome = self.probe.run(
+            &mut model,
+            self.optimizer.inner(),
+            &lrs.to_vec(),
+            &mut found,
+        );
+        losses
+            .iter_mut()
+            .zip(found)
+            .for_each(|(to, loss)| *to = loss);
+        outcome
     }
 
     fn cost(&self, candidates: usize) -> Option<ProbeCost> {
-        let (candidates, own) = (candidates as u64, self.gradient.is_some());
-        let (scored, gradients) = match &self.scoring {
-            ScoringBatches::Shared(batches) => {
-                (candidates * batches.len() as u64, batches.len() as u64)
-            }
-            ScoringBatches::PerCandidate(_) => (candidates, candidates),
-        };
-        let backwards = match self.loss {
-            TrialLoss::BeforeStep => 0,
-            TrialLoss::AfterStep if own => 1,
-            TrialLoss::AfterStep => gradients,
-        };
-        Some(ProbeCost::new(scored + backwards, backwards))
+        Some(self.probe.cost(candidates))
     }
 }

@@ -1,10 +1,11 @@
 //! A probe leaves no trace, costs one copy of the weights, and conforms.
 
 use autolr_core::ProbeBackend;
+use autolr_core::optimizer::{OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_core::testkit::{Fingerprint, Subject, conformance};
 use autolr_tch::{
-    Batch, Error, Mode, Model, ModelProbe, Optimizer, OptimizerConfig, ResNet18, ResNetConfig,
-    ScoringBatches, TrialLoss, peak_memory, rng_state,
+    Batch, Error, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches,
+    peak_memory, rng_state,
 };
 use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use tch::{Device, Tensor};
@@ -70,9 +71,11 @@ impl Setup {
         ModelProbe {
             model: &mut self.model,
             optimizer: &self.optimizer,
-            gradient: None,
-            scoring,
-            loss: self.loss,
+            probe: StepProbe {
+                gradient: None,
+                scoring,
+                loss: self.loss,
+            },
             mode: self.mode,
         }
     }
@@ -138,10 +141,12 @@ impl Subject for Setup {
 }
 
 fn configs() -> [OptimizerConfig; 4] {
-    let sgd = |momentum, nesterov, weight_decay| OptimizerConfig::Sgd {
-        momentum,
-        nesterov,
-        weight_decay,
+    let sgd = |momentum, nesterov, weight_decay| {
+        OptimizerConfig::Sgd(Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        })
     };
     [
         OptimizerConfig::PLAIN_SGD,

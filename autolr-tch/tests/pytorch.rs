@@ -2,9 +2,10 @@
 
 use approx::assert_relative_eq;
 use autolr_core::ProbeBackend;
+use autolr_core::optimizer::{OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_tch::{
-    Batch, Mode, Model, ModelProbe, NamedArray, Network, Optimizer, OptimizerConfig, ParameterSpec,
-    ResNet18, ResNetConfig, Result, ScoringBatches, TrialLoss,
+    Batch, Mode, Model, ModelProbe, NamedArray, Network, Optimizer, ParameterSpec, ResNet18,
+    ResNetConfig, Result, ScoringBatches,
 };
 use ndarray::Array1;
 use safetensors::SafeTensors;
@@ -47,10 +48,12 @@ fn model() -> Model<ResNet18> {
 
 /// The optimisers of generate.py: name, settings, initial rate of its probe.
 fn optimizers() -> Vec<(&'static str, OptimizerConfig, f64)> {
-    let sgd = |momentum, nesterov, weight_decay| OptimizerConfig::Sgd {
-        momentum,
-        nesterov,
-        weight_decay,
+    let sgd = |momentum, nesterov, weight_decay| {
+        OptimizerConfig::Sgd(Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        })
     };
     vec![
         ("sgd", sgd(0.0, false, 0.0), 0.05),
@@ -161,9 +164,11 @@ fn a_probe_agrees_with_pytorchs_own_trial_steps() {
         let mut probe = ModelProbe {
             model: &mut model,
             optimizer: &optimizer,
-            gradient: None,
-            scoring: ScoringBatches::Shared(vec![batch()]),
-            loss: TrialLoss::AfterStep,
+            probe: StepProbe {
+                gradient: None,
+                scoring: ScoringBatches::Shared(vec![batch()]),
+                loss: TrialLoss::AfterStep,
+            },
             mode: Mode::Probe,
         };
         probe.probe(lrs.view(), losses.view_mut()).unwrap();

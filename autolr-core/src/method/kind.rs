@@ -15,6 +15,16 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// Of anything else that a file names by its kind: an optimiser, a network.
+    pub const fn new(name: &'static str, keys: &'static [Key], what: &'static str) -> Self {
+        Self {
+            name,
+            keys,
+            what,
+            is_schedule: false,
+        }
+    }
+
     /// Of a schedule.
     pub(crate) const fn schedule(
         name: &'static str,
@@ -182,8 +192,16 @@ impl Range {
         if *self == Self::ANY {
             return true;
         }
-        let enough = if self.above { number > self.least } else { number >= self.least };
-        let not_too_much = if self.below { number < self.most } else { number <= self.most };
+        let enough = if self.above {
+            number > self.least
+        } else {
+            number >= self.least
+        };
+        let not_too_much = if self.below {
+            number < self.most
+        } else {
+            number <= self.most
+        };
         enough && not_too_much
     }
 
