@@ -84,7 +84,7 @@ impl Flat for FlatTensor {
         Ok(())
     }
 
-    fn dot(&self, y: &Self) -> Result<f64> {
+    fn dot_product(&self, y: &Self) -> Result<f64> {
         Ok(self.0.f_dot(&y.0)?.f_double_value(&[])?)
     }
 }

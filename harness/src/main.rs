@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use harness::commands::{
     compare, completions, data, doctor, plan, probe, replay, report, reproduce, resume, run,
-    schedule, status, sweep, update,
+    schedule, status, sweep, trace, update,
 };
 use harness::data::DataError;
 use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};
@@ -38,6 +38,7 @@ enum Command {
     Retry(resume::RetryArgs),
     Probe(probe::ProbeArgs),
     Schedule(schedule::ScheduleArgs),
+    Trace(trace::TraceArgs),
     Update(update::UpdateArgs),
     Data(data::DataArgs),
     Doctor(doctor::DoctorArgs),
@@ -58,6 +59,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus
         Command::Retry(args) => resume::retry(args, out),
         Command::Probe(args) => probe::probe(args, out),
         Command::Schedule(args) => schedule::schedule(args, out),
+        Command::Trace(args) => trace::trace(args, out),
         Command::Update(args) => update::update(args, &mut io::stdin().lock(), out),
         Command::Data(args) => data::data(args, out),
         Command::Doctor(args) => doctor::doctor(args, out),

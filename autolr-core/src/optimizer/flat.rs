@@ -58,7 +58,7 @@ pub trait Flat: Sized {
     fn set_sign(&mut self, y: &Self) -> Result<(), Self::Error>;
 
     /// Σ xᵢ yᵢ
-    fn dot(&self, y: &Self) -> Result<f64, Self::Error>;
+    fn dot_product(&self, y: &Self) -> Result<f64, Self::Error>;
 }
 
 macro_rules! flat_array {
@@ -155,7 +155,7 @@ macro_rules! flat_array {
                 Ok(())
             }
 
-            fn dot(&self, y: &Self) -> Result<f64, Infallible> {
+            fn dot_product(&self, y: &Self) -> Result<f64, Infallible> {
                 Ok(self
                     .iter()
                     .zip(y)

@@ -40,6 +40,9 @@ macro_rules! optimizers {
             /// What the key `kind` can be, and the keys of each.
             pub const KINDS: &[Kind] = &[$($Rule::KIND),+];
 
+            /// The names that the key `kind` can have.
+            pub const NAMES: &[&str] = &[$($kind),+];
+
             /// What the key `kind` says.
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$Rule(_) => $kind),+ }
@@ -53,7 +56,8 @@ macro_rules! optimizers {
                 match self { $(Self::$Rule(rule) => rule.check()),+ }
             }
 
-            fn slots(&self) -> &'static [&'static str] {
+            /// Names of the vectors of its state, each as long as the weights.
+            pub fn slots(&self) -> &'static [&'static str] {
                 match self { $(Self::$Rule(rule) => rule.slots()),+ }
             }
 

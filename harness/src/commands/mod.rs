@@ -14,4 +14,5 @@ pub mod run;
 pub mod schedule;
 pub mod status;
 pub mod sweep;
+pub mod trace;
 pub mod update;

@@ -15,13 +15,14 @@ use crate::arguments::{cores, data_location, thread_count};
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::Cost;
-use crate::experiment::{BatchNormAfterValidation, DeviceName, RunSpec, Scale, TrialLoss};
+use crate::experiment::{BatchNormAfterValidation, DeviceName, RunSpec, Scale};
 use crate::number::plural;
 use crate::runs::resolve::{locate_in, resolve};
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::write_arrays;
 use crate::workload::{self, Draw, StateArray, Workload};
+use autolr_core::optimizer::TrialLoss;
 
 /// Probe candidate rates from a saved state: a learning-rate finder
 #[derive(Debug, Args)]

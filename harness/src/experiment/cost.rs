@@ -1,9 +1,10 @@
 //! What training and probes cost, in images and in one measure of compute.
 
 use autolr_core::ProbeCost;
+use autolr_core::optimizer::TrialLoss;
 use serde::{Deserialize, Serialize};
 
-use super::{GradientBatch, ProbeSpec, ScoringBatch, TrialLoss};
+use super::{GradientBatch, ProbeSpec, ScoringBatch};
 
 /// Images sent through the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

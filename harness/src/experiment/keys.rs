@@ -3,6 +3,8 @@
 //! Checked before serde reads the tables: its messages name neither the key of a table with a `kind` nor what a
 //! misspelt key was meant to be.
 
+use autolr_core::Key;
+use autolr_core::optimizer::OptimizerConfig;
 use toml::{Table, Value};
 
 use super::schedulers;
@@ -15,95 +17,104 @@ use crate::did_you_mean::unknown;
 /// A table of a specification.
 struct TableKeys {
     name: &'static str,
-    keys: &'static [(&'static str, ValueKind)],
+    keys: Vec<(&'static str, ValueKind)>,
     /// The values of `kind` and the keys that each has, where the keys depend on it.
-    kinds: &'static [(&'static str, &'static [&'static str])],
+    kinds: Vec<(&'static str, Vec<&'static str>)>,
     /// Keys without a default.
     needed: &'static [&'static str],
 }
 
 /// The keys of `[scheduler]` depend on its kind, and are checked with it.
-const TABLES: [TableKeys; 6] = [
-    TableKeys {
-        name: "data",
-        keys: &[
-            ("set", OneOf(&["cifar10", "cifar100", "synthetic"])),
-            ("split", OneOf(&["disjoint", "independent"])),
-            ("validation_fraction", Number),
-            ("train_images", Whole),
-            ("test_images", Whole),
-            ("augment", Switch),
-            ("drop_last", Switch),
-        ],
-        kinds: &[],
-        needed: &["set"],
-    },
-    TableKeys {
-        name: "network",
-        keys: &[
-            ("kind", OneOf(&["resnet18", "reference"])),
-            ("width", Whole),
-            ("batch_norm", Switch),
-            ("hidden", Whole),
-        ],
-        kinds: &[
-            ("resnet18", &["width", "batch_norm"]),
-            ("reference", &["hidden"]),
-        ],
-        needed: &["kind"],
-    },
-    TableKeys {
-        name: "optimizer",
-        keys: &[
-            ("kind", OneOf(&["sgd", "adamw"])),
-            ("momentum", Number),
-            ("nesterov", Switch),
-            ("weight_decay", Number),
-            ("beta1", Number),
-            ("beta2", Number),
-            ("eps", Number),
-        ],
-        kinds: &[
-            ("sgd", &["momentum", "nesterov", "weight_decay"]),
-            ("adamw", &["beta1", "beta2", "eps", "weight_decay"]),
-        ],
-        needed: &["kind"],
-    },
-    TableKeys {
-        name: SCHEDULER,
-        keys: &[],
-        kinds: &[],
-        needed: &[],
-    },
-    TableKeys {
-        name: "probe",
-        keys: &[
-            ("batch_size", Whole),
-            ("loss", OneOf(&["after-step", "before-step"])),
-            ("batches", OneOf(&["shared", "per-candidate"])),
-            ("gradient", OneOf(&["scoring", "own"])),
-        ],
-        kinds: &[],
-        needed: &[],
-    },
-    TableKeys {
-        name: "training",
-        keys: &[
-            ("epochs", Whole),
-            ("budget", Text),
-            ("batch_size", Whole),
-            ("seed", Seed),
-            ("device", OneOf(&["cpu", "cuda", "auto"])),
-            (
-                "batch_norm_after_validation",
-                OneOf(&["batch-statistics", "frozen"]),
-            ),
-            ("tested_checkpoint", OneOf(&["best-validation", "last"])),
-        ],
-        kinds: &[],
-        needed: &["epochs"],
-    },
-];
+fn tables() -> [TableKeys; 6] {
+    [
+        TableKeys {
+            name: "data",
+            keys: vec![
+                ("set", OneOf(&["cifar10", "cifar100", "synthetic"])),
+                ("split", OneOf(&["disjoint", "independent"])),
+                ("validation_fraction", Number),
+                ("train_images", Whole),
+                ("test_images", Whole),
+                ("augment", Switch),
+                ("drop_last", Switch),
+            ],
+            kinds: Vec::new(),
+            needed: &["set"],
+        },
+        TableKeys {
+            name: "network",
+            keys: vec![
+                ("kind", OneOf(&["resnet18", "reference"])),
+                ("width", Whole),
+                ("batch_norm", Switch),
+                ("hidden", Whole),
+            ],
+            kinds: vec![
+                ("resnet18", vec!["width", "batch_norm"]),
+                ("reference", vec!["hidden"]),
+            ],
+            needed: &["kind"],
+        },
+        TableKeys {
+            name: "optimizer",
+            keys: optimizer_keys(),
+            kinds: OptimizerConfig::KINDS
+                .iter()
+                .map(|kind| (kind.name, names(kind.keys)))
+                .collect(),
+            needed: &["kind"],
+        },
+        TableKeys {
+            name: SCHEDULER,
+            keys: vec![],
+            kinds: Vec::new(),
+            needed: &[],
+        },
+        TableKeys {
+            name: "probe",
+            keys: vec![
+                ("batch_size", Whole),
+                ("loss", OneOf(&["after-step", "before-step"])),
+                ("batches", OneOf(&["shared", "per-candidate"])),
+                ("gradient", OneOf(&["scoring", "own"])),
+            ],
+            kinds: Vec::new(),
+            needed: &[],
+        },
+        TableKeys {
+            name: "training",
+            keys: vec![
+                ("epochs", Whole),
+                ("budget", Text),
+                ("batch_size", Whole),
+                ("seed", Seed),
+                ("device", OneOf(&["cpu", "cuda", "auto"])),
+                (
+                    "batch_norm_after_validation",
+                    OneOf(&["batch-statistics", "frozen"]),
+                ),
+                ("tested_checkpoint", OneOf(&["best-validation", "last"])),
+            ],
+            kinds: Vec::new(),
+            needed: &["epochs"],
+        },
+    ]
+}
+
+fn names(keys: &[Key]) -> Vec<&'static str> {
+    keys.iter().map(|key| key.name).collect()
+}
+
+/// The keys that some optimiser has, each once.
+fn optimizer_keys() -> Vec<(&'static str, ValueKind)> {
+    let mut keys = vec![("kind", OneOf(OptimizerConfig::NAMES))];
+    for key in OptimizerConfig::KINDS.iter().flat_map(|kind| kind.keys) {
+        if !keys.iter().any(|(name, _)| *name == key.name) {
+            keys.push((key.name, key.holds));
+        }
+    }
+    keys
+}
 
 /// The others have defaults.
 const NEEDED: [&str; 4] = ["data", "network", SCHEDULER, "training"];
@@ -120,7 +131,7 @@ const SCHEDULER: &str = "scheduler";
 /// The first key that is wrong, with its table.
 pub(super) fn check(table: &Table) -> Result<(), SpecError> {
     for (name, value) in table {
-        let Some(known) = TABLES.iter().find(|table| table.name == name) else {
+        let Some(known) = tables().into_iter().find(|table| table.name == name) else {
             return Err(no_table(name, value));
         };
         let Value::Table(inner) = value else {
@@ -130,7 +141,7 @@ pub(super) fn check(table: &Table) -> Result<(), SpecError> {
         if name == SCHEDULER {
             check_scheduler(inner).map_err(|error| error.within(name))?;
         } else {
-            check_keys(known, inner).map_err(|error| error.within(name))?;
+            check_keys(&known, inner).map_err(|error| error.within(name))?;
         }
     }
     match NEEDED.iter().find(|name| !table.contains_key(**name)) {
@@ -147,7 +158,7 @@ fn check_keys(known: &TableKeys, table: &Table) -> Result<(), SpecError> {
                 Some(table) => {
                     format!("{key} = {}: belongs under [{table}]", shown(value))
                 }
-                None if TABLES.iter().any(|table| table.name == key) => {
+                None if tables().iter().any(|table| table.name == key) => {
                     format!("{key}: a table of its own, [{key}]")
                 }
                 None => unknown("key", key, &names),
@@ -203,7 +214,8 @@ fn check_scheduler(table: &Table) -> Result<(), SpecError> {
 
 /// The table that a key is of, if it is of one alone.
 fn home(name: &str, value: &Value) -> Option<&'static str> {
-    let of_tables = TABLES
+    let tables = tables();
+    let of_tables = tables
         .iter()
         .filter(|table| table.keys.iter().any(|(key, _)| *key == name))
         .map(|table| table.name);
@@ -224,7 +236,7 @@ fn no_table(name: &str, value: &Value) -> SpecError {
         }
         None => {
             let (what, names) = if value.is_table() {
-                ("table", TABLES.map(|table| table.name).to_vec())
+                ("table", tables().map(|table| table.name).to_vec())
             } else {
                 ("key", OF_THE_FILE.to_vec())
             };
@@ -235,7 +247,7 @@ fn no_table(name: &str, value: &Value) -> SpecError {
 
 #[cfg(test)]
 mod tests {
-    use super::{TABLES, check};
+    use super::{check, tables};
     use crate::experiment::RunSpec;
     use crate::experiment::value_kind::ValueKind::OneOf;
     use toml::{Table, Value};
@@ -255,8 +267,8 @@ mod tests {
             changed
         };
         let mut tried = 0;
-        for table in &TABLES {
-            for (key, kind) in table.keys {
+        for table in &tables() {
+            for (key, kind) in &table.keys {
                 let OneOf(names) = kind else { continue };
                 for name in *names {
                     let changed = with(table.name, key, name);

@@ -6,7 +6,6 @@ mod file;
 mod keys;
 mod length;
 mod lines;
-mod optimizer;
 mod registry;
 pub(crate) mod schedulers;
 mod seeds;
@@ -19,10 +18,9 @@ pub(crate) mod value_kind;
 pub use budget::BudgetSpec;
 pub use cost::Cost;
 pub use file::{ExperimentFile, SeriesSpec};
-pub use optimizer::OptimizerSpec;
 pub use registry::{ExperimentName, Protocol, Scale, experiment_file};
 pub use seeds::seeds;
 pub use spec::{
     BatchNormAfterValidation, DataSpec, DeviceName, GradientBatch, NetworkSpec, ProbeSpec, RunSpec,
-    SchedulerSpec, ScoringBatch, TestedCheckpoint, TrainingSpec, TrialLoss,
+    SchedulerSpec, ScoringBatch, TestedCheckpoint, TrainingSpec,
 };

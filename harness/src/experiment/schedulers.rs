@@ -144,7 +144,7 @@ pub(super) fn fit(scheduler: &mut Table, before: i64, after: i64) {
 }
 
 /// Fills in a length whose default is that of the run, in what the scheduler counts, and that is absent, at the outermost.
-pub(super) fn fill_in(scheduler: &mut Table, length: i64) {
+pub(crate) fn fill_in(scheduler: &mut Table, length: i64) {
     let kind = kind_of(scheduler);
     for key in kind.into_iter().flat_map(|kind| kind.keys) {
         if matches!(key.default, KeyDefault::RunLength) {

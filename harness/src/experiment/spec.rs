@@ -1,5 +1,6 @@
 //! The specification of one training run. A run is a pure function of it.
 
+use autolr_core::optimizer::{OptimizerConfig, TrialLoss};
 use autolr_core::{AutoLrConfig, MethodConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -7,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::keys::check;
 use super::schedulers;
 use super::spec_error::{SpecError, one_line};
-use super::{BudgetSpec, OptimizerSpec, sizes};
+use super::{BudgetSpec, sizes};
 use crate::data::{DataSetName, SplitKind};
 use crate::exit::BadInput;
 
@@ -21,7 +22,7 @@ pub struct RunSpec {
     pub network: NetworkSpec,
     /// By which steps.
     #[serde(default)]
-    pub optimizer: OptimizerSpec,
+    pub optimizer: OptimizerConfig,
     /// At which rate.
     pub scheduler: SchedulerSpec,
     /// How the closed loop probes; not looked at by open-loop schedules.
@@ -166,16 +167,6 @@ impl Default for ProbeSpec {
             gradient: GradientBatch::Scoring,
         }
     }
-}
-
-/// Where along a trial its loss is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrialLoss {
-    /// After the trial step: Algorithm 1, line 5.
-    AfterStep,
-    /// Before it, so that the rate has no influence: the released code.
-    BeforeStep,
 }
 
 /// One scoring batch for all candidates, or one each.
@@ -343,7 +334,10 @@ impl RunSpec {
                 check(value >= size, key, &value, &rule)?;
             }
         }
-        self.optimizer.validate()?;
+        self.optimizer.check().map_err(|error| {
+            let key = format!("optimizer.{}", error.key);
+            SpecError::new(key, format!("optimizer.{error}"))
+        })?;
         self.check_method()?;
         match self.network {
             NetworkSpec::ResNet18 { width, .. } => check(
@@ -382,7 +376,7 @@ impl RunSpec {
             self.scheduler.method().build().needs(),
         );
         let error = |key: &str, text: String| Err(SpecError::new(key, format!("{key} {text}")));
-        if needs.plain_gradient && self.optimizer != OptimizerSpec::default() {
+        if needs.plain_gradient && self.optimizer != OptimizerConfig::default() {
             return error(
                 "scheduler.kind",
                 format!(

@@ -12,7 +12,7 @@ use crate::data::DataSetName;
 use crate::exit::BadInput;
 use crate::experiment::Cost;
 use crate::experiment::sizes::{self, sizes};
-use crate::experiment::{NetworkSpec, OptimizerSpec, RunSpec};
+use crate::experiment::{NetworkSpec, RunSpec};
 use crate::record::{Timing, computed_epochs, typical_seconds};
 
 /// A number that depends on how the run goes: whether it diverges is not counted in.
@@ -168,13 +168,7 @@ fn parameters(spec: &RunSpec) -> u64 {
 /// Two generations of checkpoints and one being written, each with the optimiser's state and the best weights, and the
 /// log with its timings.
 fn disk(spec: &RunSpec, parameters: u64, decisions: u64, candidates: u64) -> u64 {
-    let copies = match (spec.network, spec.optimizer) {
-        // Its two moments are there whatever the optimiser.
-        (NetworkSpec::Reference { .. }, _) => 4,
-        (_, OptimizerSpec::AdamW { .. }) => 4,
-        (_, OptimizerSpec::Sgd { momentum, .. }) if momentum != 0.0 => 3,
-        _ => 2,
-    };
+    let copies = 2 + spec.optimizer.slots().len() as u64;
     let bytes = match spec.network {
         NetworkSpec::Reference { .. } => 8,
         NetworkSpec::ResNet18 { .. } => 4,

@@ -247,8 +247,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
             true => Some(self.workload.batch_loss()?),
             false => None,
         };
-        let lr = method.lr();
-        self.workload.step(lr)?;
+        let lr = self.workload.step(method.lr())?;
         self.steps += 1;
         self.rates = Some(Rates::with(self.rates, lr));
         self.tell(method, &Told::Step { loss })

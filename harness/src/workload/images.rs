@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use autolr_core::ProbeBackend;
+use autolr_core::optimizer::StepProbe;
 use autolr_tch::{
-    Batch, DeviceChoice, Mode, Model, ModelProbe, NamedArray, Optimizer, OptimizerConfig, ResNet18,
-    ResNetConfig, ScoringBatches, Tally,
+    Batch, DeviceChoice, Mode, Model, ModelProbe, NamedArray, Optimizer, ResNet18, ResNetConfig,
+    ScoringBatches, Tally,
 };
 use ndarray::{ArrayView1, ArrayViewMut1};
 use tch::{Device, Tensor};
@@ -20,9 +21,7 @@ use crate::data::{
 use crate::exit::BadInput;
 use crate::experiment::Cost;
 use crate::experiment::sizes::{check_batches, check_subset};
-use crate::experiment::{
-    DeviceName, GradientBatch, NetworkSpec, OptimizerSpec, RunSpec, ScoringBatch, TrialLoss,
-};
+use crate::experiment::{DeviceName, GradientBatch, NetworkSpec, RunSpec, ScoringBatch};
 use crate::record::{DataProvenance, Evaluation};
 
 /// Images sent through at once where no gradient is taken.
@@ -102,7 +101,7 @@ impl ImageWorkload {
             batch_norm,
         })?;
         let model = Model::new(network, spec.training.seed, device)?;
-        let optimizer = Optimizer::new(optimizer_config(spec.optimizer), model.parameters())?;
+        let optimizer = Optimizer::new(spec.optimizer, model.parameters())?;
         let workload = Self {
             spec: spec.clone(),
             data: Rc::new(data),
@@ -207,31 +206,6 @@ impl ImageWorkload {
     }
 }
 
-fn optimizer_config(spec: OptimizerSpec) -> OptimizerConfig {
-    match spec {
-        OptimizerSpec::Sgd {
-            momentum,
-            nesterov,
-            weight_decay,
-        } => OptimizerConfig::Sgd {
-            momentum,
-            nesterov,
-            weight_decay,
-        },
-        OptimizerSpec::AdamW {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } => OptimizerConfig::AdamW {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        },
-    }
-}
-
 impl Workload for ImageWorkload {
     fn data(&self) -> DataProvenance {
         DataProvenance {
@@ -325,7 +299,7 @@ impl Workload for ImageWorkload {
         Ok(gradient.f_dot(gradient)?.f_double_value(&[])?)
     }
 
-    fn step(&mut self, lr: f64) -> Result<()> {
+    fn step(&mut self, lr: f64) -> Result<f64> {
         Ok(self.optimizer.step(self.model.parameters(), lr)?)
     }
 
@@ -358,14 +332,13 @@ impl Workload for ImageWorkload {
         ModelProbe {
             model: &mut self.model,
             optimizer: &self.optimizer,
-            gradient: batches.gradient,
-            scoring: match self.spec.probe.batches {
-                ScoringBatch::Shared => ScoringBatches::Shared(batches.scoring),
-                ScoringBatch::PerCandidate => ScoringBatches::PerCandidate(batches.scoring),
-            },
-            loss: match self.spec.probe.loss {
-                TrialLoss::AfterStep => autolr_tch::TrialLoss::AfterStep,
-                TrialLoss::BeforeStep => autolr_tch::TrialLoss::BeforeStep,
+            probe: StepProbe {
+                gradient: batches.gradient,
+                scoring: match self.spec.probe.batches {
+                    ScoringBatch::Shared => ScoringBatches::Shared(batches.scoring),
+                    ScoringBatch::PerCandidate => ScoringBatches::PerCandidate(batches.scoring),
+                },
+                loss: self.spec.probe.loss,
             },
             mode,
         }

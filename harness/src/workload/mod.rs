@@ -68,11 +68,11 @@ pub trait Workload {
     /// When the machinery fails.
     fn squared_gradient_norm(&self) -> Result<f64>;
 
-    /// The optimiser's step along that gradient.
+    /// The optimiser's step along that gradient; returns the rate that was really taken.
     ///
     /// # Errors
     /// When the machinery fails.
-    fn step(&mut self, lr: f64) -> Result<()>;
+    fn step(&mut self, lr: f64) -> Result<f64>;
 
     /// What the epoch has come to. On a GPU, this waits.
     ///

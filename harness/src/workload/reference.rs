@@ -1,12 +1,13 @@
 //! The reference workload: a small fully connected network in pure Rust, on synthetic points, without BatchNorm.
 //!
 //! It trains in a fraction of a second, so that every test run goes through every experiment, and it is written
-//! plainly: forward, backward and the optimisers are the textbook's, in float64.
+//! plainly: forward and backward are the textbook's, in float64.
 //!
 //! Its results have the same bits on every platform: sums have one order, whatever instructions the processor has, and
 //! exp, ln and powers come from libm. A matrix library would be faster, and choose its kernel by the processor.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use autolr_core::optimizer::{Flat, Objective, Optimizer, ScoringBatches, StepProbe};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
 use rand::RngExt;
 
@@ -16,9 +17,7 @@ use crate::data::{Points, Purpose, Split, SplitSpec, attempt_stream, stream};
 use crate::exit::BadInput;
 use crate::experiment::Cost;
 use crate::experiment::sizes::check_batches;
-use crate::experiment::{
-    GradientBatch, OptimizerSpec, ProbeSpec, RunSpec, ScoringBatch, TrialLoss,
-};
+use crate::experiment::{GradientBatch, ProbeSpec, RunSpec, ScoringBatch};
 use crate::record::{DataProvenance, Evaluation};
 
 /// Sizes of the three layers: inputs, hidden, hidden, classes.
@@ -26,15 +25,10 @@ type Sizes = [usize; 4];
 
 /// The network with its data and optimiser.
 pub struct ReferenceWorkload {
-    sizes: Sizes,
-    train: Points,
+    model: Model,
     test: Points,
     split: Split,
-    weights: Array1<f64>,
-    optimizer: OptimizerSpec,
-    steps: u64,
-    first: Array1<f64>,
-    second: Array1<f64>,
+    optimizer: Optimizer<Array1<f64>>,
     probe: ProbeSpec,
     batch_size: usize,
     drop_last: bool,
@@ -42,8 +36,18 @@ pub struct ReferenceWorkload {
     /// The epoch at hand, once it has begun.
     order: Option<Epoch>,
     sums: EpochSums,
-    /// The last batch, until its step is taken.
-    pass: Option<Pass>,
+    /// Mean loss of the last batch.
+    loss: f64,
+    /// Whether the model holds its gradient.
+    has_gradient: bool,
+}
+
+/// The network on its training points.
+struct Model {
+    sizes: Sizes,
+    train: Points,
+    weights: Array1<f64>,
+    gradient: Array1<f64>,
 }
 
 /// Loss, right answers and gradient of a batch.
@@ -80,23 +84,25 @@ impl ReferenceWorkload {
                 *weight = rng.random_range(-bound..bound);
             }
         }
+        let Ok(optimizer) = Optimizer::new(spec.optimizer, &weights);
         let workload = Self {
-            sizes,
-            first: Array1::zeros(weights.len()),
-            second: Array1::zeros(weights.len()),
-            train,
+            model: Model {
+                sizes,
+                train,
+                gradient: Array1::zeros(weights.len()),
+                weights,
+            },
             test,
             split,
-            weights,
-            optimizer: spec.optimizer,
-            steps: 0,
+            optimizer,
             probe: spec.probe.clone(),
             batch_size: spec.training.batch_size,
             drop_last: spec.data.drop_last,
             seed: spec.training.seed,
             order: None,
             sums: EpochSums::default(),
-            pass: None,
+            loss: f64::NAN,
+            has_gradient: false,
         };
         check_batches(spec, &workload.split, workload.test.labels.len())?;
         Ok(workload)
@@ -113,14 +119,21 @@ impl ReferenceWorkload {
         Ok(batches.batches().flatten().copied().collect())
     }
 
-    /// Forward and, if asked for, backward over the points of `indices`, with the weights given.
-    fn pass(
-        &self,
-        weights: &Array1<f64>,
-        points: &Points,
-        indices: &[u32],
-        backward: bool,
-    ) -> Pass {
+    fn evaluate(&self, points: &Points, indices: &[u32]) -> Result<Evaluation> {
+        let indices = self.evaluation_indices(indices)?;
+        let pass = self.model.pass(points, &indices, false);
+        Ok(Evaluation {
+            loss: pass.loss,
+            accuracy: pass.correct as f64 / indices.len() as f64,
+            images: indices.len() as u64,
+        })
+    }
+}
+
+impl Model {
+    /// Forward and, if asked for, backward over the points of `indices`.
+    fn pass(&self, points: &Points, indices: &[u32], backward: bool) -> Pass {
+        let weights = &self.weights;
         let rows: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
         let n = rows.len() as f64;
         let mut activations = vec![points.features.select(Axis(0), &rows)];
@@ -184,51 +197,44 @@ impl ReferenceWorkload {
         }
     }
 
-    /// The direction of the next step, and the moments after it.
-    fn direction(&self, gradient: &Array1<f64>) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
-        match self.optimizer {
-            OptimizerSpec::Sgd {
-                momentum,
-                nesterov,
-                weight_decay,
-            } => {
-                let gradient = gradient + &(weight_decay * &self.weights);
-                if momentum == 0.0 {
-                    return (gradient, self.first.clone(), self.second.clone());
-                }
-                let first = momentum * &self.first + &gradient;
-                let direction = if nesterov {
-                    gradient + momentum * &first
-                } else {
-                    first.clone()
-                };
-                (direction, first, self.second.clone())
-            }
-            OptimizerSpec::AdamW {
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-            } => {
-                let t = (self.steps + 1) as f64;
-                let first = beta1 * &self.first + (1.0 - beta1) * gradient;
-                let second = beta2 * &self.second + (1.0 - beta2) * gradient * gradient;
-                let (c1, c2) = (1.0 - libm::pow(beta1, t), 1.0 - libm::pow(beta2, t));
-                let adaptive = (&first / c1) / second.mapv(|v| (v / c2).sqrt() + eps);
-                let direction = adaptive + weight_decay * &self.weights;
-                (direction, first, second)
-            }
+    /// The loss on training points, and their gradient into the model's.
+    fn take_gradient(&mut self, indices: &[u32]) -> Pass {
+        let mut pass = self.pass(&self.train, indices, true);
+        if let Some(gradient) = pass.gradient.take() {
+            self.gradient = gradient;
         }
+        pass
+    }
+}
+
+impl Objective for Model {
+    type Vector = Array1<f64>;
+    type Batch = Vec<u32>;
+    type Random = ();
+    type Error = anyhow::Error;
+
+    fn vectors(&mut self) -> (&mut Array1<f64>, &mut Array1<f64>) {
+        (&mut self.weights, &mut self.gradient)
     }
 
-    fn evaluate(&self, points: &Points, indices: &[u32]) -> Result<Evaluation> {
-        let indices = self.evaluation_indices(indices)?;
-        let pass = self.pass(&self.weights, points, &indices, false);
-        Ok(Evaluation {
-            loss: pass.loss,
-            accuracy: pass.correct as f64 / indices.len() as f64,
-            images: indices.len() as u64,
-        })
+    fn set_gradient(&mut self, batches: &[Vec<u32>]) -> Result<()> {
+        let [batch] = batches else {
+            bail!("a gradient of {} batches", batches.len());
+        };
+        self.take_gradient(batch);
+        Ok(())
+    }
+
+    fn loss(&mut self, batch: &Vec<u32>) -> Result<f64> {
+        Ok(self.pass(&self.train, batch, false).loss)
+    }
+
+    fn random(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_random(&mut self, (): &()) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -281,7 +287,7 @@ impl Workload for ReferenceWorkload {
     fn data(&self) -> DataProvenance {
         use sha2::{Digest, Sha256};
         let mut hash = Sha256::new();
-        for points in [&self.train, &self.test] {
+        for points in [&self.model.train, &self.test] {
             for value in &points.features {
                 hash.update(value.to_le_bytes());
             }
@@ -299,7 +305,7 @@ impl Workload for ReferenceWorkload {
     }
 
     fn parameters(&self) -> usize {
-        self.weights.len()
+        self.model.weights.len()
     }
 
     fn device(&self) -> String {
@@ -341,33 +347,30 @@ impl Workload for ReferenceWorkload {
             .flatten();
         let batch = batches.nth(self.sums.steps as usize);
         let batch = batch.context("the epoch has no further batch")?;
-        let pass = self.pass(&self.weights, &self.train, batch, true);
+        let pass = self.model.take_gradient(batch);
         let samples = batch.len() as u64;
         self.sums.loss += pass.loss * samples as f64;
         self.sums.correct += pass.correct as u64;
         self.sums.samples += samples;
         self.sums.steps += 1;
-        self.pass = Some(pass);
+        (self.loss, self.has_gradient) = (pass.loss, true);
         Ok(true)
     }
 
     fn batch_loss(&self) -> Result<f64> {
-        Ok(self.pass.as_ref().map_or(f64::NAN, |pass| pass.loss))
+        Ok(self.loss)
     }
 
     fn squared_gradient_norm(&self) -> Result<f64> {
-        let gradient = self.pass.as_ref().and_then(|pass| pass.gradient.as_ref());
-        Ok(gradient.map_or(f64::NAN, |g| g.iter().fold(0.0, |sum, g| sum + g * g)))
+        let gradient = &self.model.gradient;
+        Ok(Flat::dot_product(gradient, gradient)?)
     }
 
-    fn step(&mut self, lr: f64) -> Result<()> {
-        let gradient = self.pass.take().and_then(|pass| pass.gradient);
-        let gradient = gradient.context("a step without a gradient")?;
-        let (direction, first, second) = self.direction(&gradient);
-        self.weights.scaled_add(-lr, &direction);
-        (self.first, self.second) = (first, second);
-        self.steps += 1;
-        Ok(())
+    fn step(&mut self, lr: f64) -> Result<f64> {
+        ensure!(self.has_gradient, "a step without a gradient");
+        self.has_gradient = false;
+        let (weights, gradient) = self.model.vectors();
+        Ok(self.optimizer.step(weights, gradient, lr)?)
     }
 
     fn sums(&self) -> Result<EpochSums> {
@@ -375,7 +378,7 @@ impl Workload for ReferenceWorkload {
     }
 
     fn validate(&mut self) -> Result<Evaluation> {
-        self.evaluate(&self.train, &self.split.validation)
+        self.evaluate(&self.model.train, &self.split.validation)
     }
 
     fn test(&mut self) -> Result<Evaluation> {
@@ -394,22 +397,24 @@ impl Workload for ReferenceWorkload {
             GradientBatch::Own => Some(self.scoring_batch(draw, u64::MAX, self.batch_size)?),
             GradientBatch::Scoring => None,
         };
-        for (index, (&lr, loss)) in lrs.iter().zip(&mut losses).enumerate() {
-            let which = match self.probe.batches {
-                ScoringBatch::Shared => 0,
-                ScoringBatch::PerCandidate => index as u64,
-            };
-            let scoring = self.scoring_batch(draw, which, self.probe.batch_size)?;
-            let mut trial = self.weights.clone();
-            if self.probe.loss == TrialLoss::AfterStep {
-                let batch = own.as_ref().unwrap_or(&scoring);
-                let pass = self.pass(&self.weights, &self.train, batch, true);
-                if let Some(gradient) = pass.gradient {
-                    trial.scaled_add(-lr, &self.direction(&gradient).0);
+        let batch = |index| self.scoring_batch(draw, index, self.probe.batch_size);
+        let probe = StepProbe {
+            gradient: own,
+            scoring: match self.probe.batches {
+                ScoringBatch::Shared => ScoringBatches::Shared(vec![batch(0)?]),
+                ScoringBatch::PerCandidate => {
+                    let batches = (0..lrs.len() as u64).map(batch);
+                    ScoringBatches::PerCandidate(batches.collect::<Result<_>>()?)
                 }
-            }
-            *loss = self.pass(&trial, &self.train, &scoring, false).loss;
-        }
+            },
+            loss: self.probe.loss,
+        };
+        let mut found = vec![f64::NAN; lrs.len()];
+        probe.run(&mut self.model, &self.optimizer, &lrs.to_vec(), &mut found)?;
+        losses
+            .iter_mut()
+            .zip(found)
+            .for_each(|(to, loss)| *to = loss);
         *cost += Cost::of_probe(&self.probe, lrs.len(), self.batch_size);
         Ok(())
     }
@@ -417,13 +422,14 @@ impl Workload for ReferenceWorkload {
     fn trial_gradient(&mut self, draw: Draw, k: u64) -> Result<()> {
         let mut rng = draw.stream(self.seed, Purpose::Trial, k);
         let batch = sample(&self.split.scoring, self.batch_size, &mut rng)?;
-        self.pass = Some(self.pass(&self.weights, &self.train, &batch, true));
+        self.loss = self.model.take_gradient(&batch).loss;
+        self.has_gradient = true;
         Ok(())
     }
 
     fn score(&mut self, draw: Draw, index: u64) -> Result<f64> {
         let batch = self.scoring_batch(draw, index, self.probe.batch_size)?;
-        Ok(self.pass(&self.weights, &self.train, &batch, false).loss)
+        self.model.loss(&batch)
     }
 
     fn probe_batches(&self, draw: Draw, candidates: usize) -> Result<Vec<StateArray>> {
@@ -443,8 +449,8 @@ impl Workload for ReferenceWorkload {
         let mut arrays = Vec::new();
         for (name, indices) in batches {
             let rows: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
-            let features = self.train.features.select(Axis(0), &rows);
-            let labels = rows.iter().map(|&row| self.train.labels[row].into());
+            let features = self.model.train.features.select(Axis(0), &rows);
+            let labels = rows.iter().map(|&row| self.model.train.labels[row].into());
             arrays.push(StateArray {
                 name: format!("{name}.features"),
                 shape: features.shape().to_vec(),
@@ -467,16 +473,19 @@ impl Workload for ReferenceWorkload {
             shape: vec![values.len()],
             values: StateValues::F64(values.to_vec()),
         };
-        Ok(vec![
-            array("weights", &self.weights),
-            array("optimizer.first", &self.first),
-            array("optimizer.second", &self.second),
-            StateArray::counter("optimizer.steps", self.steps),
-        ])
+        let mut arrays = vec![array("weights", &self.model.weights)];
+        for (name, values) in self.optimizer.state() {
+            arrays.push(array(&format!("optimizer.{name}"), values));
+        }
+        arrays.push(StateArray::counter(
+            "optimizer.steps",
+            self.optimizer.steps(),
+        ));
+        Ok(arrays)
     }
 
     fn load(&mut self, state: &[StateArray]) -> Result<()> {
-        let n = self.weights.len();
+        let n = self.model.weights.len();
         let vector = |name: &str| -> Result<Array1<f64>> {
             match &StateArray::find(state, name)?.values {
                 StateValues::F64(values) if values.len() == n => {
@@ -492,16 +501,21 @@ impl Workload for ReferenceWorkload {
             .iter()
             .any(|array| array.name.starts_with("optimizer."))
         {
-            let (first, second) = (vector("optimizer.first")?, vector("optimizer.second")?);
+            let slots = self.optimizer.config().slots();
+            let slots = slots
+                .iter()
+                .map(|name| vector(&format!("optimizer.{name}")));
+            let slots = slots.collect::<Result<Vec<_>>>()?;
             let steps = match &StateArray::find(state, "optimizer.steps")?.values {
                 StateValues::I64(values) if values.len() == 1 => values[0],
                 _ => anyhow::bail!("saved state: optimizer.steps is not a counter"),
             };
             ensure!(steps >= 0, "saved state: optimizer.steps = {steps}");
-            self.steps = u64::try_from(steps).context("optimizer.steps")?;
-            (self.first, self.second) = (first, second);
+            let (count, vectors) = self.optimizer.state_mut();
+            *count = u64::try_from(steps).context("optimizer.steps")?;
+            vectors.zip(slots).for_each(|((_, to), from)| *to = from);
         }
-        self.weights = weights;
+        self.model.weights = weights;
         Ok(())
     }
 }
