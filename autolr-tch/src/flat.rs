@@ -88,3 +88,77 @@ impl Flat for FlatTensor {
         Ok(self.0.f_dot(&y.0)?.f_double_value(&[])?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use autolr_core::optimizer::Flat;
+    use ndarray::Array1;
+    use tch::Tensor;
+
+    use super::FlatTensor;
+
+    const X: [f32; 4] = [0.5, -2.0, 3.0, 0.0];
+    const Y: [f32; 4] = [1.5, 0.25, -1.0, 0.0];
+    const Z: [f32; 4] = [0.1, 4.0, 2.0, 1.0];
+
+    /// The same operation on a tensor and on an array; x, y and z start alike.
+    macro_rules! both {
+        (|$x:ident, $y:ident, $z:ident| $operation:expr) => {{
+            #[allow(
+                unused_mut,
+                unused_variables,
+                reason = "not all operations take all three"
+            )]
+            let tensor = {
+                let [mut $x, mut $y, $z] = [X, Y, Z].map(|v| FlatTensor(Tensor::from_slice(&v)));
+                $operation.unwrap();
+                Vec::<f32>::try_from(&$x.0).unwrap()
+            };
+            #[allow(
+                unused_mut,
+                unused_variables,
+                reason = "not all operations take all three"
+            )]
+            let array = {
+                let [mut $x, mut $y, $z] = [X, Y, Z].map(|v| Array1::from(v.to_vec()));
+                $operation.unwrap();
+                $x.to_vec()
+            };
+            for (a, b) in tensor.iter().zip(&array) {
+                approx::assert_relative_eq!(a, b, max_relative = 4.0 * f32::EPSILON);
+            }
+            array
+        }};
+    }
+
+    #[test]
+    fn operations_are_those_of_arrays() {
+        let results = [
+            both!(|x, y, z| x.copy(&y)),
+            both!(|x, y, z| x.set_sum(&y, -0.5, &z)),
+            both!(|x, y, z| x.add_scaled(0.3, &y)),
+            both!(|x, y, z| x.scale_add(0.9, &y)),
+            both!(|x, y, z| x.multiply(&y)),
+            both!(|x, y, z| x.add_product(&y, &z)),
+            both!(|x, y, z| x.average(0.9, &y)),
+            both!(|x, y, z| x.average_squares(0.99, &mut y)),
+            both!(|x, y, z| x.set_adam(&y, 0.1, &z, 0.01, 1e-8)),
+            both!(|x, y, z| x.set_sign(&y)),
+        ];
+        for (index, result) in results.iter().enumerate() {
+            assert_ne!(result, &X, "operation {index} did nothing");
+        }
+    }
+
+    #[test]
+    fn a_sign_is_zero_at_zero_and_keeps_nan() {
+        let y = FlatTensor(Tensor::from_slice(&[-3.0_f32, 0.0, f32::NAN]));
+        let mut x = y.zeros_like().unwrap();
+        x.set_sign(&y).unwrap();
+        let x = Vec::<f32>::try_from(&x.0).unwrap();
+        assert_eq!(x[..2], [-1.0, 0.0]);
+        assert!(x[2].is_nan());
+        let dot = y.dot_product(&y.zeros_like().unwrap());
+        assert!(dot.unwrap().is_nan());
+    }
+}
