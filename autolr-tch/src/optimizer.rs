@@ -1,6 +1,6 @@
 //! autolr-core's optimisers on the flat buffers, with their state in reach.
 
-use autolr_core::optimizer::{Groups, OptimizerConfig};
+use autolr_core::optimizer::OptimizerConfig;
 
 use crate::error::{Error, Result};
 use crate::flat::FlatTensor;
@@ -26,20 +26,9 @@ impl Optimizer {
         )?))
     }
 
-    /// The same, with a rate and weight decay for each parameter group: see [`Parameters::groups`].
-    #[must_use]
-    pub fn with_groups(self, groups: Option<Groups<FlatTensor>>) -> Self {
-        Self(self.0.with_groups(groups))
-    }
-
     /// The optimiser of autolr-core.
     pub fn inner(&self) -> &autolr_core::optimizer::Optimizer<FlatTensor> {
         &self.0
-    }
-
-    /// The same, to be stepped with.
-    pub fn inner_mut(&mut self) -> &mut autolr_core::optimizer::Optimizer<FlatTensor> {
-        &mut self.0
     }
 
     /// The settings.

@@ -17,7 +17,7 @@ use harness::visible::visible_lines;
 #[command(name = "autolr", version, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 something failed, 2 bad input, 75 time budget spent, 130 interrupted; \
-    after 75 and 130 the same command goes on. Output of --json: one object on standard output."
+    after 75 and 130 the same command goes on. Output of --json: one object on standard output (trace: one a step)."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::method::kind::Kind;
 
 pub use flat::Flat;
-pub use groups::{GroupSetting, Groups};
+pub use groups::Groups;
 pub use probe::{Objective, ScoringBatches, StepProbe, TrialLoss};
 
 /// The modules, the settings of any optimiser, and what goes to each.
@@ -72,10 +72,6 @@ macro_rules! optimizers {
             fn rate(&self, lr: f64, number: u64) -> f64 {
                 match self { $(Self::$Rule(rule) => rule.rate(lr, number)),+ }
             }
-
-            fn evaluated<F: Flat>(&self, weights: &F, state: &[F]) -> Result<Option<F>, F::Error> {
-                match self { $(Self::$Rule(rule) => rule.evaluated(weights, state)),+ }
-            }
         }
     };
 }
@@ -131,15 +127,6 @@ pub trait Rule: Copy + fmt::Debug + PartialEq {
     fn rate(&self, lr: f64, number: u64) -> f64 {
         let _ = number;
         lr
-    }
-
-    /// The weights at which to evaluate, where they are not those at which gradients are taken.
-    ///
-    /// # Errors
-    /// When an operation does.
-    fn evaluated<F: Flat>(&self, weights: &F, state: &[F]) -> Result<Option<F>, F::Error> {
-        let _ = (weights, state);
-        Ok(None)
     }
 }
 
@@ -288,6 +275,9 @@ impl<F: Flat> Optimizer<F> {
     ///
     /// # Errors
     /// When an operation does.
+    ///
+    /// # Panics
+    /// Where the vectors do, if their lengths differ: arrays panic, tensors say so by an error.
     pub fn step(&mut self, weights: &mut F, gradient: &mut F, lr: f64) -> Result<f64, F::Error> {
         let mut step = Step {
             number: self.steps + 1,
@@ -309,7 +299,7 @@ impl<F: Flat> Optimizer<F> {
                 &*gradient
             }
         };
-        let lr = self.config.rate(lr, self.steps + 1);
+        let lr = self.rate(lr);
         weights.add_scaled(-lr, along)?;
         self.steps += 1;
         Ok(lr)
@@ -344,17 +334,9 @@ impl<F: Flat> Optimizer<F> {
         }
     }
 
-    /// The rate that the next step will really take where the schedule's is `lr`.
+    /// The rate that the next step really takes where the schedule's is `lr`.
     pub fn rate(&self, lr: f64) -> f64 {
         self.config.rate(lr, self.steps + 1)
-    }
-
-    /// The weights at which to evaluate, where they are not those at which gradients are taken.
-    ///
-    /// # Errors
-    /// When an operation does.
-    pub fn evaluated(&self, weights: &F) -> Result<Option<F>, F::Error> {
-        self.config.evaluated(weights, &self.state)
     }
 }
 

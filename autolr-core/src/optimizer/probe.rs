@@ -85,7 +85,8 @@ impl<B> StepProbe<B> {
         }
     }
 
-    /// Writes into `losses[i]` the loss of a trial step at `lrs[i]`; further entries of the longer slice are left alone.
+    /// Writes into `losses[i]` the loss of a trial step at `lrs[i]`, NaN if there is no batch for it (see
+    /// [`StepProbe::fits`]); further entries of the longer slice are left alone.
     ///
     /// Weights and random state are afterwards as they were, also on errors; the gradient's vector is work space. Beside it,
     /// there is one copy of the weights, and one of the optimiser's state while the direction is computed, whatever the
@@ -136,7 +137,7 @@ impl<B> StepProbe<B> {
                     optimizer.direction(weights, gradient)?;
                 }
                 let (weights, direction) = model.vectors();
-                weights.set_sum(origin, -lr, direction)?;
+                weights.set_sum(origin, -optimizer.rate(lr), direction)?;
             }
             model.set_random(random)?;
             let mut sum = 0.0;

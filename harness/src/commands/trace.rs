@@ -65,8 +65,7 @@ pub fn trace(args: &TraceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let mut problem = Problem::read(&args.problem)?;
     let mut out = BufWriter::new(out);
     let mut method = spec.scheduler.method().build();
-    let Ok(optimizer) = Optimizer::new(spec.optimizer, &problem.x);
-    let mut optimizer = optimizer;
+    let Ok(mut optimizer) = Optimizer::new(spec.optimizer, &problem.x);
     let plan = Plan {
         steps: args.steps,
         steps_per_epoch: 1,
@@ -94,7 +93,7 @@ pub fn trace(args: &TraceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             let line = Line { step, lr, loss, x };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         } else {
-            writeln!(out, "step {step}  lr {lr:e}  loss {loss:e}  x {x}")?;
+            writeln!(out, "step {step}  lr {lr:?}  loss {loss:?}  x {x}")?;
         }
         tell(
             method.as_mut(),
@@ -117,7 +116,7 @@ fn spec(settings: &[String], steps: u64) -> Result<RunSpec, BadInput> {
     let mut given = Table::new();
     for setting in settings {
         let axis = sweep::axis(setting).map_err(|error| BadInput(format!("--set: {error}")))?;
-        let (key, values) = axis.into_parts();
+        let sweep::Axis { key, values } = axis;
         let mut values = values.into_iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return Err(BadInput(format!("--set {setting}: one value is needed")));
@@ -271,8 +270,10 @@ impl Objective for Problem {
     }
 
     fn set_gradient(&mut self, steps: &[u64]) -> Result<(), Infallible> {
+        self.gradient = self.matrix.dot(&self.x);
         for &step in steps {
-            self.gradient = self.matrix.dot(&self.x) - self.pull(step);
+            let pull = self.pull(step);
+            self.gradient.scaled_add(-1.0 / steps.len() as f64, &pull);
         }
         Ok(())
     }

@@ -22,13 +22,6 @@ pub struct Axis {
     pub values: Vec<Value>,
 }
 
-impl Axis {
-    /// The key and its values.
-    pub(crate) fn into_parts(self) -> (String, Vec<Value>) {
-        (self.key, self.values)
-    }
-}
-
 /// Reads `--set KEY=VALUE,VALUE,…`. A value is as in a file; a name needs no quotes.
 ///
 /// # Errors
