@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Schedule;
 use super::range::{at_least_one, checked_lr, unit_interval};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
 
 /// PyTorch's `ConstantLR`: `lr · factor` for the first `total_iters` steps, `lr` from then on.
 ///
@@ -83,8 +83,12 @@ impl ConstantLr {
             "constant",
             &[
                 LR,
-                Key::new("factor", Number, Core("1/3")),
-                Key::new("total_iters", Length, Core("5")),
+                Key::new("factor", Number, Core("1/3"))
+                    .within(Range::UNIT)
+                    .about("on the rate of the first epochs"),
+                Key::new("total_iters", Length, Core("5"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("how many epochs have the factor"),
             ],
             "PyTorch's ConstantLR",
         )

@@ -6,7 +6,7 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
 
 /// PyTorch's `CosineAnnealingLR`: half a cosine from `lr` at step 0 down to `eta_min` at step
 /// `t_max`.
@@ -84,8 +84,12 @@ impl CosineAnnealingLr {
             "cosine",
             &[
                 LR,
-                Key::new("t_max", Length, RunLength),
-                Key::new("eta_min", Number, Core("0")),
+                Key::new("t_max", Length, RunLength)
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs until the lowest rate"),
+                Key::new("eta_min", Number, Core("0"))
+                    .within(Range::NOT_NEGATIVE)
+                    .about("the lowest rate; at most `lr`"),
             ],
             "PyTorch's CosineAnnealingLR",
         )

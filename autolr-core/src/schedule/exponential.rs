@@ -6,7 +6,7 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{checked_lr, positive};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
 
 /// PyTorch's `ExponentialLR`: the rate is multiplied by `gamma` at every step.
 ///
@@ -64,7 +64,12 @@ impl ExponentialLr {
         use crate::method::kind::ValueKind::Number;
         Kind::schedule(
             "exponential",
-            &[LR, Key::new("gamma", Number, Shown("0.95"))],
+            &[
+                LR,
+                Key::new("gamma", Number, Shown("0.95"))
+                    .within(Range::POSITIVE)
+                    .about("what the rate is multiplied by at each epoch"),
+            ],
             "PyTorch's ExponentialLR",
         )
     };

@@ -6,7 +6,7 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{checked_lr, positive};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
 
 /// PyTorch's `MultiStepLR`: the rate is multiplied by `gamma` at each milestone.
 ///
@@ -84,8 +84,11 @@ impl MultiStepLr {
             "multi-step",
             &[
                 LR,
-                Key::new("milestones", Milestones, Shown("50,75")),
-                Key::new("gamma", Number, Core("0.1")),
+                Key::new("milestones", Milestones, Shown("50,75"))
+                    .about("the epochs at which the rate falls"),
+                Key::new("gamma", Number, Core("0.1"))
+                    .within(Range::POSITIVE)
+                    .about("what the rate is multiplied by"),
             ],
             "PyTorch's MultiStepLR",
         )

@@ -60,7 +60,8 @@ impl Product {
         use crate::method::kind::ValueKind::Schedules;
         Kind::schedule(
             "product",
-            &[Key::new("schedules", Schedules, Required)],
+            &[Key::new("schedules", Schedules, Required)
+                .about("the first gives the rate, the others, with `lr = 1`, are factors on it")],
             "several schedules multiplied",
         )
     };

@@ -104,8 +104,10 @@ impl Sequential {
         Kind::schedule(
             "sequential",
             &[
-                Key::new("schedules", Schedules, Required),
-                Key::new("milestones", Milestones, Required),
+                Key::new("schedules", Schedules, Required)
+                    .about("one after another, each on its own clock"),
+                Key::new("milestones", Milestones, Required)
+                    .about("the first epoch of each but the first"),
             ],
             "one schedule after another",
         )

@@ -6,7 +6,7 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
 
 /// PyTorch's `CosineAnnealingWarmRestarts`: cycles of half a cosine, from `lr` down towards
 /// `eta_min`, each `t_mult` times as long as the one before.
@@ -108,9 +108,15 @@ impl CosineWarmRestarts {
             "cosine-warm-restarts",
             &[
                 LR,
-                Key::new("t_0", Length, Shown("10")),
-                Key::new("t_mult", Whole, Core("1")),
-                Key::new("eta_min", Number, Core("0")),
+                Key::new("t_0", Length, Shown("10"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs of the first cycle"),
+                Key::new("t_mult", Whole, Core("1"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("how many times as long each next cycle is"),
+                Key::new("eta_min", Number, Core("0"))
+                    .within(Range::NOT_NEGATIVE)
+                    .about("the lowest rate; at most `lr`"),
             ],
             "PyTorch's CosineAnnealingWarmRestarts",
         )

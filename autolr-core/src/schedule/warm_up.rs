@@ -7,7 +7,7 @@ use super::curve::{interpolate, share};
 use super::range::{at_least_one, unit_interval};
 use super::{Schedule, ScheduleConfig};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind};
+use crate::method::kind::{Key, Kind, Range};
 
 /// A linear warm-up over `steps` steps, then another schedule on its own clock.
 ///
@@ -90,9 +90,14 @@ impl WarmUp {
         Kind::schedule(
             "warm-up",
             &[
-                Key::new("steps", Length, Required),
-                Key::new("start_factor", Number, Core("1/3")),
-                Key::new("schedule", Schedule, Required),
+                Key::new("steps", Length, Required)
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs of the rise"),
+                Key::new("start_factor", Number, Core("1/3"))
+                    .within(Range::UNIT)
+                    .about("where it begins, of the first rate of `schedule`"),
+                Key::new("schedule", Schedule, Required)
+                    .about("what comes after it, on its own clock"),
             ],
             "a rise, then another schedule",
         )

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, FieldDifference};
+use crate::method::kind::Range;
 use crate::schedule::range::{checked, lowest_rate, not_negative, positive};
 use crate::value::difference::differences;
 
@@ -93,8 +94,7 @@ impl ReduceOnPlateauConfig {
     /// # Errors
     /// [`ConfigError::Value`] unless `factor` lies in [0, 1). PyTorch takes negative ones too.
     pub fn with_factor(self, factor: f64) -> Result<Self, ConfigError> {
-        let good = (0.0..1.0).contains(&factor);
-        let factor = checked("factor", factor, good, "must lie in [0, 1)")?;
+        let factor = Range::SHARE.check("factor", factor)?;
         Ok(Self { factor, ..self })
     }
 
@@ -318,9 +318,9 @@ mod tests {
             (r#"{"lr": 0}"#, "lr = 0: must be positive and finite"),
             (
                 r#"{"lr": 1, "factor": 1}"#,
-                "factor = 1: must lie in [0, 1)",
+                "factor = 1: must be from 0 to below 1",
             ),
-            (r#"{"lr": 1, "factor": -0.1}"#, "factor = -0.1: must lie in"),
+            (r#"{"lr": 1, "factor": -0.1}"#, "factor = -0.1: must be from 0"),
             (
                 r#"{"lr": 1, "patience": -1}"#,
                 "invalid value: integer `-1`",
