@@ -56,7 +56,7 @@ pub(super) const ENTRY: Entry = Entry {
         ],
         "the paper's scheduler",
     ),
-    read: |table| table.into::<AutoLrConfig>().map(MethodConfig::of),
+    read: |table| AutoLrConfig::read(table).map(MethodConfig::of),
     of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
 };
 

@@ -24,7 +24,7 @@ pub(super) const ENTRY: Entry = Entry {
         ],
         "Polyak's step size for each batch",
     ),
-    read: |table| table.into::<PolyakConfig>().map(MethodConfig::of),
+    read: |table| table.settings::<RawConfig, PolyakConfig>().map(MethodConfig::of),
     of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
 };
 

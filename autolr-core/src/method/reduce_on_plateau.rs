@@ -36,9 +36,7 @@ pub(super) const ENTRY: Entry = Entry {
         "PyTorch's ReduceLROnPlateau, on the validation loss",
     ),
     read: |table| {
-        table
-            .into::<ReduceOnPlateauConfig>()
-            .map(MethodConfig::of)
+        ReduceOnPlateauConfig::read(table).map(MethodConfig::of)
     },
     of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
 };

@@ -6,6 +6,8 @@ use super::Schedule;
 use super::range::{at_least_one, checked_lr, unit_interval};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `ConstantLR`: `lr · factor` for the first `total_iters` steps, `lr` from then on.
 ///
@@ -123,6 +125,13 @@ fn default_total_iters() -> u64 {
     ConstantLr::DEFAULT_TOTAL_ITERS
 }
 
+impl ConstantLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawConstantLr, _>()
+    }
+}
+
 impl TryFrom<RawConstantLr> for ConstantLr {
     type Error = ConfigError;
 
@@ -181,6 +190,13 @@ impl Schedule for Fixed {
 #[serde(deny_unknown_fields)]
 struct RawFixed {
     lr: f64,
+}
+
+impl Fixed {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawFixed, _>()
+    }
 }
 
 impl TryFrom<RawFixed> for Fixed {

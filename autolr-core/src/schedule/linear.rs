@@ -7,6 +7,8 @@ use super::curve::{interpolate, share};
 use super::range::{at_least_one, checked, checked_lr, unit_interval};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `LinearLR`: a factor that runs straight from `start_factor` to `end_factor` over
 /// `total_iters` steps.
@@ -162,6 +164,13 @@ fn default_total_iters() -> u64 {
     LinearLr::DEFAULT_TOTAL_ITERS
 }
 
+impl LinearLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawLinearLr, _>()
+    }
+}
+
 impl TryFrom<RawLinearLr> for LinearLr {
     type Error = ConfigError;
 
@@ -245,6 +254,13 @@ impl Schedule for LinearDecay {
 struct RawLinearDecay {
     lr: f64,
     total_iters: u64,
+}
+
+impl LinearDecay {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawLinearDecay, _>()
+    }
 }
 
 impl TryFrom<RawLinearDecay> for LinearDecay {

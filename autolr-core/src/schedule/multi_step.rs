@@ -7,6 +7,8 @@ use super::curve::geometric;
 use super::range::{checked_lr, positive};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `MultiStepLR`: the rate is multiplied by `gamma` at each milestone.
 ///
@@ -115,6 +117,13 @@ struct RawMultiStepLr {
 
 fn default_gamma() -> f64 {
     MultiStepLr::DEFAULT_GAMMA
+}
+
+impl MultiStepLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawMultiStepLr, _>()
+    }
 }
 
 impl TryFrom<RawMultiStepLr> for MultiStepLr {

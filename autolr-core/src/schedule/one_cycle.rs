@@ -7,6 +7,8 @@ use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked, positive, unit_interval};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `OneCycleLR`: from `max_lr / div_factor` up to `max_lr`, then down to
 /// `max_lr / div_factor / final_div_factor`, over `total_steps` steps.
@@ -293,6 +295,13 @@ fn default_div_factor() -> f64 {
 
 fn default_final_div_factor() -> f64 {
     OneCycleLr::DEFAULT_FINAL_DIV_FACTOR
+}
+
+impl OneCycleLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawOneCycleLr, _>()
+    }
 }
 
 impl TryFrom<RawOneCycleLr> for OneCycleLr {

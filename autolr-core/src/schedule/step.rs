@@ -7,6 +7,8 @@ use super::curve::geometric;
 use super::range::{at_least_one, checked_lr, positive};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `StepLR`: the rate is multiplied by `gamma` every `step_size` steps.
 ///
@@ -105,6 +107,13 @@ struct RawStepLr {
 
 fn default_gamma() -> f64 {
     StepLr::DEFAULT_GAMMA
+}
+
+impl StepLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawStepLr, _>()
+    }
 }
 
 impl TryFrom<RawStepLr> for StepLr {

@@ -7,6 +7,8 @@ use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `CosineAnnealingWarmRestarts`: cycles of half a cosine, from `lr` down towards
 /// `eta_min`, each `t_mult` times as long as the one before.
@@ -151,6 +153,13 @@ fn default_t_mult() -> u64 {
 
 fn default_eta_min() -> f64 {
     CosineWarmRestarts::DEFAULT_ETA_MIN
+}
+
+impl CosineWarmRestarts {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawCosineWarmRestarts, _>()
+    }
 }
 
 impl TryFrom<RawCosineWarmRestarts> for CosineWarmRestarts {

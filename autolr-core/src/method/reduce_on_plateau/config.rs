@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ConfigError, FieldDifference};
 use crate::method::kind::Range;
 use crate::schedule::range::{checked, lowest_rate, not_negative, positive};
+use crate::value::Table;
 use crate::value::difference::differences;
+use crate::value::read::SettingsError;
 
 /// Which metrics are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -254,6 +256,13 @@ fn default_threshold() -> f64 {
 
 fn default_eps() -> f64 {
     ReduceOnPlateauConfig::DEFAULT_EPS
+}
+
+impl ReduceOnPlateauConfig {
+    /// The settings of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawConfig, _>()
+    }
 }
 
 impl TryFrom<RawConfig> for ReduceOnPlateauConfig {
