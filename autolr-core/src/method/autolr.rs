@@ -9,7 +9,7 @@ pub use decision::{Decision, Probed, Verdict};
 use ndarray::{Array1, Array2, ArrayView1};
 
 use super::config::{Config, Forecast, MethodConfig};
-use super::kind::KeyDefault::{Core, Rate, Required};
+use super::kind::KeyDefault::{Core, Required, Unless};
 use super::kind::ValueKind::{Factors, Number, OneOf, Schedule, Whole};
 use super::kind::{Key, Kind, Range, UNIT};
 use super::registry::Entry;
@@ -35,7 +35,7 @@ pub(super) const ENTRY: Entry = Entry {
     kind: Kind::new(
         KIND,
         &[
-            Key::new("lr", Number, Rate).within(Range::RATE).about("the rate to begin with; or `base` instead"),
+            Key::new("lr", Number, Unless("base")).within(Range::RATE).about("the rate to begin with; or `base` instead"),
             Key::new("factors", Factors, Required).about("what a probe scales the rate by: a list of positive numbers, or `factor_N` for N powers of two around 1"),
             Key::new(
                 "normalization",

@@ -269,6 +269,8 @@ pub enum KeyDefault {
     Rate,
     /// An error in a file, this on the command line.
     Shown(&'static str),
+    /// An error unless this other key is given.
+    Unless(&'static str),
     /// The length of the run, in what the schedule counts.
     RunLength,
     /// This value.

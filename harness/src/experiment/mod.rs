@@ -1,18 +1,20 @@
 //! What is to be run: specifications, experiment files, scales, and the paper's registry.
 
 mod budget;
+mod check;
 pub(crate) mod cost;
 mod file;
-mod keys;
+pub mod keys;
 mod length;
 mod lines;
+mod network;
 mod optimizer;
 mod registry;
 pub(crate) mod schedulers;
 mod seeds;
 pub mod sizes;
 mod spec;
-pub(crate) mod spec_error;
+mod spec_error;
 pub mod sweep;
 pub(crate) mod value_kind;
 
@@ -26,3 +28,4 @@ pub use spec::{
     BatchNormAfterValidation, DataSpec, DeviceName, GradientBatch, NetworkSpec, ProbeSpec, RunSpec,
     SchedulerSpec, ScoringBatch, TestedCheckpoint, TrainingSpec, TrialLoss,
 };
+pub use spec_error::SpecError;

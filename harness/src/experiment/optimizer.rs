@@ -1,8 +1,49 @@
 //! `[optimizer]` of a specification.
 
+use autolr_core::KeyDefault::Core;
+use autolr_core::ValueKind::{Number, Switch};
+use autolr_core::{Key, Kind, Range};
 use serde::{Deserialize, Serialize};
 
 use super::spec_error::SpecError;
+
+const fn weight_decay(default: &'static str) -> Key {
+    Key::new("weight_decay", Number, Core(default))
+        .within(Range::NOT_NEGATIVE)
+        .about("share of a weight that a step at rate 1 takes off")
+}
+
+/// The kinds of optimisers, with their keys.
+pub(super) const KINDS: &[Kind] = &[
+    Kind::new(
+        "sgd",
+        &[
+            Key::new("momentum", Number, Core("0"))
+                .within(Range::SHARE)
+                .about("share of the last step's direction that is kept"),
+            Key::new("nesterov", Switch, Core("false"))
+                .about("whether momentum is Nesterov's; wants a momentum above 0"),
+            weight_decay("0"),
+        ],
+        "PyTorch's SGD",
+    ),
+    Kind::new(
+        "adamw",
+        &[
+            Key::new("beta1", Number, Core("0.9"))
+                .within(Range::SHARE)
+                .about("share of the mean gradient that is kept"),
+            Key::new("beta2", Number, Core("0.999"))
+                .within(Range::SHARE)
+                .about("share of the mean squared gradient that is kept"),
+            Key::new("eps", Number, Core("1e-8"))
+                .within(Range::NOT_NEGATIVE)
+                .about("added to the root of the mean squared gradient"),
+            weight_decay("0.01"),
+        ],
+        "PyTorch's AdamW",
+    ),
+];
 
 /// `[optimizer]`: PyTorch's SGD or AdamW; the rate is the scheduler's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,44 +105,18 @@ impl Default for OptimizerSpec {
 }
 
 impl OptimizerSpec {
+    /// What no key says alone.
     pub(super) fn validate(&self) -> Result<(), SpecError> {
-        let check = |good: bool, key: &str, value: f64, rule: &str| {
-            let key = format!("optimizer.{key}");
-            good.then_some(())
-                .ok_or_else(|| SpecError::new(&key, format!("{key} = {value}: {rule}")))
-        };
-        let share = |key: &str, value: f64| {
-            let good = (0.0..1.0).contains(&value);
-            check(good, key, value, "must be from 0 to below 1")
-        };
-        let size = |key: &str, value: f64| {
-            let good = value >= 0.0 && value.is_finite();
-            check(good, key, value, "must be finite and not negative")
-        };
         match *self {
             Self::Sgd {
-                momentum,
-                nesterov,
-                weight_decay,
+                momentum: 0.0,
+                nesterov: true,
+                ..
             } => {
-                share("momentum", momentum)?;
-                if nesterov && momentum == 0.0 {
-                    let text = "optimizer.nesterov = true: wants a momentum above 0";
-                    return Err(SpecError::new("optimizer.nesterov", text));
-                }
-                size("weight_decay", weight_decay)
+                let rule = "wants a momentum above 0";
+                Err(SpecError::set("optimizer.nesterov", true, rule))
             }
-            Self::AdamW {
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-            } => {
-                share("beta1", beta1)?;
-                share("beta2", beta2)?;
-                size("eps", eps)?;
-                size("weight_decay", weight_decay)
-            }
+            _ => Ok(()),
         }
     }
 }
