@@ -469,7 +469,11 @@ const NAMES: &[Case] = &[
     (SET, "set = \" synthetic\" #!", "data.set"),
     (IMAGES, "split = \"random\" #!", "data.split = \"random\""),
     (IMAGES, "split = \"independant\" #!", "data.split"),
-    (NETWORK, "kind = \"vgg\" #!", "network.kind = \"vgg\""),
+    (
+        NETWORK,
+        "kind = \"vgg\" #!",
+        "network.kind: unknown network `vgg`",
+    ),
     (NETWORK, "kind = \"resnet-18\" #!", "network.kind"),
     (NETWORK, "kind = \"resnet50\" #!", "network.kind"),
     (SGD, "kind = \"adam\" #!", "optimizer.kind"),

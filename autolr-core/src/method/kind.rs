@@ -131,11 +131,7 @@ impl Range {
         ..Self::FINITE
     };
     /// A rate of the closed loop: [`Range::POSITIVE`] without the numbers that have lost digits.
-    pub(crate) const RATE: Self = Self::new(
-        f64::MIN_POSITIVE,
-        f64::MAX,
-        "must be positive and finite (at least 2.2250738585072014e-308)",
-    );
+    pub(crate) const RATE: Self = Self::new(f64::MIN_POSITIVE, f64::MAX, Self::POSITIVE.rule);
     /// A whole number, 0 not being one.
     pub const AT_LEAST_ONE: Self = Self::new(1.0, f64::INFINITY, "must be at least 1");
     /// From 0 to 1.
@@ -211,7 +207,11 @@ impl Range {
         if self.has(value) {
             return Ok(value);
         }
-        let rule = self.rule;
+        let rule = match value > 0.0 && value < f64::MIN_POSITIVE {
+            // Positive and finite is what it is.
+            true if self.least == f64::MIN_POSITIVE => "must be at least 2.2250738585072014e-308",
+            _ => self.rule,
+        };
         Err(ConfigError::Value { key, value, rule })
     }
 

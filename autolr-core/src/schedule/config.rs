@@ -147,7 +147,11 @@ const WHAT: &str = "a schedule: a table with the key `kind`";
 
 impl Checked for ScheduleConfig {
     fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Result<Self, SettingsError>, D::Error> {
-        Ok(Self::of_table(Table::read(from, WHAT)?))
+        match Self::of_table(Table::read(from, WHAT)?) {
+            // Of no key: the reader around it knows best where it is.
+            Err(error) if error.path().is_empty() => Err(de::Error::custom(error)),
+            read => Ok(read),
+        }
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) fn check(table: &Table) -> Result<(), SpecError> {
     let missing = |known: &&TableKeys| !known.optional && !table.contains_key(known.name);
     match TABLES.iter().find(missing) {
         Some(known) => {
-            let message = format!("the table [{}] is missing", known.name);
-            Err(SpecError::about("", message))
+            let rest = format!("the table [{}] is missing", known.name);
+            Err(SpecError::whole(rest))
         }
         None => Ok(()),
     }

@@ -66,7 +66,8 @@ impl Place {
 
     /// An error at a key of the file itself, outside of the series.
     fn at(&self, error: &SpecError) -> BadInput {
-        self.error(self.lines.nearest(error.key()), error)
+        let line = error.key().and_then(|key| self.lines.nearest(key));
+        self.error(line, error)
     }
 }
 
@@ -199,7 +200,7 @@ impl ExperimentFile {
         scale: &Table,
         settings: &Table,
     ) -> Result<RunSpec, BadInput> {
-        let located = |error: SpecError| self.located(series, &[scale, settings], &error);
+        let located = |error: SpecError| self.locate(series, &[scale, settings], &error);
         let mut table = self.base.clone();
         overlay(&mut table, &series.overrides);
         let before = (!scale.is_empty()).then(|| table.clone());
@@ -222,24 +223,20 @@ impl ExperimentFile {
     /// An error of a specification of this file that was found later, at the line of its key. `over` is what was laid
     /// over the file.
     pub fn locate(&self, series: &SeriesSpec, over: &[&Table], error: &SpecError) -> BadInput {
-        self.located(series, over, error)
-    }
-
-    fn located(&self, series: &SeriesSpec, over: &[&Table], error: &SpecError) -> BadInput {
         let message = match series.name.as_str() {
             "" => error.to_string(),
             name => format!("series {name:?}: {error}"),
         };
-        if error.key().is_empty() {
+        let Some(key) = error.key() else {
             // What is missing is missing at the end.
             return self.place.error(Some(self.place.lines.last()), message);
-        }
-        if over.iter().any(|table| holds(table, error.key())) {
+        };
+        if over.iter().any(|table| holds(table, key)) {
             return self
                 .place
                 .error(None, format!("{message} (not from the file itself)"));
         }
-        self.place.error(self.line(series, error.key()), message)
+        self.place.error(self.line(series, key), message)
     }
 
     /// The line that a key of a series' specification comes from: of the series' own tables, or of the common ones.

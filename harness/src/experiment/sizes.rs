@@ -59,7 +59,7 @@ pub(crate) fn split_error(error: &DataError) -> SpecError {
             value,
             reason,
         } => SpecError::set(format!("data.{what}"), value, reason),
-        other => SpecError::about("", other),
+        other => SpecError::whole(other.to_string()),
     }
 }
 

@@ -300,7 +300,7 @@ impl RunSpec {
         }
         let spec: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| SpecError::about("", error.message()))?;
+            .map_err(|error: toml::de::Error| SpecError::whole(error.message()))?;
         spec.validate()?;
         Ok(spec)
     }

@@ -11,10 +11,10 @@ use crate::exit::BadInput;
 /// What is wrong with a specification, in one line, and the key that it is wrong at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecError {
-    /// Where it stands, in full: `scheduler.schedules[0].lr`. Empty if it is about the file as a whole.
-    key: String,
+    /// Where it stands, in full: `scheduler.schedules[0].lr`. None if it is about the file as a whole.
+    key: Option<String>,
     /// What the message begins with: the key, or the table that it is of.
-    named: String,
+    named: Option<String>,
     /// What follows, with the sign that it begins with: ` = 0: must be …`, `: missing`.
     rest: String,
 }
@@ -22,7 +22,7 @@ pub struct SpecError {
 impl SpecError {
     /// A message that begins with the key; `rest` has the sign that comes first.
     pub(super) fn new(key: impl Into<String>, rest: impl Into<String>) -> Self {
-        let key = key.into();
+        let key = Some(key.into());
         Self {
             named: key.clone(),
             key,
@@ -31,11 +31,20 @@ impl SpecError {
     }
 
     /// A message about a key that does not begin with it, such as one that is unknown.
-    pub(crate) fn about(key: impl Into<String>, message: impl fmt::Display) -> Self {
+    pub(super) fn about(key: impl Into<String>, message: impl fmt::Display) -> Self {
         Self {
-            key: key.into(),
-            named: String::new(),
+            key: Some(key.into()),
+            named: None,
             rest: format!(": {message}"),
+        }
+    }
+
+    /// What is wrong with no key, but the whole.
+    pub(crate) fn whole(rest: impl Into<String>) -> Self {
+        Self {
+            key: None,
+            named: None,
+            rest: rest.into(),
         }
     }
 
@@ -66,32 +75,32 @@ impl SpecError {
     /// The same, of a key within `place`, which a message calls `called`.
     pub(super) fn at(self, place: &str, called: &str) -> Self {
         Self {
-            key: join(place, &self.key),
-            named: join(called, &self.named),
+            key: join(place, self.key),
+            named: join(called, self.named),
             rest: self.rest,
         }
     }
 
-    /// Where it stands, in full; empty if it is about the file as a whole.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
+    /// Where it stands, in full; none if it is about the file as a whole.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 }
 
-/// `scheduler` and `lr`, `schedules[0]` or nothing.
-fn join(place: &str, key: &str) -> String {
-    match key {
-        "" => place.to_owned(),
-        key => format!("{place}.{key}"),
-    }
+/// `scheduler` and `lr`, `schedules[0].lr` or nothing.
+fn join(place: &str, key: Option<String>) -> Option<String> {
+    Some(match key {
+        Some(key) => format!("{place}.{key}"),
+        None => place.to_owned(),
+    })
 }
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.named.is_empty() {
-            return f.write_str(self.rest.strip_prefix(": ").unwrap_or(&self.rest));
+        match &self.named {
+            Some(named) => write!(f, "{named}{}", self.rest),
+            None => f.write_str(self.rest.strip_prefix(": ").unwrap_or(&self.rest)),
         }
-        write!(f, "{}{}", self.named, self.rest)
     }
 }
 
@@ -99,7 +108,10 @@ impl std::error::Error for SpecError {}
 
 impl From<SettingsError> for SpecError {
     fn from(error: SettingsError) -> Self {
-        Self::new(error.path(), error.rest())
+        match error.path() {
+            "" => Self::whole(error.rest()),
+            path => Self::new(path, error.rest()),
+        }
     }
 }
 
@@ -117,23 +129,24 @@ mod tests {
     fn a_key_is_named_in_full() {
         let value = SpecError::set("lr", 0, "no");
         let inner = value.within("schedules[0]").within("scheduler");
-        assert_eq!(inner.key(), "scheduler.schedules[0].lr");
+        assert_eq!(inner.key().unwrap(), "scheduler.schedules[0].lr");
         assert_eq!(inner.to_string(), "scheduler.schedules[0].lr = 0: no");
 
         let about = SpecError::about("gama", "unknown key `gama`");
         assert_eq!(about.to_string(), "unknown key `gama`");
         let about = about.within("scheduler");
-        assert_eq!(about.key(), "scheduler.gama");
+        assert_eq!(about.key().unwrap(), "scheduler.gama");
         assert_eq!(about.to_string(), "scheduler: unknown key `gama`");
 
         let missing = SpecError::missing("name", "").at("series[1]", "series");
-        assert_eq!(missing.key(), "series[1].name");
+        assert_eq!(missing.key().unwrap(), "series[1].name");
         assert_eq!(missing.to_string(), "series.name: missing");
 
-        let general = SpecError::about("", "the table [data] is missing");
-        assert_eq!(
-            (general.key(), general.to_string().as_str()),
-            ("", "the table [data] is missing")
-        );
+        // A key may be empty.
+        let empty = SpecError::about("", "unknown key ``").within("data");
+        assert_eq!(empty.key(), Some("data."));
+        let whole = SpecError::whole(": no good");
+        assert_eq!((whole.key(), whole.to_string().as_str()), (None, "no good"));
+        assert_eq!(whole.within("data").to_string(), "data: no good");
     }
 }

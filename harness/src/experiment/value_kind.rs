@@ -51,7 +51,8 @@ pub(crate) fn check_value(key: &Key, value: &Value) -> Result<(), SpecError> {
             Factors::named(name).map_err(settings)?;
         }
         (ValueKind::Factors, Value::Array(list)) => {
-            let number = |value: &Value| value.as_float().or(Some(value.as_integer()? as f64));
+            let whole = |value: &Value| value.as_integer().map(|number| number as f64);
+            let number = |value: &Value| value.as_float().or_else(|| whole(value));
             let numbers: Vec<f64> = list.iter().filter_map(number).collect();
             Factors::new(numbers).map_err(settings)?;
         }

@@ -87,7 +87,7 @@ pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
         };
         let device = select(choice).map_err(|error| match error {
             autolr_tch::Error::NoCuda(reason) => SpecError::set("training.device", "cuda", reason),
-            other => SpecError::about("", other),
+            other => SpecError::whole(other.to_string()),
         })?;
         spec.training.device = if device.is_cuda() {
             DeviceName::Cuda
