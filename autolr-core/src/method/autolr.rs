@@ -35,7 +35,7 @@ pub(super) const ENTRY: Entry = Entry {
     kind: Kind::new(
         KIND,
         &[
-            Key::new("lr", Number, Unless("base")).within(Range::RATE).about("the rate to begin with; or `base` instead"),
+            Key::new("lr", Number, Unless("base")).within(Range::RATE).about("the rate to begin with"),
             Key::new("factors", Factors, Required).about("what a probe scales the rate by: a list of positive numbers, or `factor_N` for N powers of two around 1"),
             Key::new(
                 "normalization",
