@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
+use crate::method::kind::Range;
 
 /// What a schedule counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -49,13 +50,7 @@ impl Cadence {
     /// # Errors
     /// [`ConfigError::Value`] if `every` is zero.
     pub fn new(every: u64, unit: Unit) -> Result<Self, ConfigError> {
-        if every == 0 {
-            return Err(ConfigError::Value {
-                key: "every",
-                value: 0.0,
-                rule: "must be at least 1",
-            });
-        }
+        Range::AT_LEAST_ONE.check("every", every as f64)?;
         Ok(Self { every, unit })
     }
 

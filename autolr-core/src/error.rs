@@ -107,8 +107,36 @@ pub enum ConfigError {
     #[error("groups = []: at least one parameter group is needed")]
     NoGroups,
     /// Neither, or both, of an initial rate and a base schedule.
-    #[error("{0}")]
+    #[error("lr: {0}")]
     Base(&'static str),
+}
+
+impl ConfigError {
+    /// The path to the key that is wrong, such as `factors[2]`; empty for what concerns all keys. The message begins
+    /// with it.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Value { key, .. } | Self::Length { key, .. } => (*key).to_owned(),
+            Self::Entry { key, index, .. } => format!("{key}[{index}]"),
+            Self::Nesting { .. } => String::new(),
+            Self::Factor { index, .. } => format!("factors[{index}]"),
+            Self::NoFactors | Self::UnknownFactors { .. } => "factors".to_owned(),
+            Self::EmptyRange { .. } => "min_lr".to_owned(),
+            Self::OutOfBounds { .. } | Self::Base(_) => "lr".to_owned(),
+            Self::CannotLower { .. } => "all_non_finite".to_owned(),
+            Self::Group { index, .. } => format!("groups[{index}]"),
+            Self::NoGroups => "groups".to_owned(),
+        }
+    }
+
+    /// The key, and what follows it in the message.
+    pub(crate) fn parts(&self) -> (String, String) {
+        let (key, text) = (self.key(), self.to_string());
+        match key.as_str() {
+            "" => (key, format!(": {text}")),
+            _ => (key.clone(), text[key.len()..].to_owned()),
+        }
+    }
 }
 
 /// A clone is equal, with a NaN in it too.
@@ -269,4 +297,59 @@ impl fmt::Display for FieldDifference {
 fn list(differences: &[FieldDifference]) -> String {
     let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
     texts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConfigError;
+
+    /// The key and the message come from two places.
+    #[test]
+    fn a_message_begins_with_its_key() {
+        let (value, rule) = (0.0, "must be more");
+        for error in [
+            ConfigError::Value {
+                key: "lr",
+                value,
+                rule,
+            },
+            ConfigError::Entry {
+                key: "milestones",
+                index: 3,
+                value: 0,
+                rule,
+            },
+            ConfigError::Length {
+                key: "schedules",
+                length: 0,
+                rule,
+            },
+            ConfigError::Nesting {
+                depth: 33,
+                limit: 32,
+            },
+            ConfigError::Factor { index: 2, value },
+            ConfigError::NoFactors,
+            ConfigError::UnknownFactors {
+                name: "x".to_owned(),
+            },
+            ConfigError::EmptyRange { min: 1.0, max: 0.0 },
+            ConfigError::OutOfBounds {
+                lr: 1.0,
+                min: 2.0,
+                max: 3.0,
+            },
+            ConfigError::CannotLower { smallest: 1.0 },
+            ConfigError::Group { index: 1, value },
+            ConfigError::NoGroups,
+            ConfigError::Base("missing"),
+        ] {
+            let (key, rest) = error.parts();
+            let signs = [" = ", ": ", " of length "];
+            assert!(signs.iter().any(|sign| rest.starts_with(sign)), "{error}");
+            assert!(error.to_string().starts_with(&key), "{error}");
+            let none = matches!(error, ConfigError::Nesting { .. });
+            assert_eq!(key.is_empty(), none, "{error}");
+        }
+    }
 }

@@ -90,6 +90,7 @@ pub use update::{
     ExponentialScore, Factors, NonFinite, Normalization, ScaleUpdate, Update,
     weighted_geometric_mean,
 };
+pub use value::read::SettingsError;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

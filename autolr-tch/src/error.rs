@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// A setting of the optimiser outside its range.
     #[error(transparent)]
-    Setting(#[from] autolr_core::optimizer::SettingError),
+    Setting(#[from] autolr_core::SettingsError),
     /// The number of scoring batches does not fit the candidates.
     #[error("{batches} scoring batches for {candidates} candidates: one a candidate is needed")]
     Batches {

@@ -10,6 +10,7 @@ use harness::commands::{
 };
 use harness::data::DataError;
 use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};
+use harness::experiment::SpecError;
 use harness::visible::visible_lines;
 
 /// Learning rates that set themselves while a network trains: the paper's experiments, beside its numbers.
@@ -86,7 +87,9 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
     }
     let to_blame = |cause: &(dyn std::error::Error + 'static)| {
         let data = cause.downcast_ref::<DataError>();
-        cause.is::<BadInput>() || data.is_some_and(DataError::is_bad_input)
+        cause.is::<BadInput>()
+            || cause.is::<SpecError>()
+            || data.is_some_and(DataError::is_bad_input)
     };
     if error.chain().any(to_blame) {
         return ExitStatus::BadInput;

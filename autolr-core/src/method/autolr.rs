@@ -9,9 +9,9 @@ pub use decision::{Decision, Probed, Verdict};
 use ndarray::{Array1, Array2, ArrayView1};
 
 use super::config::{Config, Forecast, MethodConfig};
-use super::kind::KeyDefault::{Core, Required};
+use super::kind::KeyDefault::{Core, Required, Unless};
 use super::kind::ValueKind::{Factors, Number, OneOf, Schedule, Whole};
-use super::kind::{Key, Kind, LR, UNIT};
+use super::kind::{Key, Kind, Range, UNIT};
 use super::registry::Entry;
 use super::{
     Budget, Course, Event, Method, MethodError, MethodState, Needs, Plan, Probe, Record, Request,
@@ -32,37 +32,31 @@ const KIND: &str = "autolr";
 const VERSION: u32 = 3;
 
 pub(super) const ENTRY: Entry = Entry {
-    kind: Kind::method(
+    kind: Kind::new(
         KIND,
         &[
-            LR,
-            Key::new("factors", Factors, Required),
+            Key::new("lr", Number, Unless("base")).within(Range::RATE).about("the rate to begin with"),
+            Key::new("factors", Factors, Required).about("what a probe scales the rate by: a list of positive numbers, or `factor_N` for N powers of two around 1"),
             Key::new(
                 "normalization",
-                OneOf(&["z-score", "population-z-score", "min-max", "sum", "none"]),
-                Core("z-score"),
-            ),
-            Key::new("sharpness", Number, Core("1")),
+                OneOf(&["z-score", "population-z-score", "min-max", "sum", "none"]), Core("z-score")).about("how the losses of a probe are made comparable"),
+            Key::new("sharpness", Number, Core("1")).within(Range::NOT_NEGATIVE).about("how much a low loss counts; 0: all alike"),
             Key::new(
                 "non_finite",
-                OneOf(&["no-vote", "propagate"]),
-                Core("no-vote"),
-            ),
-            Key::new("every", Whole, Core("1")),
+                OneOf(&["no-vote", "propagate"]), Core("no-vote")).about("what a loss does that is not finite"),
+            Key::new("every", Whole, Core("1")).within(Range::AT_LEAST_ONE).about("a decision every so many epochs or steps"),
             UNIT,
-            Key::new("min_lr", Number, Core("none")),
-            Key::new("max_lr", Number, Core("none")),
+            Key::new("min_lr", Number, Core("none")).within(Range::RATE).about("no rate and no candidate is below"),
+            Key::new("max_lr", Number, Core("none")).within(Range::RATE).about("no rate and no candidate is above"),
             Key::new(
                 "all_non_finite",
-                OneOf(&["hold", "lower", "fail"]),
-                Core("hold"),
-            ),
-            Key::new("edge_probes", Whole, Core("0")),
-            Key::new("base", Schedule, Core("none")),
+                OneOf(&["hold", "lower", "fail"]), Core("hold")).about("what happens if no loss of a probe is finite: `lower` wants a factor below 1"),
+            Key::new("edge_probes", Whole, Core("0")).about("how often a decision probes again, around the best candidate, while that is the outermost one"),
+            Key::new("base", Schedule, Core("none")).about("an open-loop schedule that the closed loop scales, instead of `lr`"),
         ],
         "the paper's scheduler",
     ),
-    read: |table| table.into::<AutoLrConfig>().map(MethodConfig::of),
+    read: |table| AutoLrConfig::read(table).map(MethodConfig::of),
     of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
 };
 

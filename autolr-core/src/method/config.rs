@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{Method, MethodState, Plan, registry};
 use crate::StateError;
 use crate::value::Table;
+use crate::value::read::SettingsError;
+
+/// What is read, in the words of an error.
+const WHAT: &str = "a scheduler: a table with the key `kind`";
 
 /// What the settings of a method can do. One implementation a method, beside it.
 pub(crate) trait Config: AsAny + fmt::Debug + Send + Sync + 'static {
@@ -85,6 +89,20 @@ impl MethodConfig {
         Self(Arc::new(config))
     }
 
+    /// Reads settings, as [`Deserialize`] does, with the key of an error apart.
+    ///
+    /// # Errors
+    /// The first key that is wrong.
+    pub fn read<'de>(from: impl Deserializer<'de>) -> Result<Self, SettingsError> {
+        let table = Table::read(from, WHAT).map_err(<SettingsError as de::Error>::custom)?;
+        Self::of_table(table)
+    }
+
+    fn of_table(mut table: Table) -> Result<Self, SettingsError> {
+        let kind = table.take_text("kind")?;
+        registry::read(&kind, table)
+    }
+
     /// What the key `kind` says.
     pub fn kind(&self) -> &'static str {
         self.0.kind()
@@ -149,13 +167,10 @@ impl Serialize for MethodConfig {
     }
 }
 
-/// What is wrong is said with the path to its key, such as `schedule: lr = -1: …`.
+/// What is wrong is said with the path to its key, such as `schedule.lr = -1: …`.
 impl<'de> Deserialize<'de> for MethodConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = Table::read(deserializer, "a scheduler: a table with the key `kind`")?;
-        table
-            .take_text("kind")
-            .and_then(|kind| registry::read(&kind, table))
-            .map_err(de::Error::custom)
+        let table = Table::read(deserializer, WHAT)?;
+        Self::of_table(table).map_err(de::Error::custom)
     }
 }

@@ -1,5 +1,7 @@
 //! The kinds of methods, as files name them, and their keys.
 
+use crate::error::ConfigError;
+
 /// A kind of method or schedule, as in `scheduler.kind`.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -36,20 +38,6 @@ impl Kind {
             keys,
             what,
             is_schedule: true,
-        }
-    }
-
-    /// Of a method that is no schedule.
-    pub(crate) const fn method(
-        name: &'static str,
-        keys: &'static [Key],
-        what: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            keys,
-            what,
-            is_schedule: false,
         }
     }
 
@@ -142,6 +130,12 @@ impl Range {
         rule: "must be positive and finite",
         ..Self::FINITE
     };
+    /// A rate of the closed loop: [`Range::POSITIVE`] without the numbers that have lost digits.
+    pub(crate) const RATE: Self = Self::new(f64::MIN_POSITIVE, f64::MAX, Self::POSITIVE.rule);
+    /// A whole number, 0 not being one.
+    pub const AT_LEAST_ONE: Self = Self::new(1.0, f64::INFINITY, "must be at least 1");
+    /// From 0 to 1.
+    pub const UNIT: Self = Self::new(0.0, 1.0, "must lie in [0, 1]");
     /// 0 or above, finite.
     pub const NOT_NEGATIVE: Self = Self {
         least: 0.0,
@@ -205,6 +199,22 @@ impl Range {
         enough && not_too_much
     }
 
+    /// Passes a number that is in it on, and says what is wrong with another.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`], with the rule.
+    pub fn check(&self, key: &'static str, value: f64) -> Result<f64, ConfigError> {
+        if self.has(value) {
+            return Ok(value);
+        }
+        let rule = match value > 0.0 && value < f64::MIN_POSITIVE {
+            // Positive and finite is what it is.
+            true if self.least == f64::MIN_POSITIVE => "must be at least 2.2250738585072014e-308",
+            _ => self.rule,
+        };
+        Err(ConfigError::Value { key, value, rule })
+    }
+
     /// The rule that a number outside of it breaks, such as `must be positive and finite`.
     pub fn rule(&self) -> &'static str {
         self.rule
@@ -214,9 +224,14 @@ impl Range {
     pub fn ends(&self) -> (f64, f64) {
         (self.least, self.most)
     }
+
+    /// Whether it is every number there is.
+    pub fn is_any(&self) -> bool {
+        *self == Self::ANY
+    }
 }
 
-/// What a key holds. Ranges are checked when the settings are made.
+/// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ValueKind {
@@ -254,6 +269,8 @@ pub enum KeyDefault {
     Rate,
     /// An error in a file, this on the command line.
     Shown(&'static str),
+    /// An error unless this other key is given.
+    Unless(&'static str),
     /// The length of the run, in what the schedule counts.
     RunLength,
     /// This value.
@@ -261,11 +278,17 @@ pub enum KeyDefault {
 }
 
 /// The rate that a schedule or method starts with.
-pub(crate) const LR: Key = Key::new("lr", ValueKind::Number, KeyDefault::Rate);
+pub(crate) const LR: Key = Key::new("lr", ValueKind::Number, KeyDefault::Rate)
+    .within(Range::POSITIVE)
+    .about("the base rate");
 
 /// What a schedule counts.
 pub(crate) const UNIT: Key = Key::new(
     "unit",
     ValueKind::OneOf(&["epoch", "step"]),
     KeyDefault::Core("epoch"),
-);
+)
+.about("what is counted: epochs, or optimiser steps");
+
+#[cfg(test)]
+mod tests;

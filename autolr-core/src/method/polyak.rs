@@ -3,11 +3,11 @@ use serde::{Deserialize, Serialize};
 use super::config::{Config, MethodConfig};
 use super::kind::KeyDefault::{Core, Rate};
 use super::kind::ValueKind::Number;
-use super::kind::{Key, Kind};
+use super::kind::{Key, Kind, Range};
 use super::registry::Entry;
 use super::{Budget, Event, Method, MethodError, MethodState, Needs, Turn};
 use crate::error::{ConfigError, StateError};
-use crate::schedule::range::{checked, positive};
+use crate::schedule::range::positive;
 use crate::value::Table;
 use crate::value::difference::differences;
 
@@ -15,16 +15,16 @@ const KIND: &str = "polyak";
 const VERSION: u32 = 1;
 
 pub(super) const ENTRY: Entry = Entry {
-    kind: Kind::method(
+    kind: Kind::new(
         KIND,
         &[
-            Key::new("max_lr", Number, Rate),
-            Key::new("c", Number, Core("0.5")),
-            Key::new("f_star", Number, Core("0")),
+            Key::new("max_lr", Number, Rate).within(Range::POSITIVE).about("no step is longer"),
+            Key::new("c", Number, Core("0.5")).within(Range::POSITIVE).about("the greater, the shorter the steps"),
+            Key::new("f_star", Number, Core("0")).within(Range::FINITE).about("lower bound of the loss of a batch"),
         ],
         "Polyak's step size for each batch",
     ),
-    read: |table| table.into::<PolyakConfig>().map(MethodConfig::of),
+    read: |table| table.settings::<RawConfig, PolyakConfig>().map(MethodConfig::of),
     of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
 };
 
@@ -55,11 +55,10 @@ impl TryFrom<RawConfig> for PolyakConfig {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let finite = raw.f_star.is_finite();
         Ok(Self {
             max_lr: positive("max_lr", raw.max_lr)?,
             c: positive("c", raw.c)?,
-            f_star: checked("f_star", raw.f_star, finite, "must be finite")?,
+            f_star: Range::FINITE.check("f_star", raw.f_star)?,
         })
     }
 }

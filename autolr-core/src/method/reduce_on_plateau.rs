@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{Config, MethodConfig};
 use super::kind::KeyDefault::{Core, Rate};
 use super::kind::ValueKind::{Number, OneOf, Whole};
-use super::kind::{Key, Kind};
+use super::kind::{Key, Kind, Range};
 use super::record::{Change, Record};
 use super::registry::Entry;
 use super::{Budget, Event, Method, MethodError, MethodState, Needs, Turn};
@@ -20,25 +20,23 @@ const KIND: &str = "reduce-on-plateau";
 const VERSION: u32 = 2;
 
 pub(super) const ENTRY: Entry = Entry {
-    kind: Kind::method(
+    kind: Kind::new(
         KIND,
         &[
-            Key::new("lr", Number, Rate),
-            Key::new("mode", OneOf(&["min", "max"]), Core("min")),
-            Key::new("factor", Number, Core("0.1")),
-            Key::new("patience", Whole, Core("10")),
-            Key::new("threshold", Number, Core("1e-4")),
-            Key::new("threshold_mode", OneOf(&["rel", "abs"]), Core("rel")),
-            Key::new("cooldown", Whole, Core("0")),
-            Key::new("min_lr", Number, Core("0")),
-            Key::new("eps", Number, Core("1e-8")),
+            Key::new("lr", Number, Rate).within(Range::POSITIVE).about("the rate to begin with"),
+            Key::new("mode", OneOf(&["min", "max"]), Core("min")).about("whether lower or higher losses are better"),
+            Key::new("factor", Number, Core("0.1")).within(Range::SHARE).about("what the rate is multiplied by"),
+            Key::new("patience", Whole, Core("10")).about("bad epochs in a row that are put up with"),
+            Key::new("threshold", Number, Core("1e-4")).within(Range::NOT_NEGATIVE).about("least change that counts as better; below 1 if it is relative"),
+            Key::new("threshold_mode", OneOf(&["rel", "abs"]), Core("rel")).about("whether the threshold is a share of the best loss"),
+            Key::new("cooldown", Whole, Core("0")).about("epochs after a fall that do not count as bad"),
+            Key::new("min_lr", Number, Core("0")).within(Range::NOT_NEGATIVE).about("the rate does not fall below; at most `lr`"),
+            Key::new("eps", Number, Core("1e-8")).within(Range::NOT_NEGATIVE).about("a smaller fall is not done"),
         ],
         "PyTorch's ReduceLROnPlateau, on the validation loss",
     ),
     read: |table| {
-        table
-            .into::<ReduceOnPlateauConfig>()
-            .map(MethodConfig::of)
+        ReduceOnPlateauConfig::read(table).map(MethodConfig::of)
     },
     of_state: |state| Ok(MethodConfig::of(saved(state)?.config)),
 };

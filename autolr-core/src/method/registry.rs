@@ -8,12 +8,12 @@ use super::{METHODS, MethodState, scheduled};
 use crate::StateError;
 use crate::schedule::ScheduleConfig;
 use crate::value::Table;
-use crate::value::read::ReadError;
+use crate::value::read::SettingsError;
 
 /// A method: its kind, and how its settings are read from a file and from a state.
 pub(super) struct Entry {
     pub(super) kind: Kind,
-    pub(super) read: fn(Table) -> Result<MethodConfig, ReadError>,
+    pub(super) read: fn(Table) -> Result<MethodConfig, SettingsError>,
     pub(super) of_state: fn(&MethodState) -> Result<MethodConfig, StateError>,
 }
 
@@ -23,7 +23,7 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
     methods.chain(ScheduleConfig::ALL)
 }
 
-pub(super) fn read(kind: &str, table: Table) -> Result<MethodConfig, ReadError> {
+pub(super) fn read(kind: &str, table: Table) -> Result<MethodConfig, SettingsError> {
     if let Some(entry) = METHODS.iter().find(|entry| entry.kind.name == kind) {
         return (entry.read)(table);
     }

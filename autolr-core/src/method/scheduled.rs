@@ -8,7 +8,8 @@ use crate::StateError;
 use crate::clock::Unit;
 use crate::schedule::{Schedule, ScheduleConfig};
 use crate::value::difference::differences;
-use crate::value::read::ReadError;
+use crate::value::read::SettingsError;
+use crate::value::within::Within;
 use crate::value::{Table, Value};
 
 /// The kind of its state, whatever the schedule; in files, also `kind = "open-loop"` with a `schedule` of its own.
@@ -17,19 +18,19 @@ pub(super) const KIND: &str = "open-loop";
 const VERSION: u32 = 2;
 
 /// The settings of a schedule of `kind`, which has those keys and `unit`.
-pub(super) fn read(kind: &str, mut table: Table) -> Result<MethodConfig, ReadError> {
+pub(super) fn read(kind: &str, mut table: Table) -> Result<MethodConfig, SettingsError> {
     let unit = if table.has("unit") {
         table.take("unit")?
     } else {
         Unit::default()
     };
     let schedule = if kind == KIND {
-        let schedule = table.take("schedule")?;
+        let schedule: Within<ScheduleConfig> = table.take("schedule")?;
         if let Some((key, _)) = table.0.first() {
             let known = &["schedule", "unit"];
             return Err(de::Error::unknown_field(key, known));
         }
-        schedule
+        schedule.at("schedule")?
     } else {
         ScheduleConfig::of_kind(kind, table)?
     };

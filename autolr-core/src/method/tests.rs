@@ -138,11 +138,11 @@ fn what_is_wrong_is_said_with_its_key() {
         ),
         (
             r#"{"kind": "autolr", "factors": [1], "base": {"kind": "fixed", "lr": -1}}"#,
-            "base: lr = -1: must be positive",
+            "base.lr = -1: must be positive",
         ),
         (
             r#"{"kind": "autolr", "lr": 0, "factors": [1]}"#,
-            "lr = 0: a learning rate must be",
+            "lr = 0: must be positive",
         ),
         (
             r#"{"kind": "autolr", "lr": 1, "factors": [1], "unit": "hour"}"#,

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Along, Flat, Rule, SettingError, Step};
+use super::{Along, Flat, Rule, Step, in_range};
+use crate::SettingsError;
 use crate::method::kind::{Key, KeyDefault::Core, Kind, Range, ValueKind::Number};
 
 /// PyTorch's `AdamW`: m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; u = λθ + m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ),
@@ -59,11 +60,11 @@ impl Rule for AdamW {
         "PyTorch's AdamW",
     );
 
-    fn check(&self) -> Result<(), SettingError> {
-        SettingError::check::<Self>("beta1", self.beta1)?;
-        SettingError::check::<Self>("beta2", self.beta2)?;
-        SettingError::check::<Self>("eps", self.eps)?;
-        SettingError::check::<Self>("weight_decay", self.weight_decay)
+    fn check(&self) -> Result<(), SettingsError> {
+        in_range::<Self>("beta1", self.beta1)?;
+        in_range::<Self>("beta2", self.beta2)?;
+        in_range::<Self>("eps", self.eps)?;
+        in_range::<Self>("weight_decay", self.weight_decay)
     }
 
     fn slots(&self) -> &'static [&'static str] {

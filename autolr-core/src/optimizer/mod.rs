@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::method::kind::Kind;
+use crate::value::read::SettingsError;
 
 pub use flat::Flat;
 pub use groups::Groups;
@@ -51,8 +52,8 @@ macro_rules! optimizers {
             /// Whether all settings are within their range.
             ///
             /// # Errors
-            /// [`SettingError`] that names the key and the value.
-            pub fn check(&self) -> Result<(), SettingError> {
+            /// [`SettingsError`] that names the key and the value.
+            pub fn check(&self) -> Result<(), SettingsError> {
                 match self { $(Self::$Rule(rule) => rule.check()),+ }
             }
 
@@ -108,8 +109,8 @@ pub trait Rule: Copy + fmt::Debug + PartialEq {
     /// Whether all settings are within their range.
     ///
     /// # Errors
-    /// [`SettingError`] that names the key and the value.
-    fn check(&self) -> Result<(), SettingError>;
+    /// [`SettingsError`] that names the key and the value.
+    fn check(&self) -> Result<(), SettingsError>;
 
     /// Names of the vectors of its state, which are zero before the first step.
     fn slots(&self) -> &'static [&'static str];
@@ -170,37 +171,16 @@ pub enum Along {
     Slot(usize),
 }
 
-/// A setting outside its range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: {rule}")]
-pub struct SettingError {
-    /// The key.
-    pub key: &'static str,
-    /// The value, as a file has it.
-    pub value: String,
-    /// What it has to be.
-    pub rule: &'static str,
-}
-
-impl SettingError {
-    /// Of a rule.
-    pub fn new(key: &'static str, value: impl fmt::Display, rule: &'static str) -> Self {
-        Self {
-            key,
-            value: value.to_string(),
-            rule,
+/// Whether a number is in the range of a rule's key.
+///
+/// # Errors
+/// If it is not: the key, the value and the range.
+fn in_range<R: Rule>(key: &'static str, value: f64) -> Result<(), SettingsError> {
+    match R::KIND.key(key) {
+        Some(key) if !key.range.has(value) => {
+            Err(SettingsError::value(key.name, value, key.range.rule()))
         }
-    }
-
-    /// Whether a number is in the range of a rule's key.
-    ///
-    /// # Errors
-    /// If it is not.
-    pub fn check<R: Rule>(key: &'static str, value: f64) -> Result<(), Self> {
-        match R::KIND.key(key) {
-            Some(key) if !key.range.has(value) => Err(Self::new(key.name, value, key.range.rule())),
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 

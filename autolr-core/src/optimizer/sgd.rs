@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Along, Flat, Rule, SettingError, Step};
+use super::{Along, Flat, Rule, Step, in_range};
+use crate::SettingsError;
 use crate::method::kind::{Key, KeyDefault::Core, Kind, Range, ValueKind::Number, ValueKind::Switch};
 
 /// PyTorch's `SGD`, dampening 0: g ← g + λθ; b ← μb + g; u = b, or g + μb with Nesterov; θ ← θ − lr u.
@@ -32,11 +33,11 @@ impl Rule for Sgd {
         "PyTorch's SGD",
     );
 
-    fn check(&self) -> Result<(), SettingError> {
-        SettingError::check::<Self>("momentum", self.momentum)?;
-        SettingError::check::<Self>("weight_decay", self.weight_decay)?;
+    fn check(&self) -> Result<(), SettingsError> {
+        in_range::<Self>("momentum", self.momentum)?;
+        in_range::<Self>("weight_decay", self.weight_decay)?;
         if self.nesterov && self.momentum == 0.0 {
-            return Err(SettingError::new("nesterov", true, "wants a momentum above 0"));
+            return Err(SettingsError::value("nesterov", true, "wants a momentum above 0"));
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use super::{
 use crate::error::ConfigError;
 use crate::method::Kind;
 use crate::value::Table;
-use crate::value::read::ReadError;
+use crate::value::read::SettingsError;
+use crate::value::within::Checked;
 
 /// The enum, its names and its conversions from one list of the kinds.
 macro_rules! kinds {
@@ -55,9 +56,9 @@ macro_rules! kinds {
             }
 
             /// The schedule of a kind with the keys of `table`.
-            pub(crate) fn of_kind(kind: &str, table: Table) -> Result<Self, ReadError> {
+            pub(crate) fn of_kind(kind: &str, table: Table) -> Result<Self, SettingsError> {
                 match kind {
-                    $($name => $schedule::deserialize(table).map(Self::$variant),)+
+                    $($name => $schedule::read(table).map(Self::$variant),)+
                     _ => Err(de::Error::unknown_variant(kind, Self::KINDS)),
                 }
             }
@@ -114,6 +115,21 @@ impl ScheduleConfig {
     /// How many levels deep schedules may be nested; one without others in it is one level.
     pub const MAX_NESTING: usize = 32;
 
+    /// Reads the keys of a schedule, as [`Deserialize`] does, with the key of an error apart.
+    ///
+    /// # Errors
+    /// The first key that is wrong.
+    pub fn read<'de>(from: impl Deserializer<'de>) -> Result<Self, SettingsError> {
+        let table = Table::read(from, WHAT).map_err(<SettingsError as de::Error>::custom)?;
+        Self::of_table(table)
+    }
+
+    /// The schedule of a table with the key `kind`.
+    fn of_table(mut table: Table) -> Result<Self, SettingsError> {
+        let kind = table.take_text("kind")?;
+        Self::of_kind(&kind, table)
+    }
+
     /// How many levels there are, at most [`MAX_NESTING`](Self::MAX_NESTING).
     fn nesting(&self) -> usize {
         let inner = match self {
@@ -123,6 +139,19 @@ impl ScheduleConfig {
             _ => &[],
         };
         1 + inner.iter().map(Self::nesting).max().unwrap_or(0)
+    }
+}
+
+/// What is read, in the words of an error.
+const WHAT: &str = "a schedule: a table with the key `kind`";
+
+impl Checked for ScheduleConfig {
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Result<Self, SettingsError>, D::Error> {
+        match Self::of_table(Table::read(from, WHAT)?) {
+            // Of no key: the reader around it knows best where it is.
+            Err(error) if error.path().is_empty() => Err(de::Error::custom(error)),
+            read => Ok(read),
+        }
     }
 }
 
@@ -147,11 +176,8 @@ pub(super) fn composable(schedules: &[ScheduleConfig]) -> Result<(), ConfigError
 
 impl<'de> Deserialize<'de> for ScheduleConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = Table::read(deserializer, "a schedule: a table with the key `kind`")?;
-        let schedule = table
-            .take_text("kind")
-            .and_then(|kind| Self::of_kind(&kind, table));
-        schedule.map_err(de::Error::custom)
+        let table = Table::read(deserializer, WHAT)?;
+        Self::of_table(table).map_err(de::Error::custom)
     }
 }
 
@@ -289,12 +315,12 @@ mod tests {
             ),
             (
                 r#"{"kind": "warm-up", "steps": 5, "schedule": {"kind": "fixed", "lr": 0}}"#,
-                "schedule: lr = 0: must be positive and finite",
+                "schedule.lr = 0: must be positive and finite",
             ),
             (
                 r#"{"kind": "product", "schedules": [{"kind": "fixed", "lr": 1},
                     {"kind": "warm-up", "steps": 5, "schedule": {"kind": "fixed", "lr": "x"}}]}"#,
-                "schedules[1]: schedule: lr: invalid type: string \"x\", expected f64",
+                "schedules[1].schedule.lr: invalid type: string \"x\", expected f64",
             ),
             (
                 r#"{"kind": "product", "schedules": [{"kind": "fixed", "lr": 1}, 5]}"#,

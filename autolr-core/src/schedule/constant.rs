@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Schedule;
 use super::range::{at_least_one, checked_lr, unit_interval};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `ConstantLR`: `lr · factor` for the first `total_iters` steps, `lr` from then on.
 ///
@@ -83,8 +85,12 @@ impl ConstantLr {
             "constant",
             &[
                 LR,
-                Key::new("factor", Number, Core("1/3")),
-                Key::new("total_iters", Length, Core("5")),
+                Key::new("factor", Number, Core("1/3"))
+                    .within(Range::UNIT)
+                    .about("on the rate of the first epochs"),
+                Key::new("total_iters", Length, Core("5"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("how many epochs have the factor"),
             ],
             "PyTorch's ConstantLR",
         )
@@ -117,6 +123,13 @@ fn default_factor() -> f64 {
 
 fn default_total_iters() -> u64 {
     ConstantLr::DEFAULT_TOTAL_ITERS
+}
+
+impl ConstantLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawConstantLr, _>()
+    }
 }
 
 impl TryFrom<RawConstantLr> for ConstantLr {
@@ -177,6 +190,13 @@ impl Schedule for Fixed {
 #[serde(deny_unknown_fields)]
 struct RawFixed {
     lr: f64,
+}
+
+impl Fixed {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawFixed, _>()
+    }
 }
 
 impl TryFrom<RawFixed> for Fixed {

@@ -6,7 +6,9 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `CosineAnnealingLR`: half a cosine from `lr` at step 0 down to `eta_min` at step
 /// `t_max`.
@@ -84,8 +86,12 @@ impl CosineAnnealingLr {
             "cosine",
             &[
                 LR,
-                Key::new("t_max", Length, RunLength),
-                Key::new("eta_min", Number, Core("0")),
+                Key::new("t_max", Length, RunLength)
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs until the lowest rate"),
+                Key::new("eta_min", Number, Core("0"))
+                    .within(Range::NOT_NEGATIVE)
+                    .about("the lowest rate; at most `lr`"),
             ],
             "PyTorch's CosineAnnealingLR",
         )
@@ -115,6 +121,13 @@ struct RawCosineAnnealingLr {
 
 fn default_eta_min() -> f64 {
     CosineAnnealingLr::DEFAULT_ETA_MIN
+}
+
+impl CosineAnnealingLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawCosineAnnealingLr, _>()
+    }
 }
 
 impl TryFrom<RawCosineAnnealingLr> for CosineAnnealingLr {

@@ -6,7 +6,9 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{checked_lr, positive};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `ExponentialLR`: the rate is multiplied by `gamma` at every step.
 ///
@@ -64,7 +66,12 @@ impl ExponentialLr {
         use crate::method::kind::ValueKind::Number;
         Kind::schedule(
             "exponential",
-            &[LR, Key::new("gamma", Number, Shown("0.95"))],
+            &[
+                LR,
+                Key::new("gamma", Number, Shown("0.95"))
+                    .within(Range::POSITIVE)
+                    .about("what the rate is multiplied by at each epoch"),
+            ],
             "PyTorch's ExponentialLR",
         )
     };
@@ -81,6 +88,13 @@ impl Schedule for ExponentialLr {
 struct RawExponentialLr {
     lr: f64,
     gamma: f64,
+}
+
+impl ExponentialLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawExponentialLr, _>()
+    }
 }
 
 impl TryFrom<RawExponentialLr> for ExponentialLr {

@@ -6,7 +6,9 @@ use super::Schedule;
 use super::curve::{interpolate, share};
 use super::range::{at_least_one, checked, checked_lr, unit_interval};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `LinearLR`: a factor that runs straight from `start_factor` to `end_factor` over
 /// `total_iters` steps.
@@ -112,9 +114,15 @@ impl LinearLr {
             "linear",
             &[
                 LR,
-                Key::new("start_factor", Number, Core("1/3")),
-                Key::new("end_factor", Number, Core("1")),
-                Key::new("total_iters", Length, Core("5")),
+                Key::new("start_factor", Number, Core("1/3"))
+                    .within(Range::new(0.0, 1.0, "must lie in (0, 1]").without_least())
+                    .about("on the first rate"),
+                Key::new("end_factor", Number, Core("1"))
+                    .within(Range::UNIT)
+                    .about("on the last rate"),
+                Key::new("total_iters", Length, Core("5"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs from one to the other"),
             ],
             "PyTorch's LinearLR",
         )
@@ -154,6 +162,13 @@ fn default_end_factor() -> f64 {
 
 fn default_total_iters() -> u64 {
     LinearLr::DEFAULT_TOTAL_ITERS
+}
+
+impl LinearLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawLinearLr, _>()
+    }
 }
 
 impl TryFrom<RawLinearLr> for LinearLr {
@@ -215,7 +230,12 @@ impl LinearDecay {
         use crate::method::kind::ValueKind::Length;
         Kind::schedule(
             "linear-decay",
-            &[LR, Key::new("total_iters", Length, RunLength)],
+            &[
+                LR,
+                Key::new("total_iters", Length, RunLength)
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs until the rate is zero"),
+            ],
             "a straight line to zero",
         )
     };
@@ -234,6 +254,13 @@ impl Schedule for LinearDecay {
 struct RawLinearDecay {
     lr: f64,
     total_iters: u64,
+}
+
+impl LinearDecay {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawLinearDecay, _>()
+    }
 }
 
 impl TryFrom<RawLinearDecay> for LinearDecay {

@@ -6,7 +6,9 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{checked_lr, positive};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `MultiStepLR`: the rate is multiplied by `gamma` at each milestone.
 ///
@@ -84,8 +86,11 @@ impl MultiStepLr {
             "multi-step",
             &[
                 LR,
-                Key::new("milestones", Milestones, Shown("50,75")),
-                Key::new("gamma", Number, Core("0.1")),
+                Key::new("milestones", Milestones, Shown("50,75"))
+                    .about("the epochs at which the rate falls"),
+                Key::new("gamma", Number, Core("0.1"))
+                    .within(Range::POSITIVE)
+                    .about("what the rate is multiplied by"),
             ],
             "PyTorch's MultiStepLR",
         )
@@ -112,6 +117,13 @@ struct RawMultiStepLr {
 
 fn default_gamma() -> f64 {
     MultiStepLr::DEFAULT_GAMMA
+}
+
+impl MultiStepLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawMultiStepLr, _>()
+    }
 }
 
 impl TryFrom<RawMultiStepLr> for MultiStepLr {

@@ -6,7 +6,9 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked, positive, unit_interval};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind};
+use crate::method::kind::{Key, Kind, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `OneCycleLR`: from `max_lr / div_factor` up to `max_lr`, then down to
 /// `max_lr / div_factor / final_div_factor`, over `total_steps` steps.
@@ -220,13 +222,25 @@ impl OneCycleLr {
         Kind::schedule(
             "one-cycle",
             &[
-                Key::new("max_lr", Number, Rate),
-                Key::new("total_steps", Length, RunLength),
-                Key::new("pct_start", Number, Core("0.3")),
-                Key::new("anneal_strategy", OneOf(&["cos", "linear"]), Core("cos")),
-                Key::new("three_phase", Switch, Core("false")),
-                Key::new("div_factor", Number, Core("25")),
-                Key::new("final_div_factor", Number, Core("1e4")),
+                Key::new("max_lr", Number, Rate)
+                    .within(Range::POSITIVE)
+                    .about("the highest rate"),
+                Key::new("total_steps", Length, RunLength)
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs of the cycle"),
+                Key::new("pct_start", Number, Core("0.3"))
+                    .within(Range::UNIT)
+                    .about("share of the rise"),
+                Key::new("anneal_strategy", OneOf(&["cos", "linear"]), Core("cos"))
+                    .about("shape of rise and fall"),
+                Key::new("three_phase", Switch, Core("false"))
+                    .about("whether the fall is as long as the rise, and a third phase follows"),
+                Key::new("div_factor", Number, Core("25"))
+                    .within(Range::new(1.0, f64::MAX, "must be finite and at least 1"))
+                    .about("the highest rate over the first"),
+                Key::new("final_div_factor", Number, Core("1e4"))
+                    .within(Range::POSITIVE)
+                    .about("the first rate over the last; at least 1 / `div_factor`"),
             ],
             "PyTorch's OneCycleLR",
         )
@@ -281,6 +295,13 @@ fn default_div_factor() -> f64 {
 
 fn default_final_div_factor() -> f64 {
     OneCycleLr::DEFAULT_FINAL_DIV_FACTOR
+}
+
+impl OneCycleLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawOneCycleLr, _>()
+    }
 }
 
 impl TryFrom<RawOneCycleLr> for OneCycleLr {

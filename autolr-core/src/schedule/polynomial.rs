@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Schedule;
 use super::range::{at_least_one, checked_lr, not_negative};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `PolynomialLR`: a power of the share of the steps that are left, down to zero at step
 /// `total_iters`.
@@ -89,8 +91,12 @@ impl PolynomialLr {
             "polynomial",
             &[
                 LR,
-                Key::new("total_iters", Length, Core("5")),
-                Key::new("power", Number, Core("1")),
+                Key::new("total_iters", Length, Core("5"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs until the rate is zero"),
+                Key::new("power", Number, Core("1"))
+                    .within(Range::NOT_NEGATIVE)
+                    .about("of the share of epochs that are left"),
             ],
             "PyTorch's PolynomialLR",
         )
@@ -121,6 +127,13 @@ fn default_total_iters() -> u64 {
 
 fn default_power() -> f64 {
     PolynomialLr::DEFAULT_POWER
+}
+
+impl PolynomialLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawPolynomialLr, _>()
+    }
 }
 
 impl TryFrom<RawPolynomialLr> for PolynomialLr {

@@ -6,6 +6,9 @@ use super::config::composable;
 use super::{Schedule, ScheduleConfig};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind};
+use crate::value::Table;
+use crate::value::read::SettingsError;
+use crate::value::within::Within;
 
 /// The product of several schedules: the first gives the rate, the others, with `lr` 1, are factors
 /// on it.
@@ -60,7 +63,8 @@ impl Product {
         use crate::method::kind::ValueKind::Schedules;
         Kind::schedule(
             "product",
-            &[Key::new("schedules", Schedules, Required)],
+            &[Key::new("schedules", Schedules, Required)
+                .about("the first gives the rate, the others, with `lr = 1`, are factors on it")],
             "several schedules multiplied",
         )
     };
@@ -86,14 +90,22 @@ impl Schedule for Product {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawProduct {
-    schedules: Vec<ScheduleConfig>,
+    schedules: Vec<Within<ScheduleConfig>>,
+}
+
+impl Product {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawProduct, _>()
+    }
 }
 
 impl TryFrom<RawProduct> for Product {
-    type Error = ConfigError;
+    type Error = SettingsError;
 
-    fn try_from(raw: RawProduct) -> Result<Self, ConfigError> {
-        Self::new(raw.schedules)
+    fn try_from(raw: RawProduct) -> Result<Self, SettingsError> {
+        let schedules = Within::all("schedules", raw.schedules)?;
+        Ok(Self::new(schedules)?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the parameters of a schedule have to be; each check names the key and the value.
 
 use crate::error::ConfigError;
+use crate::method::kind::Range;
 
 /// A base rate: positive and finite.
 pub(super) fn checked_lr(lr: f64) -> Result<f64, ConfigError> {
@@ -8,31 +9,15 @@ pub(super) fn checked_lr(lr: f64) -> Result<f64, ConfigError> {
 }
 
 pub(crate) fn positive(key: &'static str, value: f64) -> Result<f64, ConfigError> {
-    // A comparison with NaN is false: NaN is refused too.
-    checked(
-        key,
-        value,
-        value > 0.0 && value.is_finite(),
-        "must be positive and finite",
-    )
+    Range::POSITIVE.check(key, value)
 }
 
 pub(crate) fn not_negative(key: &'static str, value: f64) -> Result<f64, ConfigError> {
-    checked(
-        key,
-        value,
-        value >= 0.0 && value.is_finite(),
-        "must be finite and not negative",
-    )
+    Range::NOT_NEGATIVE.check(key, value)
 }
 
 pub(super) fn unit_interval(key: &'static str, value: f64) -> Result<f64, ConfigError> {
-    checked(
-        key,
-        value,
-        (0.0..=1.0).contains(&value),
-        "must lie in [0, 1]",
-    )
+    Range::UNIT.check(key, value)
 }
 
 /// A lowest rate: finite, not negative, not above the base rate `lr`.
@@ -42,7 +27,7 @@ pub(crate) fn lowest_rate(key: &'static str, value: f64, lr: f64) -> Result<f64,
 }
 
 pub(super) fn at_least_one(key: &'static str, value: u64) -> Result<u64, ConfigError> {
-    checked(key, value as f64, value >= 1, "must be at least 1")?;
+    Range::AT_LEAST_ONE.check(key, value as f64)?;
     Ok(value)
 }
 

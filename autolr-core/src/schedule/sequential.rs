@@ -6,6 +6,9 @@ use super::config::composable;
 use super::{Schedule, ScheduleConfig};
 use crate::error::ConfigError;
 use crate::method::kind::{Key, Kind};
+use crate::value::Table;
+use crate::value::read::SettingsError;
+use crate::value::within::Within;
 
 /// PyTorch's `SequentialLR`: several schedules one after another, each on its own clock from its
 /// milestone on.
@@ -104,8 +107,10 @@ impl Sequential {
         Kind::schedule(
             "sequential",
             &[
-                Key::new("schedules", Schedules, Required),
-                Key::new("milestones", Milestones, Required),
+                Key::new("schedules", Schedules, Required)
+                    .about("one after another, each on its own clock"),
+                Key::new("milestones", Milestones, Required)
+                    .about("the first epoch of each but the first"),
             ],
             "one schedule after another",
         )
@@ -122,15 +127,23 @@ impl Schedule for Sequential {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSequential {
-    schedules: Vec<ScheduleConfig>,
+    schedules: Vec<Within<ScheduleConfig>>,
     milestones: Vec<u64>,
 }
 
-impl TryFrom<RawSequential> for Sequential {
-    type Error = ConfigError;
+impl Sequential {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawSequential, _>()
+    }
+}
 
-    fn try_from(raw: RawSequential) -> Result<Self, ConfigError> {
-        Self::new(raw.schedules, raw.milestones)
+impl TryFrom<RawSequential> for Sequential {
+    type Error = SettingsError;
+
+    fn try_from(raw: RawSequential) -> Result<Self, SettingsError> {
+        let schedules = Within::all("schedules", raw.schedules)?;
+        Ok(Self::new(schedules, raw.milestones)?)
     }
 }
 

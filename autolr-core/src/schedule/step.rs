@@ -6,7 +6,9 @@ use super::Schedule;
 use super::curve::geometric;
 use super::range::{at_least_one, checked_lr, positive};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `StepLR`: the rate is multiplied by `gamma` every `step_size` steps.
 ///
@@ -76,8 +78,12 @@ impl StepLr {
             "step",
             &[
                 LR,
-                Key::new("step_size", Length, Shown("30")),
-                Key::new("gamma", Number, Core("0.1")),
+                Key::new("step_size", Length, Shown("30"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("a fall every so many epochs"),
+                Key::new("gamma", Number, Core("0.1"))
+                    .within(Range::POSITIVE)
+                    .about("what the rate is multiplied by"),
             ],
             "PyTorch's StepLR",
         )
@@ -101,6 +107,13 @@ struct RawStepLr {
 
 fn default_gamma() -> f64 {
     StepLr::DEFAULT_GAMMA
+}
+
+impl StepLr {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawStepLr, _>()
+    }
 }
 
 impl TryFrom<RawStepLr> for StepLr {

@@ -6,7 +6,9 @@ use super::Schedule;
 use super::curve::{half_cosine, interpolate};
 use super::range::{at_least_one, checked_lr, lowest_rate};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind, LR};
+use crate::method::kind::{Key, Kind, LR, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
 
 /// PyTorch's `CosineAnnealingWarmRestarts`: cycles of half a cosine, from `lr` down towards
 /// `eta_min`, each `t_mult` times as long as the one before.
@@ -108,9 +110,15 @@ impl CosineWarmRestarts {
             "cosine-warm-restarts",
             &[
                 LR,
-                Key::new("t_0", Length, Shown("10")),
-                Key::new("t_mult", Whole, Core("1")),
-                Key::new("eta_min", Number, Core("0")),
+                Key::new("t_0", Length, Shown("10"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs of the first cycle"),
+                Key::new("t_mult", Whole, Core("1"))
+                    .within(Range::AT_LEAST_ONE)
+                    .about("how many times as long each next cycle is"),
+                Key::new("eta_min", Number, Core("0"))
+                    .within(Range::NOT_NEGATIVE)
+                    .about("the lowest rate; at most `lr`"),
             ],
             "PyTorch's CosineAnnealingWarmRestarts",
         )
@@ -145,6 +153,13 @@ fn default_t_mult() -> u64 {
 
 fn default_eta_min() -> f64 {
     CosineWarmRestarts::DEFAULT_ETA_MIN
+}
+
+impl CosineWarmRestarts {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawCosineWarmRestarts, _>()
+    }
 }
 
 impl TryFrom<RawCosineWarmRestarts> for CosineWarmRestarts {

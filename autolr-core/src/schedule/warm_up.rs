@@ -7,7 +7,10 @@ use super::curve::{interpolate, share};
 use super::range::{at_least_one, unit_interval};
 use super::{Schedule, ScheduleConfig};
 use crate::error::ConfigError;
-use crate::method::kind::{Key, Kind};
+use crate::method::kind::{Key, Kind, Range};
+use crate::value::Table;
+use crate::value::read::SettingsError;
+use crate::value::within::Within;
 
 /// A linear warm-up over `steps` steps, then another schedule on its own clock.
 ///
@@ -90,9 +93,14 @@ impl WarmUp {
         Kind::schedule(
             "warm-up",
             &[
-                Key::new("steps", Length, Required),
-                Key::new("start_factor", Number, Core("1/3")),
-                Key::new("schedule", Schedule, Required),
+                Key::new("steps", Length, Required)
+                    .within(Range::AT_LEAST_ONE)
+                    .about("epochs of the rise"),
+                Key::new("start_factor", Number, Core("1/3"))
+                    .within(Range::UNIT)
+                    .about("where it begins, of the first rate of `schedule`"),
+                Key::new("schedule", Schedule, Required)
+                    .about("what comes after it, on its own clock"),
             ],
             "a rise, then another schedule",
         )
@@ -117,18 +125,26 @@ struct RawWarmUp {
     steps: u64,
     #[serde(default = "default_start_factor")]
     start_factor: f64,
-    schedule: ScheduleConfig,
+    schedule: Within<ScheduleConfig>,
 }
 
 fn default_start_factor() -> f64 {
     WarmUp::DEFAULT_START_FACTOR
 }
 
-impl TryFrom<RawWarmUp> for WarmUp {
-    type Error = ConfigError;
+impl WarmUp {
+    /// The schedule of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawWarmUp, _>()
+    }
+}
 
-    fn try_from(raw: RawWarmUp) -> Result<Self, ConfigError> {
-        Self::new(raw.steps, raw.start_factor, raw.schedule)
+impl TryFrom<RawWarmUp> for WarmUp {
+    type Error = SettingsError;
+
+    fn try_from(raw: RawWarmUp) -> Result<Self, SettingsError> {
+        let schedule = raw.schedule.at("schedule")?;
+        Ok(Self::new(raw.steps, raw.start_factor, schedule)?)
     }
 }
 

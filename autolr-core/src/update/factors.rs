@@ -5,6 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Basis;
 use crate::ConfigError;
+use crate::value::read::SettingsError;
+use crate::value::within::Checked;
 
 /// A validated, non-empty list of positive finite factors (dimensionless), in the order given.
 ///
@@ -135,24 +137,31 @@ impl Serialize for Factors {
 
 impl<'de> Deserialize<'de> for Factors {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <Self as Checked>::read(deserializer)?.map_err(de::Error::custom)
+    }
+}
+
+impl Checked for Factors {
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Result<Self, SettingsError>, D::Error> {
         struct Visitor;
         impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Factors;
+            type Value = Result<Factors, ConfigError>;
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
                 f.write_str("a list of factors, or a name such as \"factor_5\"")
             }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Factors, E> {
-                Factors::named(name).map_err(E::custom)
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Factors::named(name))
             }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Factors, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut values = Vec::new();
                 while let Some(value) = seq.next_element::<f64>()? {
                     values.push(value);
                 }
-                Factors::new(values).map_err(de::Error::custom)
+                Ok(Factors::new(values))
             }
         }
-        deserializer.deserialize_any(Visitor)
+        let read = from.deserialize_any(Visitor)?;
+        Ok(read.map_err(SettingsError::from))
     }
 }
 

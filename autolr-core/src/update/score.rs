@@ -3,6 +3,7 @@
 use ndarray::{ArrayView1, ArrayViewMut1};
 
 use super::{extent, sum};
+use crate::method::kind::Range;
 use crate::{ConfigError, LengthError};
 
 /// The exponential score `exp(−s·z)` of a normalised loss z, with sharpness s (dimensionless, s ≥ 0).
@@ -26,13 +27,7 @@ impl ExponentialScore {
     /// # Errors
     /// [`ConfigError::Value`] if it is NaN, negative or infinite.
     pub fn new(sharpness: f64) -> Result<Self, ConfigError> {
-        if !(sharpness >= 0.0 && sharpness.is_finite()) {
-            return Err(ConfigError::Value {
-                key: "sharpness",
-                value: sharpness,
-                rule: "a sharpness must be finite and not negative",
-            });
-        }
+        let sharpness = Range::NOT_NEGATIVE.check("sharpness", sharpness)?;
         Ok(Self { sharpness })
     }
 

@@ -3,12 +3,13 @@
 
 pub(crate) mod difference;
 pub(crate) mod read;
+pub(crate) mod within;
 mod write;
 
 use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use read::ReadError;
+use read::SettingsError;
 pub(crate) use write::to_value;
 
 /// The keys of a table, in the order in which they were read or written.
@@ -99,8 +100,18 @@ impl Table {
         }
     }
 
+    /// What these keys say, checked; what is wrong is said with its key, whatever the type that holds it.
+    pub(crate) fn settings<Raw, T>(self) -> Result<T, SettingsError>
+    where
+        Raw: DeserializeOwned,
+        T: TryFrom<Raw>,
+        SettingsError: From<T::Error>,
+    {
+        Ok(T::try_from(self.into::<Raw>()?)?)
+    }
+
     /// What these keys say.
-    pub(crate) fn into<T: DeserializeOwned>(self) -> Result<T, ReadError> {
+    pub(crate) fn into<T: DeserializeOwned>(self) -> Result<T, SettingsError> {
         T::deserialize(self)
     }
 }

@@ -13,6 +13,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::{Table, Value};
+use crate::error::ConfigError;
 use crate::schedule::ScheduleConfig;
 
 /// How many tables and lists may lie within each other: a schedule in the list of another takes
@@ -31,12 +32,12 @@ impl Table {
     }
 
     /// Takes the text of a key out.
-    pub(crate) fn take_text(&mut self, key: &'static str) -> Result<String, ReadError> {
+    pub(crate) fn take_text(&mut self, key: &'static str) -> Result<String, SettingsError> {
         self.take(key)
     }
 
     /// Takes the whole number of a key out.
-    pub(crate) fn take_unsigned(&mut self, key: &'static str) -> Result<u64, ReadError> {
+    pub(crate) fn take_unsigned(&mut self, key: &'static str) -> Result<u64, SettingsError> {
         self.take(key)
     }
 
@@ -44,11 +45,11 @@ impl Table {
     pub(crate) fn take<T: de::DeserializeOwned>(
         &mut self,
         key: &'static str,
-    ) -> Result<T, ReadError> {
+    ) -> Result<T, SettingsError> {
         let index = self.0.iter().position(|(name, _)| name == key);
-        let index = index.ok_or_else(|| <ReadError as de::Error>::missing_field(key))?;
+        let index = index.ok_or_else(|| <SettingsError as de::Error>::missing_field(key))?;
         let (_, value) = self.0.remove(index);
-        T::deserialize(value).map_err(|error: ReadError| error.under(key))
+        T::deserialize(value).map_err(|error: SettingsError| error.under(key))
     }
 
     /// Whether there is such a key.
@@ -152,54 +153,82 @@ impl<'de> Visitor<'de> for TableVisitor {
     }
 }
 
-/// What is wrong, and with which key. What is wrong with a table within it begins with that one's
-/// own key.
-#[derive(Debug)]
-pub(crate) struct ReadError {
-    /// Such as `schedules[1]`; empty for what concerns all keys.
+/// What is wrong with the settings of a method or schedule, and with which key.
+///
+/// ```
+/// use autolr_core::MethodConfig;
+/// let settings = serde_json::json!({"kind": "warm-up", "steps": 5, "schedule": {"kind": "fixed", "lr": 0}});
+/// let error = MethodConfig::read(settings).unwrap_err();
+/// assert_eq!(error.path(), "schedule.lr");
+/// assert_eq!(error.to_string(), "schedule.lr = 0: must be positive and finite");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError {
     path: String,
-    message: String,
+    /// With the sign that it begins with after a path: ` = `, `: `.
+    rest: String,
 }
 
-impl ReadError {
-    /// The same with a key, or an index, before the path. Many messages begin with the key as it is.
-    fn under(mut self, key: &str) -> Self {
-        let rest = self.message.strip_prefix(key);
-        let named = rest.is_some_and(|rest| rest.starts_with(" = ") || rest.starts_with('['));
+impl SettingsError {
+    /// The path to the key, such as `schedules[1].lr`; empty for what concerns all keys.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What follows the path in a message: ` = 0: must be positive and finite`, `: missing field`.
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+
+    /// A value of a key that breaks a rule.
+    pub(crate) fn value(key: &str, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
+        Self {
+            path: key.to_owned(),
+            rest: format!(" = {value}: {rule}"),
+        }
+    }
+
+    /// The same with a key, or an index, before the path.
+    pub(crate) fn under(mut self, key: &str) -> Self {
         if !self.path.is_empty() && !self.path.starts_with('[') {
             self.path.insert(0, '.');
         }
-        if !named || !self.path.is_empty() {
-            self.path.insert_str(0, key);
-        }
+        self.path.insert_str(0, key);
         self
     }
 }
 
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.message)
+impl From<ConfigError> for SettingsError {
+    fn from(error: ConfigError) -> Self {
+        let (path, rest) = error.parts();
+        Self { path, rest }
     }
 }
 
-impl std::error::Error for ReadError {}
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.path.is_empty() {
+            return f.write_str(self.rest.trim_start_matches(": "));
+        }
+        write!(f, "{}{}", self.path, self.rest)
+    }
+}
 
-impl de::Error for ReadError {
+impl std::error::Error for SettingsError {}
+
+impl de::Error for SettingsError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self {
             path: String::new(),
-            message: message.to_string(),
+            rest: format!(": {message}"),
         }
     }
 }
 
 impl<'de> Deserializer<'de> for Table {
-    type Error = ReadError;
+    type Error = SettingsError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         visitor.visit_map(Entries {
             rest: self.0.into_iter(),
             value: None,
@@ -214,9 +243,9 @@ impl<'de> Deserializer<'de> for Table {
 }
 
 impl<'de> Deserializer<'de> for Value {
-    type Error = ReadError;
+    type Error = SettingsError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         match self {
             Self::Nothing => visitor.visit_unit(),
             Self::Switch(value) => visitor.visit_bool(value),
@@ -234,7 +263,7 @@ impl<'de> Deserializer<'de> for Value {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, SettingsError> {
         match self {
             Self::Text(name) => visitor.visit_enum(name.into_deserializer()),
             // A variant with values is the only key of a table.
@@ -250,11 +279,11 @@ impl<'de> Deserializer<'de> for Value {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, SettingsError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         match self {
             Self::Nothing => visitor.visit_none(),
             some => visitor.visit_some(some),
@@ -274,30 +303,37 @@ struct Variant {
 }
 
 impl<'de> EnumAccess<'de> for Variant {
-    type Error = ReadError;
+    type Error = SettingsError;
     type Variant = Value;
 
     fn variant_seed<V: DeserializeSeed<'de>>(
         self,
         seed: V,
-    ) -> Result<(V::Value, Value), ReadError> {
-        let name: StringDeserializer<ReadError> = self.name.into_deserializer();
+    ) -> Result<(V::Value, Value), SettingsError> {
+        let name: StringDeserializer<SettingsError> = self.name.into_deserializer();
         Ok((seed.deserialize(name)?, self.value))
     }
 }
 
 impl<'de> VariantAccess<'de> for Value {
-    type Error = ReadError;
+    type Error = SettingsError;
 
-    fn unit_variant(self) -> Result<(), ReadError> {
+    fn unit_variant(self) -> Result<(), SettingsError> {
         de::Deserialize::deserialize(self)
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadError> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, SettingsError> {
         seed.deserialize(self)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, SettingsError> {
         self.deserialize_any(visitor)
     }
 
@@ -305,7 +341,7 @@ impl<'de> VariantAccess<'de> for Value {
         self,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, SettingsError> {
         self.deserialize_any(visitor)
     }
 }
@@ -317,12 +353,12 @@ struct Entries {
 }
 
 impl<'de> MapAccess<'de> for Entries {
-    type Error = ReadError;
+    type Error = SettingsError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, ReadError> {
+    ) -> Result<Option<K::Value>, SettingsError> {
         self.value = self.rest.next();
         match &self.value {
             Some((key, _)) => seed.deserialize(key.as_str().into_deserializer()).map(Some),
@@ -330,7 +366,10 @@ impl<'de> MapAccess<'de> for Entries {
         }
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, SettingsError> {
         match self.value.take() {
             Some((key, node)) => seed.deserialize(node).map_err(|error| error.under(&key)),
             None => Err(de::Error::custom("a value was asked for without its key")),
@@ -341,12 +380,12 @@ impl<'de> MapAccess<'de> for Entries {
 struct Items(iter::Enumerate<vec::IntoIter<Value>>);
 
 impl<'de> SeqAccess<'de> for Items {
-    type Error = ReadError;
+    type Error = SettingsError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, ReadError> {
+    ) -> Result<Option<T::Value>, SettingsError> {
         match self.0.next() {
             Some((index, node)) => seed
                 .deserialize(node)

@@ -14,8 +14,7 @@ use toml::{Table, Value};
 use crate::did_you_mean::unknown;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::schedulers::schedules;
-use crate::experiment::spec_error::one_line;
-use crate::experiment::value_kind::ValuesOf;
+use crate::experiment::value_kind::{ValuesOf, check_value};
 use crate::text_figure::{significant, text_figure};
 
 /// The paper's rate (section 3.1).
@@ -162,9 +161,10 @@ fn parse(
         };
         let value = key.holds.parse(word);
         let value = value.map_err(|rule| format!("{} = {word}: {rule}", key.name))?;
+        check_value(key, &value).map_err(|error| error.to_string())?;
         table.insert(key.name.into(), value);
     }
-    let schedule: ScheduleConfig = table.try_into().map_err(|error| one_line(&error))?;
+    let schedule = ScheduleConfig::read(table).map_err(|error| error.to_string())?;
     let title = title(kind, &schedule).map_err(|error| error.to_string())?;
     Ok((schedule, title))
 }

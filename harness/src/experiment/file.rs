@@ -66,7 +66,8 @@ impl Place {
 
     /// An error at a key of the file itself, outside of the series.
     fn at(&self, error: &SpecError) -> BadInput {
-        self.error(self.lines.nearest(&error.key), &error.text)
+        let line = error.key().and_then(|key| self.lines.nearest(key));
+        self.error(line, error)
     }
 }
 
@@ -199,7 +200,7 @@ impl ExperimentFile {
         scale: &Table,
         settings: &Table,
     ) -> Result<RunSpec, BadInput> {
-        let located = |error: SpecError| self.located(series, &[scale, settings], &error);
+        let located = |error: SpecError| self.locate(series, &[scale, settings], &error);
         let mut table = self.base.clone();
         overlay(&mut table, &series.overrides);
         let before = (!scale.is_empty()).then(|| table.clone());
@@ -219,33 +220,23 @@ impl ExperimentFile {
         RunSpec::read(table).map_err(located)
     }
 
-    /// An error of a specification of this file that was found later, at the line of the key that it begins with.
-    /// `over` is what was laid over the file. One that begins with no key of a specification stays as it is.
-    pub fn locate(&self, series: &SeriesSpec, over: &[&Table], error: BadInput) -> BadInput {
-        let error = SpecError::said(error.0);
-        let table = error.key.split('.').next().unwrap_or_default();
-        if error.key.contains('.') && RunSpec::TABLES.contains(&table) {
-            self.located(series, over, &error)
-        } else {
-            BadInput(error.text)
-        }
-    }
-
-    fn located(&self, series: &SeriesSpec, over: &[&Table], error: &SpecError) -> BadInput {
+    /// An error of a specification of this file that was found later, at the line of its key. `over` is what was laid
+    /// over the file.
+    pub fn locate(&self, series: &SeriesSpec, over: &[&Table], error: &SpecError) -> BadInput {
         let message = match series.name.as_str() {
-            "" => error.text.clone(),
-            name => format!("series {name:?}: {}", error.text),
+            "" => error.to_string(),
+            name => format!("series {name:?}: {error}"),
         };
-        if error.key.is_empty() {
+        let Some(key) = error.key() else {
             // What is missing is missing at the end.
             return self.place.error(Some(self.place.lines.last()), message);
-        }
-        if over.iter().any(|table| holds(table, &error.key)) {
+        };
+        if over.iter().any(|table| holds(table, key)) {
             return self
                 .place
                 .error(None, format!("{message} (not from the file itself)"));
         }
-        self.place.error(self.line(series, &error.key), message)
+        self.place.error(self.line(series, key), message)
     }
 
     /// The line that a key of a series' specification comes from: of the series' own tables, or of the common ones.
@@ -304,16 +295,14 @@ fn all_series(value: Value) -> Result<Vec<SeriesSpec>, SpecError> {
     for (index, value) in tables.into_iter().enumerate() {
         let place = format!("series[{index}]");
         let Value::Table(table) = value else {
-            let text = format!("series = [{}]: {rule}", shown(&value));
-            return Err(SpecError::new(place, text));
+            let message = format!("series = [{}]: {rule}", shown(&value));
+            return Err(SpecError::about(place, message));
         };
-        let next = series(table).map_err(|error| SpecError {
-            key: format!("{place}.{}", error.key),
-            text: format!("series.{}", error.text),
-        })?;
+        let next = series(table).map_err(|error| error.at(&place, "series"))?;
         if all.iter().any(|other| other.name == next.name) {
-            let text = format!("series.name = {:?}: stands there twice", next.name);
-            return Err(SpecError::new(format!("{place}.name"), text));
+            let name = Value::String(next.name);
+            let error = SpecError::value("name", &name, "stands there twice");
+            return Err(error.at(&place, "series"));
         }
         all.push(next);
     }

@@ -70,7 +70,7 @@ fn steps_without_budget(table: &Table) -> Result<i64, SpecError> {
 /// A number of steps that depends on data and batches, not on the scheduler, which may still lack a length.
 fn in_steps(
     table: &Table,
-    of: impl Fn(&RunSpec) -> Result<u64, crate::exit::BadInput>,
+    of: impl Fn(&RunSpec) -> Result<u64, SpecError>,
 ) -> Result<i64, SpecError> {
     let mut table = table.clone();
     let mut fixed = Table::new();
@@ -78,6 +78,6 @@ fn in_steps(
     fixed.insert("lr".to_owned(), 1.0.into());
     table.insert("scheduler".to_owned(), fixed.into());
     let spec = RunSpec::read(table)?;
-    let steps = of(&spec).map_err(|error| SpecError::said(error.0))?;
+    let steps = of(&spec)?;
     Ok(i64::try_from(steps).unwrap_or(i64::MAX))
 }

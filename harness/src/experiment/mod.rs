@@ -1,17 +1,19 @@
 //! What is to be run: specifications, experiment files, scales, and the paper's registry.
 
 mod budget;
+mod check;
 pub(crate) mod cost;
 mod file;
-mod keys;
+pub mod keys;
 mod length;
 mod lines;
+mod network;
 mod registry;
 pub(crate) mod schedulers;
 mod seeds;
 pub mod sizes;
 mod spec;
-pub(crate) mod spec_error;
+mod spec_error;
 pub mod sweep;
 pub(crate) mod value_kind;
 
@@ -24,3 +26,4 @@ pub use spec::{
     BatchNormAfterValidation, DataSpec, DeviceName, GradientBatch, NetworkSpec, ProbeSpec, RunSpec,
     SchedulerSpec, ScoringBatch, TestedCheckpoint, TrainingSpec,
 };
+pub use spec_error::SpecError;

@@ -1,8 +1,7 @@
 //! How many images a run has, from the data sets' known sizes: nothing is loaded.
 
-use super::RunSpec;
-use crate::data::{DataSetName, Split, SplitSpec, cifar};
-use crate::exit::BadInput;
+use super::{RunSpec, SpecError};
+use crate::data::{DataError, DataSetName, Split, SplitSpec, cifar};
 
 /// How many images a run trains on, validates on, draws its scoring batches from, and tests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +19,8 @@ pub struct Sizes {
 /// The sizes of a specification's parts, from the data sets' known sizes: nothing is loaded.
 ///
 /// # Errors
-/// [`BadInput`] that names the key if a part would be empty, or smaller than a batch.
-pub fn sizes(spec: &RunSpec) -> Result<Sizes, BadInput> {
+/// [`SpecError`] that names the key if a part would be empty, or smaller than a batch.
+pub fn sizes(spec: &RunSpec) -> Result<Sizes, SpecError> {
     let data = &spec.data;
     let (images, test) = match data.set.cifar() {
         Some(set) => {
@@ -42,7 +41,7 @@ pub fn sizes(spec: &RunSpec) -> Result<Sizes, BadInput> {
         },
         spec.training.seed,
     )
-    .map_err(|error| BadInput(format!("data.{error}")))?;
+    .map_err(|error| split_error(&error))?;
     check_batches(spec, &split, test)?;
     Ok(Sizes {
         train: split.train.len(),
@@ -52,11 +51,23 @@ pub fn sizes(spec: &RunSpec) -> Result<Sizes, BadInput> {
     })
 }
 
+/// What is wrong with a split, at its key.
+pub(crate) fn split_error(error: &DataError) -> SpecError {
+    match error {
+        DataError::Split {
+            what,
+            value,
+            reason,
+        } => SpecError::set(format!("data.{what}"), value, reason),
+        other => SpecError::whole(other.to_string()),
+    }
+}
+
 /// Optimiser steps of an epoch.
 ///
 /// # Errors
 /// As [`sizes`].
-pub fn steps_per_epoch(spec: &RunSpec) -> Result<u64, BadInput> {
+pub fn steps_per_epoch(spec: &RunSpec) -> Result<u64, SpecError> {
     let (n, size) = (sizes(spec)?.train, spec.training.batch_size);
     let steps = if spec.data.drop_last {
         n / size
@@ -70,7 +81,7 @@ pub fn steps_per_epoch(spec: &RunSpec) -> Result<u64, BadInput> {
 ///
 /// # Errors
 /// As [`sizes`].
-pub fn run_steps(spec: &RunSpec) -> Result<u64, BadInput> {
+pub fn run_steps(spec: &RunSpec) -> Result<u64, SpecError> {
     let of_epoch = steps_per_epoch(spec)?;
     let steps = of_epoch.saturating_mul(spec.training.epochs);
     let budget = spec.training.budget.map(|budget| budget.steps(of_epoch));
@@ -100,7 +111,7 @@ pub(crate) fn synthetic_sizes(spec: &RunSpec) -> (usize, usize) {
 }
 
 /// Checks, before any training, that every batch of a specification can be drawn.
-pub(crate) fn check_batches(spec: &RunSpec, split: &Split, test: usize) -> Result<(), BadInput> {
+pub(crate) fn check_batches(spec: &RunSpec, split: &Split, test: usize) -> Result<(), SpecError> {
     let training = ("training.batch_size", spec.training.batch_size);
     let probe = ("probe.batch_size", spec.probe.batch_size);
     for ((key, size), pool, what) in [
@@ -110,9 +121,8 @@ pub(crate) fn check_batches(spec: &RunSpec, split: &Split, test: usize) -> Resul
         (probe, split.scoring.len(), "scoring"),
     ] {
         if size > pool {
-            return Err(BadInput(format!(
-                "{key} = {size}: there are only {pool} {what} images"
-            )));
+            let rule = format!("there are only {pool} {what} images");
+            return Err(SpecError::set(key, size, rule));
         }
     }
     Ok(())
@@ -124,11 +134,12 @@ pub(crate) fn check_subset(
     wanted: Option<usize>,
     found: usize,
     set: DataSetName,
-) -> Result<usize, BadInput> {
+) -> Result<usize, SpecError> {
     match wanted {
-        Some(wanted) if wanted > found => Err(BadInput(format!(
-            "{key} = {wanted}: {set} has {found} images there"
-        ))),
+        Some(wanted) if wanted > found => {
+            let rule = format!("{set} has {found} images there");
+            Err(SpecError::set(key, wanted, rule))
+        }
         Some(wanted) => Ok(wanted),
         None => Ok(found),
     }

@@ -5,9 +5,9 @@ use autolr_core::{AutoLrConfig, MethodConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::keys::check;
-use super::schedulers;
-use super::spec_error::{SpecError, one_line};
+use super::check::{check, check_scheduler};
+use super::keys::SCHEDULER;
+use super::spec_error::SpecError;
 use super::{BudgetSpec, sizes};
 use crate::data::{DataSetName, SplitKind};
 use crate::exit::BadInput;
@@ -106,6 +106,12 @@ fn reference_hidden() -> u32 {
 pub struct SchedulerSpec(MethodConfig);
 
 impl SchedulerSpec {
+    /// The settings of a table.
+    fn read(table: toml::Table) -> Result<Self, SpecError> {
+        check_scheduler(&table)?;
+        Ok(Self(MethodConfig::read(table)?))
+    }
+
     /// The settings.
     pub fn method(&self) -> &MethodConfig {
         &self.0
@@ -131,9 +137,7 @@ impl TryFrom<toml::Table> for SchedulerSpec {
     type Error = String;
 
     fn try_from(table: toml::Table) -> Result<Self, String> {
-        schedulers::check(&table).map_err(|error| error.text)?;
-        let read = table.try_into().map(Self);
-        read.map_err(|error: toml::de::Error| one_line(&error))
+        Self::read(table).map_err(|error| error.to_string())
     }
 }
 
@@ -265,16 +269,6 @@ impl TestedCheckpoint {
 }
 
 impl RunSpec {
-    /// The tables of a specification.
-    pub const TABLES: [&str; 6] = [
-        "data",
-        "network",
-        "optimizer",
-        "scheduler",
-        "probe",
-        "training",
-    ];
-
     /// A specification from its tables, validated.
     ///
     /// # Errors
@@ -286,87 +280,49 @@ impl RunSpec {
     /// As [`RunSpec::from_table`], with the key apart.
     pub(super) fn read(table: toml::Table) -> Result<Self, SpecError> {
         check(&table)?;
+        // What has rules between its keys says so with the key; the rest of the form is what was checked.
+        if let Some(toml::Value::Table(scheduler)) = table.get(SCHEDULER) {
+            let read = MethodConfig::read(scheduler.clone());
+            read.map_err(|error| SpecError::from(error).within(SCHEDULER))?;
+        }
+        if let Some(value) = table.get("training").and_then(|table| table.get("budget")) {
+            let read: Result<BudgetSpec, String> = value.as_str().unwrap_or_default().parse();
+            read.map_err(|rule| SpecError::value("training.budget", value, rule))?;
+        }
         let spec: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| SpecError::said(one_line(&error)))?;
+            .map_err(|error: toml::de::Error| SpecError::whole(error.message()))?;
         spec.validate()?;
         Ok(spec)
     }
 
+    /// What no key says alone.
     fn validate(&self) -> Result<(), SpecError> {
-        let check = |good: bool, key: &str, value: &dyn std::fmt::Display, rule: &str| {
-            good.then_some(())
-                .ok_or_else(|| SpecError::new(key, format!("{key} = {value}: {rule}")))
-        };
-        let (data, training) = (&self.data, &self.training);
-        check(
-            (1..=1_000_000).contains(&training.epochs),
-            "training.epochs",
-            &training.epochs,
-            "must be from 1 to 1000000",
-        )?;
-        for (key, value) in [
-            ("training.batch_size", training.batch_size),
-            ("probe.batch_size", self.probe.batch_size),
-        ] {
-            check(
-                (1..=100_000).contains(&value),
-                key,
-                &value,
-                "must be from 1 to 100000",
-            )?;
-        }
-        let fraction = data.validation_fraction;
-        check(
-            fraction > 0.0 && fraction < 1.0,
-            "data.validation_fraction",
-            &fraction,
-            "must be above 0 and below 1",
-        )?;
+        let (data, size) = (&self.data, self.training.batch_size);
         for (key, value) in [
             ("data.train_images", data.train_images),
             ("data.test_images", data.test_images),
         ] {
-            if let Some(value) = value {
-                check(value <= 1_000_000, key, &value, "must be at most 1000000")?;
-                let size = training.batch_size;
+            if let Some(value) = value.filter(|value| *value < size) {
                 let rule = format!("must be at least training.batch_size, which is {size}");
-                check(value >= size, key, &value, &rule)?;
+                return Err(SpecError::set(key, value, rule));
             }
         }
-        self.optimizer.check().map_err(|error| {
-            let key = format!("optimizer.{}", error.key);
-            SpecError::new(key, format!("optimizer.{error}"))
-        })?;
+        let optimizer = self.optimizer.check().map_err(SpecError::from);
+        optimizer.map_err(|error| error.within("optimizer"))?;
         self.check_method()?;
-        match self.network {
-            NetworkSpec::ResNet18 { width, .. } => check(
-                (1..=1024).contains(&width),
-                "network.width",
-                &width,
-                "must be from 1 to 1024",
-            ),
-            NetworkSpec::Reference { hidden } => {
-                check(
-                    (1..=4096).contains(&hidden),
-                    "network.hidden",
-                    &hidden,
-                    "must be from 1 to 4096",
-                )?;
-                check(
-                    data.set == DataSetName::Synthetic,
-                    "data.set",
-                    &data.set.key(),
-                    "the reference network takes the synthetic points: data.set = \"synthetic\"",
-                )?;
-                check(
-                    !data.augment,
-                    "data.augment",
-                    &data.augment,
-                    "the reference network takes points, not images: data.augment = false",
-                )
+        if let NetworkSpec::Reference { .. } = self.network {
+            if data.set != DataSetName::Synthetic {
+                let rule =
+                    "the reference network takes the synthetic points: data.set = \"synthetic\"";
+                return Err(SpecError::set("data.set", data.set.key(), rule));
+            }
+            if data.augment {
+                let rule = "the reference network takes points, not images: data.augment = false";
+                return Err(SpecError::set("data.augment", true, rule));
             }
         }
+        Ok(())
     }
 
     /// What the scheduler needs and a run cannot give, and a budget that allows no step.
@@ -375,29 +331,23 @@ impl RunSpec {
             self.scheduler.kind(),
             self.scheduler.method().build().needs(),
         );
-        let error = |key: &str, text: String| Err(SpecError::new(key, format!("{key} {text}")));
         if needs.plain_gradient && self.optimizer != OptimizerConfig::default() {
-            return error(
-                "scheduler.kind",
-                format!(
-                    "= {kind}: needs steps of plain SGD, without momentum or weight decay; [optimizer] has others"
-                ),
-            );
+            let rule = "needs steps of plain SGD, without momentum or weight decay; [optimizer] has others";
+            return Err(SpecError::set("scheduler.kind", kind, rule));
         }
         if needs.groups > 1 {
-            return error(
-                "scheduler.groups",
-                format!("has {} groups: a run has one", needs.groups),
-            );
+            let rest = format!(" has {} groups: a run has one", needs.groups);
+            return Err(SpecError::new("scheduler.groups", rest));
         }
         if let Some(budget @ BudgetSpec::Epochs(_)) = self.training.budget {
-            let of_epoch =
-                sizes::steps_per_epoch(self).map_err(|error| SpecError::said(error.0))?;
+            let of_epoch = sizes::steps_per_epoch(self)?;
             if budget.steps(of_epoch) == 0 {
-                return error(
+                let rule = format!("less than one of the {of_epoch} steps of an epoch");
+                return Err(SpecError::set(
                     "training.budget",
-                    format!("= \"{budget}\": less than one of the {of_epoch} steps of an epoch"),
-                );
+                    format!("\"{budget}\""),
+                    rule,
+                ));
             }
         }
         Ok(())

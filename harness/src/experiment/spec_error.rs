@@ -1,5 +1,8 @@
 //! What is wrong with a specification, and the key that it is wrong at.
 
+use std::fmt;
+
+use autolr_core::SettingsError;
 use toml::Value;
 
 use super::value_kind::shown;
@@ -7,145 +10,143 @@ use crate::exit::BadInput;
 
 /// What is wrong with a specification, in one line, and the key that it is wrong at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SpecError {
-    /// In full: `scheduler.schedules[0].lr`. Empty if it is about the file as a whole.
-    pub(super) key: String,
-    pub(super) text: String,
+pub struct SpecError {
+    /// Where it stands, in full: `scheduler.schedules[0].lr`. None if it is about the file as a whole.
+    key: Option<String>,
+    /// What the message begins with: the key, or the table that it is of.
+    named: Option<String>,
+    /// What follows, with the sign that it begins with: ` = 0: must be …`, `: missing`.
+    rest: String,
 }
 
 impl SpecError {
-    pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+    /// A message that begins with the key; `rest` has the sign that comes first.
+    pub(super) fn new(key: impl Into<String>, rest: impl Into<String>) -> Self {
+        let key = Some(key.into());
         Self {
-            key: key.into(),
-            text: text.into(),
+            named: key.clone(),
+            key,
+            rest: rest.into(),
+        }
+    }
+
+    /// A message about a key that does not begin with it, such as one that is unknown.
+    pub(super) fn about(key: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self {
+            key: Some(key.into()),
+            named: None,
+            rest: format!(": {message}"),
+        }
+    }
+
+    /// What is wrong with no key, but the whole.
+    pub(crate) fn whole(rest: impl Into<String>) -> Self {
+        Self {
+            key: None,
+            named: None,
+            rest: rest.into(),
         }
     }
 
     /// A value against a rule: `scheduler.lr = 0: must be positive`.
-    pub(super) fn value(
+    pub(super) fn value(key: impl Into<String>, value: &Value, rule: impl fmt::Display) -> Self {
+        Self::new(key, format!(" = {}: {rule}", shown(value)))
+    }
+
+    /// The same of a value that is read already.
+    pub(crate) fn set(
         key: impl Into<String>,
-        value: &Value,
-        rule: impl std::fmt::Display,
+        value: impl fmt::Display,
+        rule: impl fmt::Display,
     ) -> Self {
-        let key = key.into();
-        let text = format!("{key} = {}: {rule}", shown(value));
-        Self { key, text }
+        Self::new(key, format!(" = {value}: {rule}"))
     }
 
     /// A key that has to be there.
-    pub(super) fn missing(key: impl Into<String>, rest: impl std::fmt::Display) -> Self {
-        let key = key.into();
-        let text = format!("{key}: missing{rest}");
-        Self { key, text }
+    pub(super) fn missing(key: impl Into<String>, rest: impl fmt::Display) -> Self {
+        Self::new(key, format!(": missing{rest}"))
     }
 
     /// The same, of a key within `place`.
     pub(super) fn within(self, place: &str) -> Self {
+        self.at(place, place)
+    }
+
+    /// The same, of a key within `place`, which a message calls `called`.
+    pub(super) fn at(self, place: &str, called: &str) -> Self {
         Self {
-            key: format!("{place}.{}", self.key),
-            text: joined(place, &self.text),
+            key: join(place, self.key),
+            named: join(called, self.named),
+            rest: self.rest,
         }
     }
 
-    /// A message that begins with the key that it speaks of: `scheduler.lr = 0: …`, `optimizer: …`.
-    pub(super) fn said(text: impl Into<String>) -> Self {
-        let text = text.into();
-        let in_path = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.[]".contains(c);
-        let end = text.find(|c| !in_path(c)).unwrap_or(text.len());
-        let (key, rest) = text.split_at(end);
-        let begins = [" = ", ": ", " of length "]
-            .iter()
-            .any(|sign| rest.starts_with(sign));
-        if !begins {
-            return Self::new("", text);
+    /// Where it stands, in full; none if it is about the file as a whole.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+/// `scheduler` and `lr`, `schedules[0].lr` or nothing.
+fn join(place: &str, key: Option<String>) -> Option<String> {
+    Some(match key {
+        Some(key) => format!("{place}.{key}"),
+        None => place.to_owned(),
+    })
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.named {
+            Some(named) => write!(f, "{named}{}", self.rest),
+            None => f.write_str(self.rest.strip_prefix(": ").unwrap_or(&self.rest)),
         }
-        // `scheduler.schedule: lr = 0: …`, from a schedule within another.
-        let (key, inner) = (key.to_owned(), rest.strip_prefix(": ").map(Self::said));
-        match inner {
-            Some(inner) if !inner.key.is_empty() => inner.within(&key),
-            _ => Self::new(key, text),
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+impl From<SettingsError> for SpecError {
+    fn from(error: SettingsError) -> Self {
+        match error.path() {
+            "" => Self::whole(error.rest()),
+            path => Self::new(path, error.rest()),
         }
     }
 }
 
 impl From<SpecError> for BadInput {
     fn from(error: SpecError) -> Self {
-        Self(error.text)
-    }
-}
-
-/// TOML's message without its drawing, and with the key it speaks of in full: `scheduler.lr = 0: …`.
-pub(crate) fn one_line(error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = lines.next().unwrap_or_default();
-    match lines.find_map(|line| line.strip_prefix("in `")) {
-        Some(place) => joined(place.trim_end_matches('`'), first),
-        None => first.to_owned(),
-    }
-}
-
-/// `scheduler` and `lr = 0: …` as `scheduler.lr = 0: …`, `scheduler` and `missing field …` with a colon between.
-fn joined(place: &str, message: &str) -> String {
-    let is_key = |word: &str| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.".contains(c))
-    };
-    let key = message
-        .find([' ', ':', '['])
-        .map(|end| message.split_at(end))
-        .filter(|(key, rest)| {
-            let signs = [" = ", ": ", "[", " of length "];
-            is_key(key) && signs.iter().any(|sign| rest.starts_with(sign))
-        });
-    match key {
-        // The message of a list names the list itself.
-        Some((key, _)) if key == place => message.to_owned(),
-        Some(_) => format!("{place}.{message}"),
-        None => format!("{place}: {message}"),
+        Self(error.to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SpecError, joined};
-
-    #[test]
-    fn a_message_begins_with_its_key() {
-        for (text, key) in [
-            ("scheduler.lr = 0: no", "scheduler.lr"),
-            ("scheduler.factors[2] = 0: no", "scheduler.factors[2]"),
-            (
-                "scheduler.milestones of length 1: no",
-                "scheduler.milestones",
-            ),
-            ("scheduler: no good", "scheduler"),
-            ("the table [data] is missing", ""),
-            ("", ""),
-        ] {
-            assert_eq!(SpecError::said(text).key, key, "{text}");
-        }
-        let error = SpecError::said("lr = 0: no")
-            .within("schedules[0]")
-            .within("scheduler");
-        assert_eq!(error.key, "scheduler.schedules[0].lr");
-        assert_eq!(error.text, "scheduler.schedules[0].lr = 0: no");
-    }
+    use super::SpecError;
 
     #[test]
     fn a_key_is_named_in_full() {
-        for (place, message, expected) in [
-            ("scheduler", "lr = 0: no", "scheduler.lr = 0: no"),
-            ("scheduler", "factors[1] = 0", "scheduler.factors[1] = 0"),
-            ("factors", "factors[1] = 0", "factors[1] = 0"),
-            ("scheduler", "loss: none", "scheduler.loss: none"),
-            ("scheduler", "missing field", "scheduler: missing field"),
-            ("scheduler", "unknown key: x", "scheduler: unknown key: x"),
-            ("scheduler", "", "scheduler: "),
-        ] {
-            assert_eq!(joined(place, message), expected);
-        }
+        let value = SpecError::set("lr", 0, "no");
+        let inner = value.within("schedules[0]").within("scheduler");
+        assert_eq!(inner.key().unwrap(), "scheduler.schedules[0].lr");
+        assert_eq!(inner.to_string(), "scheduler.schedules[0].lr = 0: no");
+
+        let about = SpecError::about("gama", "unknown key `gama`");
+        assert_eq!(about.to_string(), "unknown key `gama`");
+        let about = about.within("scheduler");
+        assert_eq!(about.key().unwrap(), "scheduler.gama");
+        assert_eq!(about.to_string(), "scheduler: unknown key `gama`");
+
+        let missing = SpecError::missing("name", "").at("series[1]", "series");
+        assert_eq!(missing.key().unwrap(), "series[1].name");
+        assert_eq!(missing.to_string(), "series.name: missing");
+
+        // A key may be empty.
+        let empty = SpecError::about("", "unknown key ``").within("data");
+        assert_eq!(empty.key(), Some("data."));
+        let whole = SpecError::whole(": no good");
+        assert_eq!((whole.key(), whole.to_string().as_str()), (None, "no good"));
+        assert_eq!(whole.within("data").to_string(), "data: no good");
     }
 }

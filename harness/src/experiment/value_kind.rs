@@ -1,7 +1,9 @@
 //! What kind of value a key holds, in a specification file and on the command line. Ranges are checked later.
 
+use autolr_core::{ConfigError, Factors, Key, SettingsError};
 use toml::Value;
 
+use super::spec_error::SpecError;
 use crate::did_you_mean::did_you_mean;
 use crate::visible::{shortened, visible};
 
@@ -19,6 +21,49 @@ pub(super) fn shown(value: &Value) -> String {
 }
 
 pub(crate) use autolr_core::ValueKind;
+
+/// Checks that a value is one that a key takes: of its type, and in its range.
+///
+/// # Errors
+/// The rule that it breaks.
+pub(crate) fn check_value(key: &Key, value: &Value) -> Result<(), SpecError> {
+    let whole = matches!(key.holds, ValueKind::Whole | ValueKind::Length);
+    match value {
+        // The range before the type, which has a range of its own: what it says is not enough.
+        Value::Integer(number) if whole && !key.range.has(*number as f64) => {
+            return Err(SpecError::value(key.name, value, key.range.rule()));
+        }
+        Value::Integer(number) if key.holds == ValueKind::Number => {
+            key.range
+                .check(key.name, *number as f64)
+                .map_err(settings)?;
+        }
+        Value::Float(number) if key.holds == ValueKind::Number => {
+            key.range.check(key.name, *number).map_err(settings)?;
+        }
+        _ => {}
+    }
+    if let Some(rule) = key.holds.broken_by(value) {
+        return Err(SpecError::value(key.name, value, rule));
+    }
+    match (key.holds, value) {
+        (ValueKind::Factors, Value::String(name)) => {
+            Factors::named(name).map_err(settings)?;
+        }
+        (ValueKind::Factors, Value::Array(list)) => {
+            let whole = |value: &Value| value.as_integer().map(|number| number as f64);
+            let number = |value: &Value| value.as_float().or_else(|| whole(value));
+            let numbers: Vec<f64> = list.iter().filter_map(number).collect();
+            Factors::new(numbers).map_err(settings)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn settings(error: ConfigError) -> SpecError {
+    SettingsError::from(error).into()
+}
 
 /// Values of a kind, in TOML and in words.
 pub(crate) trait ValuesOf: Copy {

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::{AnswerRecord, DecisionRecord, Entry, EpochRecord, RateRange, RunLog};
 use crate::exit::BadInput;
-use crate::experiment::Cost;
 use crate::experiment::cost::passes;
+use crate::experiment::{Cost, SpecError};
 use crate::experiment::{RunSpec, sizes};
 
 /// A recorded run: its specification and its log.
@@ -272,7 +272,7 @@ struct Place {
 impl<'a> Played<'a> {
     fn new(record: &'a Record) -> Result<Self, Difference> {
         let spec = &record.spec;
-        let sized = |error: BadInput| Difference {
+        let sized = |error: SpecError| Difference {
             epoch: 0,
             what: error.to_string(),
         };

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::stop::{self, Budget, WithinBudget, interrupt_flag};
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy};
-use crate::experiment::RunSpec;
+use crate::experiment::{RunSpec, SpecError};
 use crate::record::{EpochRecord, Failure, begun_as};
 use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
 use crate::workload;
@@ -94,7 +94,7 @@ fn is_the_runs_own(error: &anyhow::Error) -> bool {
 /// Whether the input is to blame, the data included.
 pub(crate) fn is_bad_input(error: &anyhow::Error) -> bool {
     let data = error.downcast_ref::<DataError>();
-    error.is::<BadInput>() || data.is_some_and(DataError::is_bad_input)
+    error.is::<BadInput>() || error.is::<SpecError>() || data.is_some_and(DataError::is_bad_input)
 }
 
 /// Waits as long as another process is at work on a run.

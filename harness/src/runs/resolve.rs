@@ -6,7 +6,7 @@ use anyhow::Result;
 use toml::Table;
 
 use crate::exit::BadInput;
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
+use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec, SpecError};
 #[cfg(not(feature = "tch"))]
 use crate::workload;
 
@@ -40,8 +40,8 @@ fn locate(
     series: &SeriesSpec,
     over: &Table,
 ) -> anyhow::Error {
-    match error.downcast::<BadInput>() {
-        Ok(error) => file.locate(series, &[over], error).into(),
+    match error.downcast::<SpecError>() {
+        Ok(error) => file.locate(series, &[over], &error).into(),
         Err(error) => error,
     }
 }
@@ -71,10 +71,8 @@ pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
     if matches!(spec.network, NetworkSpec::Reference { .. }) {
         // Pure Rust.
         if spec.training.device == DeviceName::Cuda {
-            return Err(BadInput(
-                "training.device = cuda: the reference network runs on the CPU only".into(),
-            )
-            .into());
+            let rule = "the reference network runs on the CPU only";
+            return Err(SpecError::set("training.device", "cuda", rule).into());
         }
         spec.training.device = DeviceName::Cpu;
         return Ok(());
@@ -87,7 +85,10 @@ pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
             DeviceName::Cuda => DeviceChoice::Cuda,
             DeviceName::Auto => DeviceChoice::Auto,
         };
-        let device = select(choice).map_err(|error| BadInput(format!("training.{error}")))?;
+        let device = select(choice).map_err(|error| match error {
+            autolr_tch::Error::NoCuda(reason) => SpecError::set("training.device", "cuda", reason),
+            other => SpecError::whole(other.to_string()),
+        })?;
         spec.training.device = if device.is_cuda() {
             DeviceName::Cuda
         } else {

@@ -18,7 +18,7 @@ use crate::data::{DataSetName, Location, cifar};
 use crate::exit::BadInput;
 use crate::experiment::sizes;
 use crate::experiment::sweep::{self, Axis, Point, SEED};
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec};
+use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec, SpecError};
 
 /// What is varied.
 #[derive(Debug, Clone, Args)]
@@ -182,15 +182,15 @@ impl Sweep {
                 if let Some(device) = variation.device {
                     spec.training.device = device;
                 }
-                resolve_device(spec).map_err(|error| match error.downcast::<BadInput>() {
+                resolve_device(spec).map_err(|error| match error.downcast::<SpecError>() {
                     Ok(error) => {
-                        let error = file.locate(series, &[&overlay, &settings], error);
+                        let error = file.locate(series, &[&overlay, &settings], &error);
                         with_combination(point, error).into()
                     }
                     Err(error) => error,
                 })?;
                 sizes::sizes(spec).map_err(|error| {
-                    let error = file.locate(series, &[&overlay, &settings], error);
+                    let error = file.locate(series, &[&overlay, &settings], &error);
                     with_combination(point, error)
                 })?;
                 combinations.push(combination);

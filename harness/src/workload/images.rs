@@ -20,7 +20,7 @@ use crate::data::{
 };
 use crate::exit::BadInput;
 use crate::experiment::Cost;
-use crate::experiment::sizes::{check_batches, check_subset};
+use crate::experiment::sizes::{check_batches, check_subset, split_error};
 use crate::experiment::{DeviceName, GradientBatch, NetworkSpec, RunSpec, ScoringBatch};
 use crate::record::{DataProvenance, Evaluation};
 
@@ -94,7 +94,7 @@ impl ImageWorkload {
             },
             spec.training.seed,
         )
-        .map_err(|error| BadInput(format!("data.{error}")))?;
+        .map_err(|error| split_error(&error))?;
         let network = ResNet18::new(ResNetConfig {
             width: i64::from(width),
             classes: spec.classes() as i64,

@@ -256,10 +256,10 @@ pub fn build(spec: &RunSpec, location: &Location, threads: usize) -> Result<Box<
 
 /// What is said where a ResNet is asked for without libtorch.
 #[cfg(not(feature = "tch"))]
-pub(crate) fn no_libtorch() -> crate::exit::BadInput {
-    crate::exit::BadInput(
-        "network.kind = resnet18: this `autolr` was built without libtorch (feature `tch`); \
-         `cargo xtask setup` sets it up"
-            .into(),
+pub(crate) fn no_libtorch() -> crate::experiment::SpecError {
+    crate::experiment::SpecError::set(
+        "network.kind",
+        "resnet18",
+        "this `autolr` was built without libtorch (feature `tch`); `cargo xtask setup` sets it up",
     )
 }

@@ -16,7 +16,7 @@ use crate::data::batches::{Epoch, sample};
 use crate::data::{Points, Purpose, Split, SplitSpec, attempt_stream, stream};
 use crate::exit::BadInput;
 use crate::experiment::Cost;
-use crate::experiment::sizes::check_batches;
+use crate::experiment::sizes::{check_batches, split_error};
 use crate::experiment::{GradientBatch, ProbeSpec, RunSpec, ScoringBatch};
 use crate::record::{DataProvenance, Evaluation};
 
@@ -74,7 +74,7 @@ impl ReferenceWorkload {
             },
             spec.training.seed,
         )
-        .map_err(|error| BadInput(format!("data.{error}")))?;
+        .map_err(|error| split_error(&error))?;
         let mut rng = stream(spec.training.seed, Purpose::Init, 0, 0);
         let mut weights = Array1::zeros(parameter_count(sizes));
         for layer in 0..3 {

@@ -6,6 +6,7 @@ mod file;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Cadence;
+use crate::method::kind::Range;
 use crate::schedule::{Schedule, ScheduleConfig};
 use crate::{ConfigError, ScaleUpdate};
 use file::RawConfig;
@@ -125,8 +126,7 @@ impl AutoLrConfig {
     /// [`ConfigError::Value`] if `lr` is NaN, zero, negative, infinite or below [`f64::MIN_POSITIVE`], the least rate
     /// that there is.
     pub fn new(lr: f64, rule: ScaleUpdate) -> Result<Self, ConfigError> {
-        positive("lr", lr, "a learning rate must be positive and finite")?;
-        normal("lr", lr)?;
+        Range::RATE.check("lr", lr)?;
         Ok(Self::starting(Start::Lr(lr), rule))
     }
 
@@ -166,7 +166,7 @@ impl AutoLrConfig {
     /// [`ConfigError::EmptyRange`] if `min` exceeds `max`, [`ConfigError::OutOfBounds`] if the initial rate lies outside.
     pub fn with_bounds(mut self, min: f64, max: f64) -> Result<Self, ConfigError> {
         for (key, value) in [("min_lr", min), ("max_lr", max)] {
-            normal(key, value)?;
+            Range::RATE.check(key, value)?;
         }
         if min > max {
             return Err(ConfigError::EmptyRange { min, max });
@@ -314,22 +314,3 @@ fn is_positive(value: f64) -> bool {
     value > 0.0 && value.is_finite()
 }
 
-fn normal(key: &'static str, value: f64) -> Result<(), ConfigError> {
-    if (f64::MIN_POSITIVE..=f64::MAX).contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError::Value {
-            key,
-            value,
-            rule: "must be finite and at least 2.2250738585072014e-308",
-        })
-    }
-}
-
-fn positive(key: &'static str, value: f64, rule: &'static str) -> Result<(), ConfigError> {
-    if is_positive(value) {
-        Ok(())
-    } else {
-        Err(ConfigError::Value { key, value, rule })
-    }
-}

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, FieldDifference};
+use crate::method::kind::Range;
 use crate::schedule::range::{checked, lowest_rate, not_negative, positive};
+use crate::value::Table;
 use crate::value::difference::differences;
+use crate::value::read::SettingsError;
 
 /// Which metrics are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -93,8 +96,7 @@ impl ReduceOnPlateauConfig {
     /// # Errors
     /// [`ConfigError::Value`] unless `factor` lies in [0, 1). PyTorch takes negative ones too.
     pub fn with_factor(self, factor: f64) -> Result<Self, ConfigError> {
-        let good = (0.0..1.0).contains(&factor);
-        let factor = checked("factor", factor, good, "must lie in [0, 1)")?;
+        let factor = Range::SHARE.check("factor", factor)?;
         Ok(Self { factor, ..self })
     }
 
@@ -256,6 +258,13 @@ fn default_eps() -> f64 {
     ReduceOnPlateauConfig::DEFAULT_EPS
 }
 
+impl ReduceOnPlateauConfig {
+    /// The settings of a file's keys.
+    pub(super) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawConfig, _>()
+    }
+}
+
 impl TryFrom<RawConfig> for ReduceOnPlateauConfig {
     type Error = ConfigError;
 
@@ -318,9 +327,9 @@ mod tests {
             (r#"{"lr": 0}"#, "lr = 0: must be positive and finite"),
             (
                 r#"{"lr": 1, "factor": 1}"#,
-                "factor = 1: must lie in [0, 1)",
+                "factor = 1: must be from 0 to below 1",
             ),
-            (r#"{"lr": 1, "factor": -0.1}"#, "factor = -0.1: must lie in"),
+            (r#"{"lr": 1, "factor": -0.1}"#, "factor = -0.1: must be from 0"),
             (
                 r#"{"lr": 1, "patience": -1}"#,
                 "invalid value: integer `-1`",

@@ -1,6 +1,8 @@
 //! The list of schedulers against autolr-core, and what is done with it.
 
 use super::*;
+use crate::experiment::check::check_scheduler;
+use crate::experiment::value_kind::ValuesOf;
 use autolr_core::KeyDefault::Core;
 use autolr_core::ValueKind::{Number, Whole};
 
@@ -43,7 +45,7 @@ fn the_list_is_that_of_the_core() {
     assert_eq!(names, ScheduleConfig::KINDS);
     for kind in schedules() {
         let given = least(kind);
-        assert!(check(&given).is_ok(), "{}", kind.name);
+        assert_eq!(check_scheduler(&given), Ok(()), "{}", kind.name);
         let schedule: ScheduleConfig = given.clone().try_into().expect("valid");
         // What the core writes has every key there is, and no other.
         let written = Table::try_from(&schedule).expect("TOML");
@@ -117,7 +119,7 @@ fn the_closed_loop_has_the_keys_of_the_core() {
     for left_out in ["groups", "group_probing"] {
         assert!(keys.remove(left_out));
     }
-    let autolr = autolr_core::kinds().find(|kind| kind.name == AUTOLR);
+    let autolr = autolr_core::kinds().find(|kind| kind.name == "autolr");
     let listed = autolr
         .unwrap()
         .keys
@@ -127,18 +129,14 @@ fn the_closed_loop_has_the_keys_of_the_core() {
     assert_eq!(keys, listed);
     let mut given = table("lr = 0.1\nfactors = [1]");
     given.insert("kind".into(), "autolr".into());
-    assert_eq!(check(&given).map(|kind| kind.name), Ok("autolr"));
+    assert_eq!(check_scheduler(&given), Ok(()));
 }
 
 #[test]
 fn the_outermost_schedule_says_what_it_counts() {
-    let of = |text: &str| {
-        check(&table(text))
-            .map(|kind| kind.name)
-            .map_err(|error| error.text)
-    };
+    let of = |text: &str| check_scheduler(&table(text)).map_err(|error| error.to_string());
     let by_steps = "kind = \"fixed\"\nlr = 1\nunit = \"step\"";
-    assert_eq!(of(by_steps), Ok("fixed"));
+    assert_eq!(of(by_steps), Ok(()));
     assert!(counts_steps(&table(by_steps)));
     let by_epochs = "kind = \"fixed\"\nlr = 1\nunit = \"epoch\"";
     assert!(!counts_steps(&table(by_epochs)));
@@ -259,7 +257,7 @@ fn what_is_wrong_with_a_schedule_within_another_is_named() {
             "schedules[0].schedule.kind = 1: must be a name in quotes",
         ),
     ] {
-        let error = check(&table(text)).map(|kind| kind.name).unwrap_err();
-        assert!(error.text.starts_with(expected), "{text}: {error:?}");
+        let error = check_scheduler(&table(text)).unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{text}: {error:?}");
     }
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{AllNonFinite, AutoLrConfig, GroupProbing, Start, UNBOUNDED};
 use crate::clock::{Cadence, Unit};
 use crate::schedule::ScheduleConfig;
+use crate::value::Table;
+use crate::value::read::SettingsError;
+use crate::value::within::Within;
 use crate::{ConfigError, ExponentialScore, Factors, NonFinite, Normalization, ScaleUpdate};
 
 /// The keys of a file. What has its default value is not written.
@@ -24,7 +27,8 @@ pub(super) struct RawConfig {
     #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     lr: Option<f64>,
     /// What a probe scales the rate by.
-    factors: Factors,
+    #[cfg_attr(feature = "schema", schemars(with = "Factors"))]
+    factors: Within<Factors>,
     /// How the losses of a probe are made comparable.
     #[serde(default)]
     normalization: Normalization,
@@ -66,7 +70,8 @@ pub(super) struct RawConfig {
     /// A schedule that the closed loop scales.
     // Last: TOML wants tables behind plain values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    base: Option<ScheduleConfig>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<ScheduleConfig>"))]
+    base: Option<Within<ScheduleConfig>>,
 }
 
 fn default_sharpness() -> f64 {
@@ -97,25 +102,34 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl TryFrom<RawConfig> for AutoLrConfig {
-    type Error = ConfigError;
+impl AutoLrConfig {
+    /// The settings of a file's keys.
+    pub(in crate::method) fn read(table: Table) -> Result<Self, SettingsError> {
+        table.settings::<RawConfig, _>()
+    }
+}
 
-    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let rule = ScaleUpdate::new(raw.factors)
+impl TryFrom<RawConfig> for AutoLrConfig {
+    type Error = SettingsError;
+
+    fn try_from(raw: RawConfig) -> Result<Self, SettingsError> {
+        let base = raw.base.map(|base| base.at("base")).transpose()?;
+        let rule = ScaleUpdate::new(raw.factors.named()?)
             .with_normalization(raw.normalization)
             .with_score(ExponentialScore::new(raw.sharpness)?)
             .with_non_finite(raw.non_finite);
-        let config = match (raw.lr, raw.base) {
+        let config = match (raw.lr, base) {
             (Some(lr), None) => Self::new(lr, rule)?,
             (None, Some(base)) => Self::over(base, rule),
-            (None, None) => return Err(ConfigError::Base("lr: missing (or `base`, a schedule)")),
+            (None, None) => return Err(ConfigError::Base("missing (or `base`, a schedule)").into()),
             (Some(_), Some(_)) => {
                 return Err(ConfigError::Base(
-                    "lr: not beside `base`, whose own rate it starts from",
-                ));
+                    "not beside `base`, whose own rate it starts from",
+                )
+                .into());
             }
         };
-        config
+        let config = config
             .with_cadence(Cadence::new(raw.every, raw.unit)?)
             .with_all_non_finite(raw.all_non_finite)?
             .with_edge_probes(raw.edge_probes)
@@ -123,7 +137,8 @@ impl TryFrom<RawConfig> for AutoLrConfig {
             .with_bounds(
                 raw.min_lr.unwrap_or(UNBOUNDED.0),
                 raw.max_lr.unwrap_or(UNBOUNDED.1),
-            )
+            )?;
+        Ok(config)
     }
 }
 
@@ -132,11 +147,11 @@ impl From<AutoLrConfig> for RawConfig {
         let bound = |value: f64, none: f64| (value != none).then_some(value);
         let (lr, base) = match config.start {
             Start::Lr(lr) => (Some(lr), None),
-            Start::Base(base) => (None, Some(base)),
+            Start::Base(base) => (None, Some(Within::from(base))),
         };
         Self {
             lr,
-            factors: config.rule.factors().clone(),
+            factors: config.rule.factors().clone().into(),
             normalization: config.rule.normalization(),
             sharpness: config.rule.score().sharpness(),
             non_finite: config.rule.non_finite(),
