@@ -195,7 +195,6 @@ mod tests {
         let network = Mlp::new(train.clone(), test.clone(), CLASSES, settings).unwrap();
         let linear = Logistic::new(train, test, CLASSES, 0.0).unwrap();
         let (network, line) = (trained(&network, 0.1, 800), trained(&linear, 0.02, 800));
-        eprintln!("network {network}, linear {line}");
         assert!(network > 0.6, "{network}");
         assert!(line > 0.1 && line < network - 0.15, "{line} {network}");
     }

@@ -136,6 +136,8 @@ impl Quadratic {
     /// Expected loss ½ Σ hᵢ E θᵢ² before each step and after the last, shape `[steps + 1]`, of SGD with these learning
     /// rates, shape `[steps]`, on batches of `batch` examples: v ← μ v + g, θ ← θ − α v, v = 0 at first.
     ///
+    /// With a batch of 0 the noise has no finite variance: infinities or NaN come back.
+    ///
     /// Exact: with ξ the batch's mean of c, which has variance q = σ²/batch, g = h (θ − ξ), so that for each coordinate
     /// E v'² = μ² E v² + 2 μ h E θv + h² (E θ² + q), E θv' = μ E θv + h E θ², E θ'² = E θ² − 2 α E θv' + α² E v'² and
     /// E θ'v' = E θv' − α E v'².
@@ -196,6 +198,8 @@ impl Quadratic {
     /// the loss never rises; sweeps go on until no derivative with respect to ln α exceeds 10⁻⁹ of the loss, at most
     /// 20,000. It is done from the greedy schedule and from a decaying one, and the better is taken: the final loss is not
     /// convex in the rates, so that a still better one is not excluded.
+    ///
+    /// Early rates may exceed 2/h of the steepest coordinate, and with them the loss for a while: later ones repair it.
     pub fn best_schedule(&self, steps: usize, batch: usize) -> Vec<f64> {
         let flattest = self.curvatures.fold(f64::INFINITY, |a, &h| a.min(h));
         let steepest = self.curvatures.fold(0.0_f64, |a, &h| a.max(h));
@@ -204,8 +208,8 @@ impl Quadratic {
             let part = (t + 1) as f64 / steps as f64;
             2.0 / (steepest + flattest) / (1.0 + part)
         });
-        let mut best = self.descend(self.best_rates(steps, batch), batch);
-        let other = self.descend(decaying.collect(), batch);
+        let (mut best, _) = self.descend(self.best_rates(steps, batch), batch);
+        let (other, _) = self.descend(decaying.collect(), batch);
         let last = |rates: &[f64]| self.expected_loss(rates, 0.0, batch)[steps];
         if last(&other) < last(&best) {
             best = other;
@@ -213,9 +217,9 @@ impl Quadratic {
         best
     }
 
-    /// Sweeps of [`Quadratic::best_schedule`] from `rates`.
-    fn descend(&self, mut rates: Vec<f64>, batch: usize) -> Vec<f64> {
-        for _ in 0..SWEEPS {
+    /// Sweeps of [`Quadratic::best_schedule`] from `rates`, and how many there were.
+    fn descend(&self, mut rates: Vec<f64>, batch: usize) -> (Vec<f64>, usize) {
+        for sweep in 1..=SWEEPS {
             let mut positions = vec![self.start_squares()];
             for &lr in &rates {
                 let mut next = positions[positions.len() - 1].clone();
@@ -236,12 +240,11 @@ impl Quadratic {
                     .and(&self.curvatures)
                     .for_each(|a, h| *a *= (1.0 - best * h) * (1.0 - best * h));
             }
-            // Written so that NaN ends it too.
-            if !(largest > TOLERANCE * loss) {
-                break;
+            if largest <= TOLERANCE * loss || !loss.is_finite() {
+                return (rates, sweep);
             }
         }
-        rates
+        (rates, SWEEPS)
     }
 
     fn start_squares(&self) -> Array1<f64> {
@@ -511,10 +514,7 @@ mod tests {
             let last = |rates: &[f64]| task.expected_loss(rates, 0.0, 1)[steps];
             let (best, greedy) = (last(&schedule), last(&task.best_rates(steps, 1)));
             let fixed = best_fixed(&task, steps, 1);
-            eprintln!(
-                "{dimension} {condition} {steps}: best {best}, fixed {fixed}, greedy {greedy}"
-            );
-            assert!(best < 0.98 * fixed && best < 0.9 * greedy);
+            assert!(best < 0.5 * fixed.min(greedy), "{best} {fixed} {greedy}");
             // No rate can be moved alone, or all together, for the better.
             for factor in [0.99, 1.01] {
                 for step in 0..steps {
@@ -526,6 +526,8 @@ mod tests {
                 assert!(last(&moved) >= best);
             }
             assert_eq!(schedule, task.best_schedule(steps, 1));
+            let (_, sweeps) = task.descend(task.best_rates(steps, 1), 1);
+            assert!(sweeps < SWEEPS, "not converged");
         }
     }
 
