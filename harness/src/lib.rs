@@ -14,6 +14,7 @@ pub mod report;
 mod runs;
 mod shell;
 pub mod statistics;
+pub mod task;
 pub mod text_figure;
 mod text_table;
 pub mod train;

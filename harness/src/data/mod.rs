@@ -5,8 +5,10 @@
 //! state or draws hidden randomness: whatever is random takes a stream from [`stream::stream`].
 
 pub mod augment;
+pub mod badly_scaled;
 pub mod batches;
 pub mod cifar;
+pub mod digits_1d;
 pub mod download;
 mod error;
 pub mod fetch;
@@ -16,6 +18,7 @@ pub mod locate;
 #[cfg(test)]
 mod loopback;
 mod name;
+pub(crate) mod normal;
 pub mod split;
 pub mod stream;
 pub mod synthetic;

@@ -27,7 +27,7 @@ pub enum Purpose {
     /// Initial weights.
     Init,
     /// The synthetic data; index 0 = training images, 1 = test images, 2 = training points, 3 =
-    /// test points.
+    /// test points, 4 and 5 = badly scaled points, 6 and 7 = one-dimensional digits.
     Synthetic,
     /// Resampling in the statistics of a report.
     Resampling,

@@ -1,0 +1,574 @@
+//! The noisy quadratic model: the smallest problem in which a learning rate that is good for the next step is bad for the
+//! whole training, with its expected loss and its best schedules in closed form.
+//!
+//! Source: Wu, Ren, Liao and Grosse 2018, "Understanding Short-Horizon Bias in Stochastic Meta-Optimization",
+//! arXiv:1803.02021.
+
+use std::ops::Range;
+
+use ndarray::{Array1, Zip};
+use sha2::{Digest, Sha256};
+
+use super::{LayerKind, Outcome, Part, PureTask, TaskError};
+use crate::data::{Stream, normal};
+
+/// Largest derivative of the final loss with respect to ln α, relative to that loss, at which a schedule counts as best.
+const TOLERANCE: f64 = 1e-9;
+const SWEEPS: usize = 20_000;
+
+/// Curvatures hᵢ of the coordinates.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Spectrum {
+    /// hᵢ = condition^(−i/(dimension − 1)), from 1 down to 1/condition.
+    Geometric {
+        /// Number of coordinates.
+        dimension: u32,
+        /// Ratio of the largest to the smallest curvature, at least 1.
+        condition: f64,
+    },
+    /// These, each positive.
+    Explicit(Vec<f64>),
+}
+
+/// What makes a noisy quadratic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuadraticSettings {
+    /// Curvatures.
+    pub spectrum: Spectrum,
+    /// Variance of c times curvature: σᵢ² = noise / hᵢ. The gradient of an example then has covariance noise · H; noise = 1
+    /// is the case in which it equals the Hessian, as a Fisher matrix does.
+    pub noise: f64,
+    /// Where every coordinate starts.
+    pub start: f64,
+    /// Training examples that an epoch counts; each is drawn anew whenever it is looked at.
+    pub train: u32,
+    /// Test examples, likewise.
+    pub test: u32,
+}
+
+/// L(θ; c) = ½ Σ hᵢ (θᵢ − cᵢ)², with c ~ N(0, σᵢ²) drawn for every example of every batch.
+///
+/// The loss of a batch of drawn examples contains ½ Σ hᵢ σᵢ² on average, which no θ removes. Without a random stream, c = 0
+/// and the loss is ½ Σ hᵢ θᵢ²: the expected loss without that part. [`Quadratic::expected_loss`] and the schedules are
+/// about the latter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quadratic {
+    curvatures: Array1<f64>,
+    variances: Array1<f64>,
+    settings: QuadraticSettings,
+}
+
+/// Examples of a noisy quadratic, as far as their mean loss depends on them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuadraticBatch {
+    /// Mean of c, shape `[dimension]`.
+    mean: Array1<f64>,
+    /// ½ Σ hᵢ times the variance of cᵢ within the batch: the part of the loss without θ.
+    spread: f64,
+}
+
+/// E θ², E θv and E v² of a coordinate.
+#[derive(Debug, Clone, Copy)]
+struct Moments {
+    position: f64,
+    both: f64,
+    velocity: f64,
+}
+
+impl Quadratic {
+    /// The problem of these settings.
+    ///
+    /// # Errors
+    /// [`TaskError`] if there is no coordinate, a curvature is not positive and finite, the condition is below 1, the noise
+    /// negative, or a number not finite.
+    pub fn new(settings: QuadraticSettings) -> Result<Self, TaskError> {
+        let range = |holds: bool, what, value, range| {
+            let error = TaskError::Range { what, value, range };
+            if holds { Ok(()) } else { Err(error) }
+        };
+        // Written so that NaN fails too.
+        let curvatures: Array1<f64> = match &settings.spectrum {
+            Spectrum::Geometric {
+                dimension,
+                condition,
+            } => {
+                let holds = *condition >= 1.0 && condition.is_finite();
+                range(holds, "condition", *condition, "at least 1 and finite")?;
+                let last = f64::from(*dimension) - 1.0;
+                let exponent = |i| if i == 0 { 0.0 } else { -f64::from(i) / last };
+                (0..*dimension)
+                    .map(|i| libm::pow(*condition, exponent(i)))
+                    .collect()
+            }
+            Spectrum::Explicit(curvatures) => curvatures.iter().copied().collect(),
+        };
+        if curvatures.is_empty() {
+            return Err(TaskError::Zero("dimension"));
+        }
+        for &h in &curvatures {
+            range(
+                h > 0.0 && h.is_finite(),
+                "curvature",
+                h,
+                "positive and finite",
+            )?;
+        }
+        let QuadraticSettings { noise, start, .. } = settings;
+        range(
+            noise >= 0.0 && noise.is_finite(),
+            "noise",
+            noise,
+            "at least 0 and finite",
+        )?;
+        range(start.is_finite(), "start", start, "finite")?;
+        Ok(Self {
+            variances: curvatures.mapv(|h| noise / h),
+            curvatures,
+            settings,
+        })
+    }
+
+    /// Curvatures, shape `[dimension]`.
+    pub fn curvatures(&self) -> &Array1<f64> {
+        &self.curvatures
+    }
+
+    /// Expected loss ½ Σ hᵢ E θᵢ² before each step and after the last, shape `[steps + 1]`, of SGD with these learning
+    /// rates, shape `[steps]`, on batches of `batch` examples: v ← μ v + g, θ ← θ − α v, v = 0 at first.
+    ///
+    /// With a batch of 0 the noise has no finite variance: infinities or NaN come back.
+    ///
+    /// Exact: with ξ the batch's mean of c, which has variance q = σ²/batch, g = h (θ − ξ), so that for each coordinate
+    /// E v'² = μ² E v² + 2 μ h E θv + h² (E θ² + q), E θv' = μ E θv + h E θ², E θ'² = E θ² − 2 α E θv' + α² E v'² and
+    /// E θ'v' = E θv' − α E v'².
+    pub fn expected_loss(&self, rates: &[f64], momentum: f64, batch: usize) -> Vec<f64> {
+        let mut moments = vec![
+            Moments {
+                position: self.settings.start * self.settings.start,
+                both: 0.0,
+                velocity: 0.0,
+            };
+            self.curvatures.len()
+        ];
+        let loss = |moments: &[Moments]| {
+            let terms = self.curvatures.iter().zip(moments);
+            0.5 * terms.fold(0.0, |sum, (h, m)| sum + h * m.position)
+        };
+        let mut losses = vec![loss(&moments)];
+        for &lr in rates {
+            for ((m, &h), variance) in moments
+                .iter_mut()
+                .zip(&self.curvatures)
+                .zip(&self.variances)
+            {
+                let noise = variance / batch as f64;
+                let velocity = momentum * momentum * m.velocity
+                    + 2.0 * momentum * h * m.both
+                    + h * h * (m.position + noise);
+                let both = momentum * m.both + h * m.position;
+                *m = Moments {
+                    position: m.position - 2.0 * lr * both + lr * lr * velocity,
+                    both: both - lr * velocity,
+                    velocity,
+                };
+            }
+            losses.push(loss(&moments));
+        }
+        losses
+    }
+
+    /// The greedy schedule, shape `[steps]`: each rate minimises the expected loss after its step, without momentum:
+    /// α = Σ hᵢ² E θᵢ² / Σ hᵢ³ (E θᵢ² + σᵢ²/batch), 0 where all is at the optimum.
+    pub fn best_rates(&self, steps: usize, batch: usize) -> Vec<f64> {
+        let mut position = self.start_squares();
+        let mut rates = Vec::with_capacity(steps);
+        for _ in 0..steps {
+            let lr = self.best_rate(&self.curvatures, &position, batch);
+            self.advance(&mut position, lr, batch);
+            rates.push(lr);
+        }
+        rates
+    }
+
+    /// The schedule of the smallest expected loss after the last step, shape `[steps]`, without momentum.
+    ///
+    /// The final loss is a quadratic function of each rate, given the others: with λᵢ its derivative with respect to E θᵢ²
+    /// after a step, found from the last step to the first (λ ← λ (1 − α h)²), the rate of that step is best at
+    /// Σ λᵢ hᵢ E θᵢ² / Σ λᵢ hᵢ² (E θᵢ² + σᵢ²/batch). A sweep from the last step to the first sets each rate there, so that
+    /// the loss never rises; sweeps go on until no derivative with respect to ln α exceeds 10⁻⁹ of the loss, at most
+    /// 20,000. It is done from the greedy schedule and from a decaying one, and the better is taken: the final loss is not
+    /// convex in the rates, so that a still better one is not excluded.
+    ///
+    /// Early rates may exceed 2/h of the steepest coordinate, and with them the loss for a while: later ones repair it.
+    pub fn best_schedule(&self, steps: usize, batch: usize) -> Vec<f64> {
+        let flattest = self.curvatures.fold(f64::INFINITY, |a, &h| a.min(h));
+        let steepest = self.curvatures.fold(0.0_f64, |a, &h| a.max(h));
+        // Down to half of the rate that is stable and shrinks the outermost coordinates alike.
+        let decaying = (0..steps).map(|t| {
+            let part = (t + 1) as f64 / steps as f64;
+            2.0 / (steepest + flattest) / (1.0 + part)
+        });
+        let (mut best, _) = self.descend(self.best_rates(steps, batch), batch);
+        let (other, _) = self.descend(decaying.collect(), batch);
+        let last = |rates: &[f64]| self.expected_loss(rates, 0.0, batch)[steps];
+        if last(&other) < last(&best) {
+            best = other;
+        }
+        best
+    }
+
+    /// Sweeps of [`Quadratic::best_schedule`] from `rates`, and how many there were.
+    fn descend(&self, mut rates: Vec<f64>, batch: usize) -> (Vec<f64>, usize) {
+        for sweep in 1..=SWEEPS {
+            let mut positions = vec![self.start_squares()];
+            for &lr in &rates {
+                let mut next = positions[positions.len() - 1].clone();
+                self.advance(&mut next, lr, batch);
+                positions.push(next);
+            }
+            let last = &positions[rates.len()];
+            let loss = 0.5 * weighted(&self.curvatures, last);
+            let mut adjoint = 0.5 * &self.curvatures;
+            let mut largest = 0.0_f64;
+            for (lr, position) in rates.iter_mut().zip(&positions).rev() {
+                let best = self.best_rate(&adjoint, position, batch);
+                // Along α the loss is s (α − best)² / 2 + a constant.
+                let s = 2.0 * self.curved(&adjoint, position, batch);
+                largest = largest.max((*lr * s * (*lr - best)).abs());
+                *lr = best;
+                Zip::from(&mut adjoint)
+                    .and(&self.curvatures)
+                    .for_each(|a, h| *a *= (1.0 - best * h) * (1.0 - best * h));
+            }
+            if largest <= TOLERANCE * loss || !loss.is_finite() {
+                return (rates, sweep);
+            }
+        }
+        (rates, SWEEPS)
+    }
+
+    fn start_squares(&self) -> Array1<f64> {
+        let start = self.settings.start;
+        Array1::from_elem(self.curvatures.len(), start * start)
+    }
+
+    /// E θ² after a step: (1 − α h)² E θ² + α² h² σ²/batch.
+    fn advance(&self, position: &mut Array1<f64>, lr: f64, batch: usize) {
+        Zip::from(position)
+            .and(&self.curvatures)
+            .and(&self.variances)
+            .for_each(|p, h, variance| {
+                let (kept, step) = (1.0 - lr * h, lr * h);
+                *p = kept * kept * *p + step * step * variance / batch as f64;
+            });
+    }
+
+    /// The rate that minimises Σ λ E θ² after a step.
+    fn best_rate(&self, adjoint: &Array1<f64>, position: &Array1<f64>, batch: usize) -> f64 {
+        let pull = Zip::from(adjoint)
+            .and(&self.curvatures)
+            .and(position)
+            .fold(0.0, |sum, l, h, p| sum + l * h * p);
+        let curved = self.curved(adjoint, position, batch);
+        if curved > 0.0 { pull / curved } else { 0.0 }
+    }
+
+    /// Σ λ h² (E θ² + σ²/batch).
+    fn curved(&self, adjoint: &Array1<f64>, position: &Array1<f64>, batch: usize) -> f64 {
+        Zip::from(adjoint)
+            .and(&self.curvatures)
+            .and(position)
+            .and(&self.variances)
+            .fold(0.0, |sum, l, h, p, variance| {
+                sum + l * h * h * (p + variance / batch as f64)
+            })
+    }
+}
+
+fn weighted(weights: &Array1<f64>, values: &Array1<f64>) -> f64 {
+    weights
+        .iter()
+        .zip(values)
+        .fold(0.0, |sum, (w, v)| sum + w * v)
+}
+
+impl PureTask for Quadratic {
+    type Batch = QuadraticBatch;
+
+    fn data_name(&self) -> String {
+        "noisy quadratic".into()
+    }
+
+    /// Of curvatures and variances, then start (float64, little-endian).
+    fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for value in self.curvatures.iter().chain(&self.variances) {
+            hash.update(value.to_le_bytes());
+        }
+        hash.update(self.settings.start.to_le_bytes());
+        hex::encode(hash.finalize())
+    }
+
+    fn examples(&self, part: Part) -> usize {
+        match part {
+            Part::Train => self.settings.train as usize,
+            Part::Test => self.settings.test as usize,
+        }
+    }
+
+    /// Every coordinate at the settings' start, whatever the seed.
+    fn start(&self, _: u64) -> Array1<f64> {
+        Array1::from_elem(self.curvatures.len(), self.settings.start)
+    }
+
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
+        vec![(LayerKind::Weights, 0..self.curvatures.len())]
+    }
+
+    /// As many examples as there are indices; which they are does not matter. Without `random`, c = 0.
+    fn batch(&self, _: Part, indices: &[u32], random: Option<&mut Stream>) -> QuadraticBatch {
+        let n = indices.len() as f64;
+        let mut sum = Array1::<f64>::zeros(self.curvatures.len());
+        let mut squares = sum.clone();
+        if let Some(rng) = random {
+            let deviations = self.variances.mapv(f64::sqrt);
+            for _ in indices {
+                Zip::from(&mut sum)
+                    .and(&mut squares)
+                    .and(&deviations)
+                    .for_each(|sum, squares, deviation| {
+                        let c = deviation * normal::normal(rng);
+                        *sum += c;
+                        *squares += c * c;
+                    });
+            }
+        }
+        let mean = sum / n;
+        let within = squares / n - &mean * &mean;
+        QuadraticBatch {
+            spread: 0.5 * weighted(&self.curvatures, &within),
+            mean,
+        }
+    }
+
+    fn evaluate(
+        &self,
+        weights: &Array1<f64>,
+        batch: &QuadraticBatch,
+        gradient: Option<&mut Array1<f64>>,
+    ) -> Outcome {
+        let away = weights - &batch.mean;
+        if let Some(gradient) = gradient {
+            gradient.assign(&(&self.curvatures * &away));
+        }
+        let squares = &away * &away;
+        Outcome {
+            loss: 0.5 * weighted(&self.curvatures, &squares) + batch.spread,
+            correct: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gradient_check::{assert_gradient, assert_layers_cover};
+    use super::*;
+    use crate::data::{Purpose, stream};
+
+    fn task(spectrum: Spectrum, noise: f64) -> Quadratic {
+        Quadratic::new(QuadraticSettings {
+            spectrum,
+            noise,
+            start: 1.0,
+            train: 1000,
+            test: 100,
+        })
+        .unwrap()
+    }
+
+    fn geometric(dimension: u32, condition: f64) -> Spectrum {
+        Spectrum::Geometric {
+            dimension,
+            condition,
+        }
+    }
+
+    fn rng(index: u64) -> Stream {
+        stream(1, Purpose::Augmentation, 0, index)
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_loss() {
+        let task = task(geometric(5, 100.0), 1.0);
+        let batch = task.batch(Part::Train, &[1, 2, 3], Some(&mut rng(0)));
+        assert_gradient(&task, &task.start(0), &batch);
+        assert_gradient(&task, &task.start(0), &task.batch(Part::Test, &[1], None));
+        assert_layers_cover(&task);
+        assert_eq!(
+            batch,
+            task.batch(Part::Train, &[9, 9, 9], Some(&mut rng(0)))
+        );
+        assert_ne!(
+            batch,
+            task.batch(Part::Train, &[1, 2, 3], Some(&mut rng(1)))
+        );
+        let none = task.batch(Part::Train, &[], None);
+        assert!(task.evaluate(&task.start(0), &none, None).loss.is_nan());
+    }
+
+    #[test]
+    fn the_spectrum_runs_from_1_to_the_condition() {
+        let ends = |task: Quadratic| {
+            let h = task.curvatures();
+            (h[0], h[h.len() - 1])
+        };
+        assert_eq!(ends(task(geometric(3, 100.0), 1.0)), (1.0, 0.01));
+        assert_eq!(ends(task(geometric(1, 100.0), 1.0)), (1.0, 1.0));
+        let explicit = task(Spectrum::Explicit(vec![2.0, 0.5]), 3.0);
+        assert_eq!(explicit.variances.to_vec(), [1.5, 6.0]);
+        // Without noise of the batch: ½ (2 + 0.5).
+        let batch = explicit.batch(Part::Test, &[0, 1], None);
+        let found = explicit.evaluate(&explicit.start(0), &batch, None);
+        assert_eq!((found.loss, found.correct), (1.25, None));
+    }
+
+    #[test]
+    fn the_loss_of_drawn_examples_has_the_part_that_no_weights_remove() {
+        let task = task(geometric(4, 10.0), 1.0);
+        let indices: Vec<u32> = (0..20_000).collect();
+        let batch = task.batch(Part::Train, &indices, Some(&mut rng(3)));
+        let loss = task.evaluate(&Array1::zeros(4), &batch, None).loss;
+        // ½ Σ h σ² = 4/2; an example's loss is half a χ² of 4 degrees: variance 2. Five standard errors.
+        assert!(
+            (loss - 2.0).abs() < 5.0 * (2.0_f64 / 20_000.0).sqrt(),
+            "{loss}"
+        );
+    }
+
+    #[test]
+    fn simulated_sgd_has_the_expected_loss() {
+        const RUNS: usize = 4000;
+        let rates: Vec<f64> = (0..12).map(|t| 0.5 / (1.0 + 0.2 * f64::from(t))).collect();
+        for (momentum, size) in [(0.0, 1), (0.6, 2)] {
+            let task = task(Spectrum::Explicit(vec![1.0, 0.3, 0.05]), 0.5);
+            let expected = task.expected_loss(&rates, momentum, size);
+            assert_eq!(expected.len(), rates.len() + 1);
+            let clean = task.batch(Part::Test, &[0], None);
+            let mut sums = vec![(0.0, 0.0); expected.len()];
+            let mut gradient = Array1::zeros(3);
+            for run in 0..RUNS {
+                let mut rng = rng(run as u64);
+                let (mut weights, mut velocity) = (task.start(0), Array1::zeros(3));
+                for (step, sum) in sums.iter_mut().enumerate() {
+                    let loss = task.evaluate(&weights, &clean, None).loss;
+                    *sum = (sum.0 + loss, sum.1 + loss * loss);
+                    if let Some(&lr) = rates.get(step) {
+                        let batch = task.batch(Part::Train, &vec![0; size], Some(&mut rng));
+                        task.evaluate(&weights, &batch, Some(&mut gradient));
+                        velocity = momentum * velocity + &gradient;
+                        weights.scaled_add(-lr, &velocity);
+                    }
+                }
+            }
+            for ((sum, squares), expected) in sums.into_iter().zip(expected) {
+                let n = RUNS as f64;
+                let mean = sum / n;
+                let error = ((squares / n - mean * mean).max(0.0) / n).sqrt();
+                // Four standard errors; the first loss is the same in all runs, up to rounding.
+                assert!(
+                    (mean - expected).abs() < 4.0 * error + 1e-12,
+                    "{mean} {expected} {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn one_coordinate_is_solved_by_its_closed_form() {
+        let plain = task(geometric(1, 1.0), 0.0);
+        assert_eq!(plain.best_rates(3, 1), [1.0, 0.0, 0.0]);
+        assert_eq!(plain.expected_loss(&[1.0], 0.0, 1), [0.5, 0.0]);
+        // With E θ² = a and q = 1: α = a / (a + 1), and a becomes a / (a + 1), so that α is 1/2, 1/3, 1/4.
+        let noisy = task(geometric(1, 1.0), 1.0);
+        for rates in [noisy.best_rates(3, 1), noisy.best_schedule(3, 1)] {
+            for (rate, t) in rates.iter().zip(2..) {
+                assert!((rate - 1.0 / f64::from(t)).abs() < 1e-7, "{rates:?}");
+            }
+        }
+    }
+
+    /// The smallest final loss of a constant rate, over rates 1 % apart.
+    fn best_fixed(task: &Quadratic, steps: usize, batch: usize) -> f64 {
+        let losses = (0..1000).map(|k| {
+            let lr = 2.0 * libm::pow(0.99, f64::from(k));
+            task.expected_loss(&vec![lr; steps], 0.0, batch)[steps]
+        });
+        losses.fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    fn the_best_schedule_beats_greed_and_every_fixed_rate() {
+        for (dimension, condition, steps) in [(10, 100.0, 30), (20, 1000.0, 60)] {
+            let task = task(geometric(dimension, condition), 0.1);
+            let schedule = task.best_schedule(steps, 1);
+            let last = |rates: &[f64]| task.expected_loss(rates, 0.0, 1)[steps];
+            let (best, greedy) = (last(&schedule), last(&task.best_rates(steps, 1)));
+            let fixed = best_fixed(&task, steps, 1);
+            assert!(best < 0.5 * fixed.min(greedy), "{best} {fixed} {greedy}");
+            // No rate can be moved alone, or all together, for the better.
+            for factor in [0.99, 1.01] {
+                for step in 0..steps {
+                    let mut moved = schedule.clone();
+                    moved[step] *= factor;
+                    assert!(last(&moved) >= best);
+                }
+                let moved: Vec<f64> = schedule.iter().map(|lr| lr * factor).collect();
+                assert!(last(&moved) >= best);
+            }
+            assert_eq!(schedule, task.best_schedule(steps, 1));
+            let (_, sweeps) = task.descend(task.best_rates(steps, 1), 1);
+            assert!(sweeps < SWEEPS, "not converged");
+        }
+    }
+
+    #[test]
+    fn greed_is_best_for_one_step() {
+        let task = task(geometric(6, 50.0), 0.2);
+        let (greedy, best) = (task.best_rates(1, 4), task.best_schedule(1, 4));
+        assert!((greedy[0] - best[0]).abs() < 1e-12 * best[0]);
+        assert!(task.best_rates(0, 1).is_empty() && task.best_schedule(0, 1).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_problem_is_named() {
+        let message = |spectrum, noise, start| {
+            let settings = QuadraticSettings {
+                spectrum,
+                noise,
+                start,
+                train: 1,
+                test: 1,
+            };
+            Quadratic::new(settings).unwrap_err().to_string()
+        };
+        let good = || geometric(2, 1.0);
+        assert_eq!(
+            message(geometric(0, 1.0), 1.0, 1.0),
+            "dimension = 0: it must be at least 1"
+        );
+        assert_eq!(
+            message(geometric(2, 0.5), 1.0, 1.0),
+            "condition = 0.5: it must be at least 1 and finite"
+        );
+        for h in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let text = message(Spectrum::Explicit(vec![1.0, h]), 1.0, 1.0);
+            assert!(text.starts_with("curvature = "), "{text}");
+        }
+        for bad in [f64::NAN, f64::INFINITY] {
+            assert!(message(geometric(2, bad), 1.0, 1.0).starts_with("condition"));
+            assert!(message(good(), bad, 1.0).starts_with("noise"));
+            assert!(message(good(), 1.0, bad).starts_with("start"));
+        }
+        assert!(message(good(), -0.1, 1.0).starts_with("noise = -0.1"));
+    }
+}
