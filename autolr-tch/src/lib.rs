@@ -1,6 +1,6 @@
 //! autolr for libtorch models, on CPU and CUDA.
 //!
-//! A [`Model`] is a [`Network`] (such as [`ResNet18`]) whose parameters lie in one flat buffer, their gradients in
+//! A [`Model`] is a [`Network`] ([`ResNet18`], [`Transformer`]) whose parameters lie in one flat buffer, their gradients in
 //! another, so that an optimiser's step, a probe's snapshot, trial and restore are each a few kernels.
 //! [`Optimizer`] is SGD or AdamW as PyTorch defines them; [`ModelProbe`] is the back end of
 //! [`autolr_core::AutoLr`]:
@@ -42,6 +42,7 @@ mod optimizer;
 mod parameters;
 mod probe;
 mod resnet;
+mod transformer;
 
 pub use device::{DeviceChoice, select};
 pub use error::{Error, Result};
@@ -55,3 +56,4 @@ pub use optimizer::{Optimizer, OptimizerConfig};
 pub use parameters::{Init, NamedArray, ParameterSpec, Parameters};
 pub use probe::{ModelProbe, ScoringBatches, TrialLoss};
 pub use resnet::{ResNet18, ResNetConfig};
+pub use transformer::{Transformer, TransformerConfig};
