@@ -34,6 +34,7 @@ unsafe extern "C" {
         high: f64,
         random: *mut CGenerator,
     ) -> *mut c_char;
+    fn autolr_normal(out: *mut C_tensor, std: f64, random: *mut CGenerator) -> *mut c_char;
     fn autolr_rng_state(device: i64, state: *mut *mut C_tensor) -> *mut c_char;
     fn autolr_set_rng_state(device: i64, state: *const C_tensor) -> *mut c_char;
     fn autolr_set_numerics(deterministic: c_int, tf32: c_int) -> *mut c_char;
@@ -122,6 +123,12 @@ impl Generator {
     pub(crate) fn uniform(&mut self, out: &Tensor, low: f64, high: f64) -> Result<()> {
         // SAFETY: a live tensor and a live generator.
         check(unsafe { autolr_uniform(out.as_ptr().cast_mut(), low, high, self.0) })
+    }
+
+    /// Fills a float tensor on the CPU with normal draws of mean 0 and standard deviation `std`.
+    pub(crate) fn normal(&mut self, out: &Tensor, std: f64) -> Result<()> {
+        // SAFETY: a live tensor and a live generator.
+        check(unsafe { autolr_normal(out.as_ptr().cast_mut(), std, self.0) })
     }
 }
 

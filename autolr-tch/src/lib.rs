@@ -1,6 +1,6 @@
 //! autolr for libtorch models, on CPU and CUDA.
 //!
-//! A [`Model`] is a [`Network`] (such as [`ResNet18`]) whose parameters lie in one flat buffer, their gradients in
+//! A [`Model`] is a [`Network`] ([`ResNet18`], [`Transformer`]) whose parameters lie in one flat buffer, their gradients in
 //! another, so that an optimiser's step, a probe's snapshot, trial and restore are each a few kernels.
 //! [`Optimizer`] is one of autolr-core's on these buffers; [`ModelProbe`] is the back end of
 //! [`autolr_core::AutoLr`]:
@@ -44,6 +44,7 @@ mod optimizer;
 mod parameters;
 mod probe;
 mod resnet;
+mod transformer;
 
 pub use device::{DeviceChoice, select};
 pub use error::{Error, Result};
@@ -58,3 +59,4 @@ pub use optimizer::Optimizer;
 pub use parameters::{Init, NamedArray, ParameterSpec, Parameters};
 pub use probe::{InMode, ModelProbe, ScoringBatches};
 pub use resnet::{ResNet18, ResNetConfig};
+pub use transformer::{Transformer, TransformerConfig};

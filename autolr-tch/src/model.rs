@@ -2,18 +2,18 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ffi::Generator;
 use crate::flat::FlatTensor;
 use crate::network::{Mode, Network};
 use crate::parameters::{FlatBuffer, NamedArray, Parameters};
 
-/// Images and their classes, on one device.
+/// Images and their classes, or tokens and those that follow them, on one device.
 #[derive(Debug)]
 pub struct Batch {
-    /// Float32, shape `[batch, channels, height, width]`.
+    /// Images, float32, shape `[batch, channels, height, width]`; or tokens, int64, shape `[batch, length]`.
     pub images: Tensor,
-    /// Int64, shape `[batch]`.
+    /// Int64: of images, shape `[batch]`; of tokens, shape `[batch · length]`, sequence after sequence.
     pub labels: Tensor,
 }
 
@@ -32,18 +32,44 @@ impl Batch {
         })
     }
 
-    /// Number of images.
+    /// A batch of sequences of `length` tokens, one after another, and for each token the one to be predicted there
+    /// (as a rule, the next), put on a device.
+    ///
+    /// `inputs` and `targets` have shape `[batch · length]`. Whether a token is one of the vocabulary shows in the
+    /// forward pass.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if `length` is 0 or the number of targets not a multiple of it, and what libtorch refuses:
+    /// memory, the device, another number of inputs than of targets.
+    pub fn tokens(inputs: &[i64], targets: &[i64], length: usize, device: Device) -> Result<Self> {
+        if length == 0 || !targets.len().is_multiple_of(length) {
+            return Err(Error::Value {
+                key: "length",
+                value: length as f64,
+                rule: "sequences have at least one token, and the targets fill whole ones",
+            });
+        }
+        let shape = [(targets.len() / length) as i64, length as i64];
+        Ok(Self {
+            images: Tensor::f_from_slice(inputs)?
+                .f_reshape(shape)?
+                .f_to(device)?,
+            labels: Tensor::f_from_slice(targets)?.f_to(device)?,
+        })
+    }
+
+    /// Number of images, or of tokens.
     pub fn len(&self) -> usize {
         self.labels.numel()
     }
 
-    /// Whether there is no image.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Sum of losses and number of right answers over some images, kept on the device until asked for.
+/// Sum of losses and number of right answers over some images, or tokens, kept on the device until asked for.
 #[derive(Debug)]
 pub struct Tally {
     loss: Tensor,
@@ -119,7 +145,7 @@ impl Tally {
         Ok(self.correct()? as f64 / self.images as f64)
     }
 
-    /// Images counted.
+    /// Images, or tokens, counted.
     pub fn images(&self) -> u64 {
         self.images
     }
@@ -170,7 +196,7 @@ impl<N: Network> Model<N> {
         self.parameters.flat().device()
     }
 
-    /// Logits, shape `[batch, classes]`.
+    /// Logits, shape `[examples, classes]`, of a batch's `images`.
     ///
     /// # Errors
     /// If libtorch refuses.

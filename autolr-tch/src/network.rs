@@ -23,7 +23,8 @@ pub trait Network {
     /// What is not trained but kept: running statistics.
     fn buffers(&self) -> Vec<ParameterSpec>;
 
-    /// Logits, shape `[batch, classes]`, of images `[batch, channels, height, width]`.
+    /// Logits, shape `[examples, classes]`, in the order of a batch's labels: of images
+    /// `[batch, channels, height, width]`, an example an image; of tokens `[batch, length]`, an example a token.
     ///
     /// `parameters` and `buffers` are in the order of the specifications. Only [`Mode::Train`] may change `buffers`.
     ///

@@ -15,7 +15,12 @@ pub enum Init {
         /// Inputs of one output unit.
         fan_in: i64,
     },
-    /// A constant: 1 and 0 in `BatchNorm2d`.
+    /// Normal of mean 0: embeddings (`normal_`; that of PyTorch's `Embedding` has a standard deviation of 1).
+    Normal {
+        /// Standard deviation, not negative.
+        std: f64,
+    },
+    /// A constant: 1 and 0 in `BatchNorm2d` and `LayerNorm`.
     Constant(f64),
 }
 
@@ -226,12 +231,18 @@ impl FlatBuffer {
     /// Gives every entry its start.
     pub(crate) fn draw(&mut self, random: &mut ffi::Generator) -> Result<()> {
         for (spec, view) in self.specs.iter().zip(&mut self.views) {
+            // Drawn on the CPU into memory of its own, as PyTorch does: the same numbers on any device.
+            let memory = || Tensor::f_empty(&spec.shape, (Kind::Float, Device::Cpu));
             match spec.init {
                 Init::Uniform { fan_in } => {
                     let bound = 1.0 / (fan_in as f64).sqrt();
-                    // Drawn on the CPU into memory of its own, as PyTorch does: the same numbers on any device.
-                    let drawn = Tensor::f_empty(&spec.shape, (Kind::Float, Device::Cpu))?;
+                    let drawn = memory()?;
                     random.uniform(&drawn, -bound, bound)?;
+                    view.f_copy_(&drawn)?;
+                }
+                Init::Normal { std } => {
+                    let drawn = memory()?;
+                    random.normal(&drawn, std)?;
                     view.f_copy_(&drawn)?;
                 }
                 Init::Constant(value) => {

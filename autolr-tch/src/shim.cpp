@@ -108,6 +108,14 @@ char *autolr_uniform(at::Tensor *out, double low, double high, at::Generator *ra
   });
 }
 
+// Fills a tensor with draws from the normal distribution of mean 0 and this standard deviation.
+char *autolr_normal(at::Tensor *out, double std, at::Generator *random) {
+  return guarded([&] {
+    at::NoGradGuard guard;
+    out->normal_(0.0, std, *random);
+  });
+}
+
 // A copy of the random state of the CPU (device < 0) or of a GPU.
 char *autolr_rng_state(int64_t device, at::Tensor **state) {
   return guarded([&] {
