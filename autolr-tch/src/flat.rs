@@ -11,6 +11,11 @@ use crate::ffi::add_scaled_out;
 pub struct FlatTensor(pub(crate) Tensor);
 
 impl FlatTensor {
+    /// Of a float32 tensor of shape `[n]`.
+    pub fn new(tensor: Tensor) -> Self {
+        Self(tensor)
+    }
+
     /// Another handle to the same numbers.
     pub(crate) fn handle(&self) -> Self {
         Self(self.0.shallow_clone())

@@ -3,9 +3,10 @@
 
 use approx::assert_relative_eq;
 use autolr_core::ProbeBackend;
+use autolr_core::optimizer::{AdamW, OptimizerConfig, StepProbe, TrialLoss};
 use autolr_tch::{
-    Batch, Error, Mode, Model, ModelProbe, NamedArray, Optimizer, OptimizerConfig, ScoringBatches,
-    Tally, Transformer, TransformerConfig, TrialLoss,
+    Batch, Error, Mode, Model, ModelProbe, NamedArray, Optimizer, ScoringBatches, Tally,
+    Transformer, TransformerConfig,
 };
 use ndarray::Array1;
 use safetensors::SafeTensors;
@@ -165,7 +166,8 @@ fn a_gradient_has_the_same_bits_again_in_every_mode() {
 #[test]
 fn it_learns_a_text_by_heart_and_a_probe_leaves_no_trace() {
     let mut model = fresh();
-    let mut optimizer = Optimizer::new(OptimizerConfig::ADAM_W, model.parameters()).unwrap();
+    let mut optimizer =
+        Optimizer::new(OptimizerConfig::AdamW(AdamW::default()), model.parameters()).unwrap();
     // Each token is followed by the one three further on.
     let text: Vec<i64> = (0..33).map(|i| 3 * i % CONFIG.vocabulary).collect();
     let batch = || Batch::tokens(&text[..32], &text[1..], 8, Device::Cpu).unwrap();
@@ -183,9 +185,11 @@ fn it_learns_a_text_by_heart_and_a_probe_leaves_no_trace() {
     let mut probe = ModelProbe {
         model: &mut model,
         optimizer: &optimizer,
-        gradient: None,
-        scoring: ScoringBatches::Shared(vec![batch()]),
-        loss: TrialLoss::AfterStep,
+        probe: StepProbe {
+            gradient: None,
+            scoring: ScoringBatches::Shared(vec![batch()]),
+            loss: TrialLoss::AfterStep,
+        },
         mode: Mode::Probe,
     };
     let lrs = Array1::from_vec(vec![0.01, 1.0]);

@@ -76,9 +76,9 @@ fn write_run(runs: &Path, text: &str, seed: u64, end: End) -> PathBuf {
         rates: None,
         steps: 20,
         train_loss: 1.0,
-        train_accuracy: 0.5,
+        train_accuracy: Some(0.5),
         validation_loss: 1.0,
-        validation_accuracy: 0.5,
+        validation_accuracy: Some(0.5),
     }))
     .unwrap();
     let (outcome, accuracy) = match end {
@@ -92,7 +92,7 @@ fn write_run(runs: &Path, text: &str, seed: u64, end: End) -> PathBuf {
     let tested = |accuracy| {
         Some(Evaluation {
             loss: 0.5,
-            accuracy,
+            accuracy: Some(accuracy),
             images: 200,
         })
     };

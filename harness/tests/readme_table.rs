@@ -27,9 +27,14 @@ fn observe(series: &Series) -> Vec<Observation> {
     let of = |run: &Run| {
         let summary = summary(run);
         match summary.outcome {
-            Outcome::Completed => {
-                Observation::value(100.0 * summary.reported().expect("tested").accuracy)
-            }
+            Outcome::Completed => Observation::value(
+                100.0
+                    * summary
+                        .reported()
+                        .expect("tested")
+                        .accuracy
+                        .expect("classified"),
+            ),
             Outcome::Diverged { .. } => Observation::Diverged,
         }
     };
@@ -151,7 +156,12 @@ fn the_single_runs_are_those_of_the_records() {
             panic!("one run");
         };
         let summary = summary(run);
-        let accuracy = 100.0 * summary.reported().expect("tested").accuracy;
+        let accuracy = 100.0
+            * summary
+                .reported()
+                .expect("tested")
+                .accuracy
+                .expect("classified");
         match &summary.outcome {
             Outcome::Completed => format!("completed, {accuracy:.1} %"),
             Outcome::Diverged { reason, .. } if reason.contains("at chance") => {

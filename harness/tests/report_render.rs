@@ -53,9 +53,9 @@ fn epochs(losses: &[f64]) -> Vec<EpochRecord> {
         rates: None,
         steps: 1250,
         train_loss: *loss,
-        train_accuracy: 0.5,
+        train_accuracy: Some(0.5),
         validation_loss: *loss,
-        validation_accuracy: 0.5,
+        validation_accuracy: Some(0.5),
     };
     losses.iter().enumerate().map(epoch).collect()
 }
@@ -75,7 +75,7 @@ fn decision(epoch: u64) -> DecisionRecord {
 fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
     let tested = Evaluation {
         loss: 0.5,
-        accuracy,
+        accuracy: Some(accuracy),
         images: 9984,
     };
     Summary {
@@ -90,7 +90,7 @@ fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
             .last()
             .filter(|loss| loss.is_finite())
             .map(|_| Evaluation {
-                accuracy: accuracy - 0.01,
+                accuracy: Some(accuracy - 0.01),
                 ..tested
             }),
         reported: "best-validation".to_owned(),

@@ -29,7 +29,7 @@ fn line(series: &Series) -> String {
         Outcome::Diverged { epoch, .. } => format!("diverged in epoch {epoch}"),
     };
     let reported = summary.reported().expect("an epoch with a finite loss");
-    let accuracy = 100.0 * reported.accuracy;
+    let accuracy = 100.0 * reported.accuracy.expect("it classifies");
     let rest = match log.decisions.first() {
         None => {
             let last = log.epochs.last().expect("at least one epoch");

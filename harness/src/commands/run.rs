@@ -80,12 +80,17 @@ impl Observer for EpochLines<'_> {
 /// A summary in a few lines.
 pub(crate) fn describe(summary: &Summary) -> String {
     let tested = |tested: Option<Evaluation>| match tested {
-        Some(tested) => format!(
-            "{:.1} % of {} test images, loss {:.4}",
-            100.0 * tested.accuracy,
-            tested.images,
-            tested.loss
+        Some(Evaluation {
+            loss,
+            accuracy: Some(accuracy),
+            images,
+        }) => format!(
+            "{:.1} % of {images} test images, loss {loss:.4}",
+            100.0 * accuracy
         ),
+        Some(Evaluation { loss, images, .. }) => {
+            format!("loss {loss:.4} over {images} test examples")
+        }
         None => "not finite".into(),
     };
     let outcome = match &summary.outcome {

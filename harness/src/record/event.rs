@@ -218,15 +218,23 @@ pub struct EpochRecord {
     /// Mean training loss over the epoch's batches (nats).
     #[serde(with = "float_serde")]
     pub train_loss: f64,
-    /// Share of training images classified rightly, in \[0, 1\].
-    #[serde(with = "float_serde")]
-    pub train_accuracy: f64,
+    /// Share of training images classified rightly, in \[0, 1\], where the task classifies.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "float_serde::option"
+    )]
+    pub train_accuracy: Option<f64>,
     /// Mean validation loss (nats).
     #[serde(with = "float_serde")]
     pub validation_loss: f64,
-    /// Share of validation images classified rightly, in \[0, 1\].
-    #[serde(with = "float_serde")]
-    pub validation_accuracy: f64,
+    /// Share of validation images classified rightly, in \[0, 1\], where the task classifies.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "float_serde::option"
+    )]
+    pub validation_accuracy: Option<f64>,
 }
 
 /// The rates of an epoch's steps.
@@ -431,9 +439,13 @@ pub struct Evaluation {
     /// Mean loss (nats).
     #[serde(with = "float_serde")]
     pub loss: f64,
-    /// Share classified rightly, in \[0, 1\].
-    #[serde(with = "float_serde")]
-    pub accuracy: f64,
+    /// Share classified rightly, in \[0, 1\], where the task classifies.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "float_serde::option"
+    )]
+    pub accuracy: Option<f64>,
     /// Over how many images.
     pub images: u64,
 }
@@ -444,7 +456,8 @@ impl Event {
     /// # Errors
     /// The key, its value and its range.
     pub fn check(&self) -> Result<(), String> {
-        let share = |key: &str, value: f64| {
+        let share = |key: &str, value: Option<f64>| {
+            let value = value.unwrap_or_default();
             let good = value.is_nan() || (0.0..=1.0).contains(&value);
             good.then_some(())
                 .ok_or_else(|| format!("{key} = {value}: must lie from 0 to 1"))

@@ -266,16 +266,14 @@ fn cells(run: Option<&Run>) -> [Cell; 3] {
     let summary = run.log.as_ref().and_then(|log| log.summary.as_ref());
     let reported = match (
         Status::of(run),
-        summary.and_then(|summary| summary.reported()),
+        summary.and_then(|summary| summary.reported()?.accuracy),
     ) {
-        (Status::Completed, Some(tested)) => Cell::strong(number::percent(tested.accuracy)),
+        (Status::Completed, Some(accuracy)) => Cell::strong(number::percent(accuracy)),
         (Status::Completed, None) => Cell::none(),
         // What its best weights reach is a result too.
-        (status @ Status::Diverged { .. }, Some(tested)) => Cell::diverged(format!(
-            "{}; {}",
-            status.words(),
-            number::percent(tested.accuracy)
-        )),
+        (status @ Status::Diverged { .. }, Some(accuracy)) => {
+            Cell::diverged(format!("{}; {}", status.words(), number::percent(accuracy)))
+        }
         (status, _) => status.cell(),
     };
     let best = summary.and_then(|summary| summary.best_epoch);
@@ -283,6 +281,6 @@ fn cells(run: Option<&Run>) -> [Cell; 3] {
     [
         reported,
         Cell::or_none(best.map(|epoch| epoch.to_string())),
-        Cell::or_none(last.map(|tested| number::percent(tested.accuracy))),
+        Cell::or_none(last.and_then(|tested| Some(number::percent(tested.accuracy?)))),
     ]
 }

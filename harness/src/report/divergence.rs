@@ -65,7 +65,7 @@ fn row(placed: Placed<'_>) -> Vec<Cell> {
         reason,
         Cell::or_none(last.map(|epoch| number::loss(epoch.validation_loss))),
         Cell::or_none(last.map(|epoch| number::rate(epoch.lr))),
-        Cell::or_none(tested.map(|tested| number::percent(tested.accuracy))),
+        Cell::or_none(tested.and_then(|tested| Some(number::percent(tested.accuracy?)))),
     ]
 }
 

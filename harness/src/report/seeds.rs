@@ -26,7 +26,7 @@ impl Weights {
             Self::Reported => summary.reported(),
             Self::Last => summary.last,
         };
-        tested.map(|tested| 100.0 * tested.accuracy)
+        Some(100.0 * tested?.accuracy?)
     }
 }
 

@@ -23,13 +23,13 @@ const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 const VERSION: &str = "brain.Event:2";
 
 /// A scalar of an epoch.
-type Scalar = (&'static str, fn(&EpochRecord) -> f64);
+type Scalar = (&'static str, fn(&EpochRecord) -> Option<f64>);
 
 /// What is written of an epoch.
 const SCALARS: [Scalar; 5] = [
-    ("lr", |epoch| epoch.lr),
-    ("loss/train", |epoch| epoch.train_loss),
-    ("loss/validation", |epoch| epoch.validation_loss),
+    ("lr", |epoch| Some(epoch.lr)),
+    ("loss/train", |epoch| Some(epoch.train_loss)),
+    ("loss/validation", |epoch| Some(epoch.validation_loss)),
     ("accuracy/train", |epoch| epoch.train_accuracy),
     ("accuracy/validation", |epoch| epoch.validation_accuracy),
 ];
@@ -90,8 +90,8 @@ fn event_file(log: &RunLog, seconds: &BTreeMap<u64, f64>) -> Vec<u8> {
     let mut decisions = log.decisions.iter().peekable();
     for epoch in &log.epochs {
         time += seconds.get(&epoch.epoch).copied().unwrap_or(0.0);
-        let mut scalars: Vec<(&str, f64)> =
-            SCALARS.iter().map(|(tag, of)| (*tag, of(epoch))).collect();
+        let known = |(tag, of): &Scalar| Some((*tag, of(epoch)?));
+        let mut scalars: Vec<(&str, f64)> = SCALARS.iter().filter_map(known).collect();
         while let Some(taken) = decisions.next_if(|taken| taken.epoch <= epoch.epoch) {
             scalars.push(("factor", taken.decision.factor));
         }

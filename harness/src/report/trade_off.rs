@@ -75,7 +75,7 @@ fn point(run: &Run) -> Option<(f64, f64)> {
     let summary = run.log.as_ref()?.summary.as_ref()?;
     let (trained, search) = summary.compute();
     let compute = trained.saturating_add(search) as f64;
-    let accuracy = 100.0 * summary.reported()?.accuracy;
+    let accuracy = 100.0 * summary.reported()?.accuracy?;
     accuracy
         .is_finite()
         .then_some((compute / MILLION, accuracy))

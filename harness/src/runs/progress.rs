@@ -14,13 +14,11 @@ fn style(template: &str) -> ProgressStyle {
 
 /// What is worth a glance after an epoch.
 pub(crate) fn glance(record: &EpochRecord) -> String {
+    let accuracy = record.validation_accuracy;
+    let accuracy = accuracy.map_or_else(String::new, |share| format!(" ({:.1} %)", 100.0 * share));
     format!(
-        "epoch {}: lr {:.3e}, training {:.3}, validation {:.3} ({:.1} %)",
-        record.epoch,
-        record.lr,
-        record.train_loss,
-        record.validation_loss,
-        100.0 * record.validation_accuracy
+        "epoch {}: lr {:.3e}, training {:.3}, validation {:.3}{accuracy}",
+        record.epoch, record.lr, record.train_loss, record.validation_loss,
     )
 }
 

@@ -145,7 +145,7 @@ impl RunState {
                         .iter()
                         .find(|epoch| Some(epoch.epoch) == summary.best_epoch),
                 };
-                Some(epoch?.validation_accuracy)
+                epoch?.validation_accuracy
             }),
             summary: log.and_then(|log| log.summary),
         }
@@ -159,6 +159,6 @@ impl RunState {
 
     /// The test accuracy that its protocol reports, in \[0, 1\].
     pub(crate) fn accuracy(&self) -> Option<f64> {
-        Some(self.summary.as_ref()?.reported()?.accuracy)
+        self.summary.as_ref()?.reported()?.accuracy
     }
 }

@@ -8,7 +8,7 @@ use super::cholesky::solve;
 use super::cross_entropy::cross_entropy;
 use super::point_set::PointSet;
 use super::product::product;
-use super::{LayerKind, Outcome, Part, PureTask, TaskError};
+use super::{LayerKind, Outcome, Part, PureTask, StateArray, TaskError};
 use crate::data::{Points, Stream};
 
 /// Norm of the gradient below which Newton's method stops.
@@ -189,6 +189,10 @@ impl PureTask for Logistic {
 
     fn batch(&self, part: Part, indices: &[u32], _: Option<&mut Stream>) -> Points {
         self.points.batch(part, indices)
+    }
+
+    fn batch_arrays(&self, name: &str, batch: &Points) -> Vec<StateArray> {
+        PointSet::arrays(name, batch)
     }
 
     fn evaluate(

@@ -12,7 +12,7 @@ use rand::RngExt;
 use super::cross_entropy::cross_entropy;
 use super::point_set::PointSet;
 use super::product::product;
-use super::{LayerKind, Outcome, Part, PureTask, TaskError};
+use super::{LayerKind, Outcome, Part, PureTask, StateArray, TaskError};
 use crate::data::{Points, Purpose, Stream, stream};
 
 /// Added to the variance in LayerNorm, as in PyTorch.
@@ -236,6 +236,10 @@ impl PureTask for Mlp {
 
     fn batch(&self, part: Part, indices: &[u32], _: Option<&mut Stream>) -> Points {
         self.points.batch(part, indices)
+    }
+
+    fn batch_arrays(&self, name: &str, batch: &Points) -> Vec<StateArray> {
+        PointSet::arrays(name, batch)
     }
 
     fn evaluate(

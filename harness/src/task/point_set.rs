@@ -3,7 +3,7 @@
 use ndarray::Axis;
 use sha2::{Digest, Sha256};
 
-use super::{Part, TaskError};
+use super::{Part, StateArray, StateValues, TaskError};
 use crate::data::Points;
 
 /// Points of both parts with their number of classes, checked to fit each other.
@@ -75,6 +75,23 @@ impl PointSet {
             features: points.features.select(Axis(0), &rows),
             labels: rows.iter().map(|&row| points.labels[row]).collect(),
         }
+    }
+
+    /// A batch of points as arrays `….features` and `….labels`.
+    pub(super) fn arrays(name: &str, batch: &Points) -> Vec<StateArray> {
+        let labels = batch.labels.iter().map(|&label| i64::from(label)).collect();
+        vec![
+            StateArray {
+                name: format!("{name}.features"),
+                shape: batch.features.shape().to_vec(),
+                values: StateValues::F64(batch.features.iter().copied().collect()),
+            },
+            StateArray {
+                name: format!("{name}.labels"),
+                shape: vec![batch.labels.len()],
+                values: StateValues::I64(labels),
+            },
+        ]
     }
 
     /// SHA-256 of features (float64, little-endian) and labels (bytes) of the training points, then of the test points.

@@ -1,13 +1,13 @@
 //! Tasks in pure Rust, float64.
 
-/// Which examples an index counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// Those that train and validate.
-    Train,
-    /// Those that test.
-    Test,
-}
+use std::ops::Range;
+
+use anyhow::{Result, bail, ensure};
+use autolr_core::optimizer::Objective;
+use ndarray::Array1;
+
+use super::{DataIdentity, LayerKind, Part, Score, StateArray, StateValues, Sums, Task};
+use crate::data::Stream;
 
 /// What a batch comes to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,17 +16,6 @@ pub struct Outcome {
     pub loss: f64,
     /// Examples classified rightly, where the task classifies.
     pub correct: Option<u64>,
-}
-
-/// Kind of a layer's parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LayerKind {
-    /// Matrices of the layers before the last.
-    Weights,
-    /// Biases of the layers before the last, gains and biases of normalisations.
-    BiasesAndNorms,
-    /// The last layer, matrix and bias.
-    Head,
 }
 
 /// Data and model of a problem in pure Rust: no batches' order, no optimiser, no probe.
@@ -44,23 +33,26 @@ pub trait PureTask {
     fn examples(&self, part: Part) -> usize;
 
     /// Initial weights for a seed, shape `[parameters]`.
-    fn start(&self, seed: u64) -> ndarray::Array1<f64>;
+    fn start(&self, seed: u64) -> Array1<f64>;
 
     /// Parameter groups: for each layer kind (`weights`, `biases-and-norms`, `head`) the ranges of the weights that are
     /// of it. Together they cover all.
-    fn layers(&self) -> Vec<(LayerKind, std::ops::Range<usize>)>;
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)>;
 
     /// The examples of these indices. What is random about an example (noise, augmentation) comes from `random`;
     /// without, it is left out.
     ///
     /// # Panics
     /// If an index is not that of an example.
-    fn batch(
-        &self,
-        part: Part,
-        indices: &[u32],
-        random: Option<&mut crate::data::Stream>,
-    ) -> Self::Batch;
+    fn batch(&self, part: Part, indices: &[u32], random: Option<&mut Stream>) -> Self::Batch;
+
+    /// A batch as arrays, whose names begin with `name`.
+    fn batch_arrays(&self, name: &str, batch: &Self::Batch) -> Vec<StateArray>;
+
+    /// Whether it classifies, so that there is an accuracy.
+    fn classifies(&self) -> bool {
+        true
+    }
 
     /// Mean loss over a batch at `weights`, and its gradient into `gradient` (overwritten) if given; NaN if the batch is
     /// empty.
@@ -69,8 +61,166 @@ pub trait PureTask {
     /// If `weights` or `gradient` is not of shape `[parameters]`.
     fn evaluate(
         &self,
-        weights: &ndarray::Array1<f64>,
+        weights: &Array1<f64>,
         batch: &Self::Batch,
-        gradient: Option<&mut ndarray::Array1<f64>>,
+        gradient: Option<&mut Array1<f64>>,
     ) -> Outcome;
+}
+
+/// A task in pure Rust at its weights.
+#[derive(Debug)]
+pub struct Pure<T> {
+    task: T,
+    weights: Array1<f64>,
+    gradient: Array1<f64>,
+    loss: f64,
+}
+
+impl<T: PureTask> Pure<T> {
+    /// At the initial weights for a seed.
+    pub fn new(task: T, seed: u64) -> Self {
+        let weights = task.start(seed);
+        Self {
+            task,
+            gradient: Array1::zeros(weights.len()),
+            weights,
+            loss: f64::NAN,
+        }
+    }
+
+    fn take_gradient(&mut self, batch: &T::Batch) -> Outcome {
+        self.task
+            .evaluate(&self.weights, batch, Some(&mut self.gradient))
+    }
+}
+
+impl<T: PureTask> Objective for Pure<T> {
+    type Vector = Array1<f64>;
+    type Batch = (T::Batch, u64);
+    type Random = ();
+    type Error = anyhow::Error;
+
+    fn vectors(&mut self) -> (&mut Array1<f64>, &mut Array1<f64>) {
+        (&mut self.weights, &mut self.gradient)
+    }
+
+    fn set_gradient(&mut self, batches: &[Self::Batch]) -> Result<()> {
+        let [(batch, _)] = batches else {
+            bail!("a gradient of {} batches", batches.len());
+        };
+        self.take_gradient(batch);
+        Ok(())
+    }
+
+    fn loss(&mut self, (batch, _): &Self::Batch) -> Result<f64> {
+        Ok(self.task.evaluate(&self.weights, batch, None).loss)
+    }
+
+    fn random(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_random(&mut self, (): &()) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<T: PureTask> Task for Pure<T> {
+    type Tally = Sums;
+
+    const LOSS_READ_EVERY: u64 = 1;
+    const DRAWN_TO_SIZE: bool = true;
+
+    fn data(&self) -> DataIdentity {
+        DataIdentity {
+            name: self.task.data_name(),
+            synthetic: true,
+            digest: self.task.digest(),
+        }
+    }
+
+    fn examples(&self, part: Part) -> usize {
+        self.task.examples(part)
+    }
+
+    fn classifies(&self) -> bool {
+        self.task.classifies()
+    }
+
+    fn parameters(&self) -> usize {
+        self.weights.len()
+    }
+
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
+        self.task.layers()
+    }
+
+    fn batch(
+        &self,
+        part: Part,
+        indices: &[u32],
+        random: Option<&mut Stream>,
+    ) -> Result<Self::Batch> {
+        let batch = self.task.batch(part, indices, random);
+        Ok((batch, indices.len() as u64))
+    }
+
+    fn batch_arrays(&self, name: &str, (batch, _): &Self::Batch) -> Result<Vec<StateArray>> {
+        Ok(self.task.batch_arrays(name, batch))
+    }
+
+    fn tally(&self, sums: Sums) -> Result<Sums> {
+        Ok(sums)
+    }
+
+    fn sums(&self, tally: &Sums) -> Result<Sums> {
+        Ok(*tally)
+    }
+
+    fn train(&mut self, (batch, samples): &Self::Batch, tally: &mut Sums) -> Result<()> {
+        let Outcome { loss, correct } = self.take_gradient(batch);
+        tally.loss += loss * *samples as f64;
+        tally.correct += correct.unwrap_or(0);
+        tally.samples += samples;
+        self.loss = loss;
+        Ok(())
+    }
+
+    fn batch_loss(&self) -> Result<f64> {
+        Ok(self.loss)
+    }
+
+    /// At once, so that the mean has one order.
+    fn evaluate(&mut self, part: Part, indices: &[u32]) -> Result<Score> {
+        let batch = self.task.batch(part, indices, None);
+        let Outcome { loss, correct } = self.task.evaluate(&self.weights, &batch, None);
+        let accuracy = correct.map(|correct| correct as f64 / indices.len() as f64);
+        Ok(Score { loss, accuracy })
+    }
+
+    fn save(&self) -> Result<Vec<StateArray>> {
+        Ok(vec![self.save_vector("weights", &self.weights)?])
+    }
+
+    fn load(&mut self, state: &[StateArray]) -> Result<()> {
+        self.weights = self.load_vector(StateArray::find(state, "weights")?)?;
+        Ok(())
+    }
+
+    fn save_vector(&self, name: &str, vector: &Array1<f64>) -> Result<StateArray> {
+        Ok(StateArray::vector(name, vector.to_vec()))
+    }
+
+    fn load_vector(&self, array: &StateArray) -> Result<Array1<f64>> {
+        let n = self.weights.len();
+        let StateValues::F64(values) = &array.values else {
+            bail!("saved state: {} is not float64", array.name);
+        };
+        ensure!(
+            values.len() == n,
+            "saved state: {} does not have the network's {n} float64 entries",
+            array.name
+        );
+        Ok(Array1::from_vec(values.clone()))
+    }
 }

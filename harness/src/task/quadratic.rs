@@ -9,7 +9,7 @@ use std::ops::Range;
 use ndarray::{Array1, Zip};
 use sha2::{Digest, Sha256};
 
-use super::{LayerKind, Outcome, Part, PureTask, TaskError};
+use super::{LayerKind, Outcome, Part, PureTask, StateArray, TaskError};
 use crate::data::{Stream, normal};
 
 /// Largest derivative of the final loss with respect to ln α, relative to that loss, at which a schedule counts as best.
@@ -349,6 +349,18 @@ impl PureTask for Quadratic {
             spread: 0.5 * weighted(&self.curvatures, &within),
             mean,
         }
+    }
+
+    /// `….mean`, shape `[dimension]`, and `….spread`, shape `[1]`.
+    fn batch_arrays(&self, name: &str, batch: &QuadraticBatch) -> Vec<StateArray> {
+        vec![
+            StateArray::vector(format!("{name}.mean"), batch.mean.to_vec()),
+            StateArray::vector(format!("{name}.spread"), vec![batch.spread]),
+        ]
+    }
+
+    fn classifies(&self) -> bool {
+        false
     }
 
     fn evaluate(

@@ -28,11 +28,15 @@ pub struct RunStatus {
     pub was_finished: bool,
 }
 
-/// Whether an accuracy is not above chance: at most 1/classes plus two standard errors of that many draws.
+/// Whether there is an accuracy, and it is not above chance: at most 1/classes plus two standard errors of that many
+/// draws.
 pub fn at_chance(tested: Evaluation, classes: usize) -> bool {
+    let Some(accuracy) = tested.accuracy else {
+        return false;
+    };
     let chance = 1.0 / classes as f64;
     let error = (chance * (1.0 - chance) / tested.images.max(1) as f64).sqrt();
-    tested.accuracy <= chance + 2.0 * error
+    accuracy <= chance + 2.0 * error
 }
 
 /// Trains what `build` makes, in the folder `dir`, unless that has been done already.
@@ -258,7 +262,7 @@ fn finish(trainer: &mut Trainer<'_, '_>, outcome: Outcome) -> Result<Summary> {
             epoch,
             reason: format!(
                 "the accuracy is at chance when the run ends ({:.1} % of {} test images)",
-                100.0 * last.accuracy,
+                100.0 * last.accuracy.unwrap_or(f64::NAN),
                 last.images
             ),
         },

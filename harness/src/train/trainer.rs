@@ -265,7 +265,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
         let epoch = self.progress.next_epoch;
         let sums = self.workload.sums()?;
         let train_loss = sums.mean_loss();
-        self.progress.cost += Cost::of_training(sums.samples);
+        self.progress.cost += Cost::of_training(self.samples());
         self.steps = 0;
         let validation = self.workload.validate()?;
         self.progress.cost.forwards += validation.images;
@@ -346,8 +346,13 @@ impl<'a, 'o> Trainer<'a, 'o> {
 
     /// Images of the epoch at hand that were trained on so far.
     fn samples(&self) -> u64 {
+        self.samples_of(self.steps)
+    }
+
+    /// Images of so many steps of an epoch, from its beginning.
+    fn samples_of(&self, steps: u64) -> u64 {
         // The last batch of an epoch may be smaller.
-        (self.steps * self.spec.training.batch_size as u64).min(self.images)
+        (steps * self.spec.training.batch_size as u64).min(self.images)
     }
 
     /// Compute so far, of training and search.
@@ -591,8 +596,9 @@ impl<'a, 'o> Trainer<'a, 'o> {
             true => Some(self.workload.score(self.draw(), 0)?),
             false => None,
         };
+        let images = self.samples() - self.samples_of(from.mark.sums.steps);
         let mut search = from.mark.search;
-        search += Cost::of_training(samples);
+        search += Cost::of_training(images);
         let end = SlotState {
             mark: SlotMark {
                 sums,
@@ -606,7 +612,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
         self.slots.insert(branch.into, end);
         self.become_copy(&origin, Keep::Saved)?;
         (self.progress.cost, self.progress.probe_cost) = spent;
-        let mut cost = Cost::of_training(samples);
+        let mut cost = Cost::of_training(images);
         cost.forwards += scored;
         self.spend(cost);
         Ok(Answer::Branched {

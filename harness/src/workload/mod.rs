@@ -1,27 +1,29 @@
-//! What is trained: the pure-Rust reference workload, and images through libtorch.
+//! What a training loop needs of what is trained.
 
-#[cfg(feature = "tch")]
-mod images;
-mod reference;
-mod state;
+mod training;
 
 use anyhow::Result;
 use autolr_core::float_serde;
 use ndarray::{ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "tch")]
-pub use images::ImageWorkload;
-pub use reference::ReferenceWorkload;
-pub use state::{StateArray, StateValues};
+pub use training::Training;
 
 use crate::data::{
     DataError, DataSet, Location, Purpose, Stream, attempt_stream, cifar, synthetic,
 };
+#[cfg(feature = "tch")]
+use crate::exit::BadInput;
 use crate::experiment::Cost;
+#[cfg(feature = "tch")]
+use crate::experiment::DeviceName;
 use crate::experiment::sizes::synthetic_sizes;
 use crate::experiment::{NetworkSpec, RunSpec};
 use crate::record::{DataProvenance, Evaluation};
+#[cfg(feature = "tch")]
+use crate::task::{Images, Torch};
+use crate::task::{Mlp, MlpSettings, Normalization, Pure};
+pub use crate::task::{StateArray, StateValues};
 
 /// What a training loop needs of a network, its data and its optimiser.
 ///
@@ -66,7 +68,7 @@ pub trait Workload {
     ///
     /// # Errors
     /// When the machinery fails.
-    fn squared_gradient_norm(&self) -> Result<f64>;
+    fn squared_gradient_norm(&mut self) -> Result<f64>;
 
     /// The optimiser's step along that gradient; returns the rate that was really taken.
     ///
@@ -199,8 +201,9 @@ pub struct EpochSums {
     /// Sum of the samples' losses (nats).
     #[serde(with = "float_serde")]
     pub loss: f64,
-    /// Samples classified rightly.
-    pub correct: u64,
+    /// Samples classified rightly, where the task classifies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct: Option<u64>,
 }
 
 impl EpochSums {
@@ -210,8 +213,8 @@ impl EpochSums {
     }
 
     /// Share of samples classified rightly; NaN before the first.
-    pub fn accuracy(self) -> f64 {
-        self.correct as f64 / self.samples as f64
+    pub fn accuracy(self) -> Option<f64> {
+        Some(self.correct? as f64 / self.samples as f64)
     }
 }
 
@@ -234,24 +237,54 @@ pub fn load_images(spec: &RunSpec, location: &Location) -> Result<DataSet, DataE
 /// # Errors
 /// [`crate::exit::BadInput`] or [`DataError`] if data, device or sizes do not fit; whatever the machinery says.
 pub fn build(spec: &RunSpec, location: &Location, threads: usize) -> Result<Box<dyn Workload>> {
+    let seed = spec.training.seed;
     match spec.network {
         NetworkSpec::Reference { hidden } => {
             let (train, test) = synthetic_sizes(spec);
-            let points = synthetic::points(spec.training.seed, train, test);
-            Ok(Box::new(ReferenceWorkload::new(
-                spec,
-                hidden as usize,
-                points,
-            )?))
+            let (train, test) = synthetic::points(seed, train, test);
+            let settings = MlpSettings {
+                hidden,
+                layers: 2,
+                normalization: Normalization::None,
+            };
+            let task = Mlp::new(train, test, spec.classes(), settings)?;
+            Ok(Box::new(Training::new(spec, Pure::new(task, seed))?))
         }
         #[cfg(feature = "tch")]
-        NetworkSpec::ResNet18 { .. } => Ok(Box::new(ImageWorkload::new(spec, location, threads)?)),
+        NetworkSpec::ResNet18 { width, batch_norm } => {
+            let device = torch_device(spec, threads)?;
+            let images = Images {
+                set: load_images(spec, location)?,
+                augment: spec.data.augment,
+            };
+            let network = autolr_tch::ResNet18::new(autolr_tch::ResNetConfig {
+                width: i64::from(width),
+                classes: spec.classes() as i64,
+                batch_norm,
+            })?;
+            let task = Torch::new(network, images, seed, device)?;
+            Ok(Box::new(Training::new(spec, task)?))
+        }
         #[cfg(not(feature = "tch"))]
         NetworkSpec::ResNet18 { .. } => {
             let _ = (location, threads);
             Err(no_libtorch().into())
         }
     }
+}
+
+/// The device of a specification, with libtorch set up for it.
+#[cfg(feature = "tch")]
+fn torch_device(spec: &RunSpec, threads: usize) -> Result<tch::Device> {
+    let device = match spec.training.device {
+        DeviceName::Cpu => autolr_tch::DeviceChoice::Cpu,
+        DeviceName::Cuda => autolr_tch::DeviceChoice::Cuda,
+        DeviceName::Auto => autolr_tch::DeviceChoice::Auto,
+    };
+    let device = autolr_tch::select(device).map_err(BadInput::from_error)?;
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(1).max(1));
+    autolr_tch::set_numerics(true, false)?;
+    Ok(device)
 }
 
 /// What is said where a ResNet is asked for without libtorch.

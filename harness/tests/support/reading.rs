@@ -124,7 +124,7 @@ pub(crate) fn in_full(readings: &[Reading]) -> String {
         let tested = |tested: Option<Evaluation>| match tested {
             Some(tested) => format!(
                 "{:.1} % of {}, loss {}",
-                100.0 * tested.accuracy,
+                100.0 * tested.accuracy.unwrap_or(f64::NAN),
                 tested.images,
                 number(tested.loss)
             ),

@@ -16,13 +16,22 @@ pub struct StateArray {
 pub enum StateValues {
     /// Networks of libtorch.
     F32(Vec<f32>),
-    /// The reference workload.
+    /// Tasks in pure Rust.
     F64(Vec<f64>),
     /// Counters and labels.
     I64(Vec<i64>),
 }
 
 impl StateArray {
+    /// Float64 numbers, shape `[n]`.
+    pub fn vector(name: impl Into<String>, values: Vec<f64>) -> Self {
+        Self {
+            name: name.into(),
+            shape: vec![values.len()],
+            values: StateValues::F64(values),
+        }
+    }
+
     /// A single counter.
     pub fn counter(name: &str, value: u64) -> Self {
         Self {
