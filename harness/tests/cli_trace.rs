@@ -156,7 +156,7 @@ fn bad_input_is_named_before_any_step() {
         (
             good,
             vec![lr, "optimizer.kind=adamv"],
-            "did you mean \"adamw\"?",
+            "did you mean `adamw`?",
         ),
         (
             good,

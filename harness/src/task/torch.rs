@@ -243,15 +243,17 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
     }
 
     fn save_vector(&self, name: &str, vector: &FlatTensor) -> Result<StateArray> {
+        let values: Vec<f32> = Vec::try_from(vector.tensor().f_to(Device::Cpu)?)?;
         Ok(StateArray {
             name: name.to_owned(),
-            shape: vec![self.parameters()],
-            values: StateValues::F32(Vec::try_from(vector.tensor().f_to(Device::Cpu)?)?),
+            shape: vec![values.len()],
+            values: StateValues::F32(values),
         })
     }
 
     fn load_vector(&self, array: &StateArray) -> Result<FlatTensor> {
-        let n = self.parameters();
+        // Of the flat buffer, with the gaps between parameters.
+        let n = self.model.parameters().flat().numel();
         let StateValues::F32(values) = &array.values else {
             bail!("saved state: {} is not float32", array.name);
         };
