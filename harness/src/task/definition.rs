@@ -1,7 +1,5 @@
 //! What a training is given: data and model.
 
-use std::ops::Range;
-
 use anyhow::Result;
 use autolr_core::optimizer::Objective;
 
@@ -83,9 +81,6 @@ pub trait Task: Objective<Error = anyhow::Error> {
 
     /// Number of trained parameters.
     fn parameters(&self) -> usize;
-
-    /// For each layer kind, where its parameters lie in the flat vector. Together the ranges cover all.
-    fn layers(&self) -> Vec<(LayerKind, Range<usize>)>;
 
     /// `cpu` or `cuda:0`.
     fn device(&self) -> String {

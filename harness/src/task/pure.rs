@@ -151,10 +151,6 @@ impl<T: PureTask> Task for Pure<T> {
         self.weights.len()
     }
 
-    fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
-        self.task.layers()
-    }
-
     fn batch(
         &self,
         part: Part,

@@ -1,13 +1,11 @@
 //! Tasks through libtorch.
 
-use std::ops::Range;
-
 use anyhow::{Result, bail, ensure};
 use autolr_core::optimizer::Objective;
 use autolr_tch::{Batch, FlatTensor, InMode, Mode, Model, NamedArray, Network, Tally};
 use tch::{Device, Tensor};
 
-use super::{DataIdentity, LayerKind, Part, Score, StateArray, StateValues, Sums, Task};
+use super::{DataIdentity, Part, Score, StateArray, StateValues, Sums, Task};
 use crate::data::augment::{augment_into, normalize_into};
 use crate::data::{DataSet, IMAGE_BYTES, ImageSet, Stream};
 
@@ -131,25 +129,6 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
 
     fn parameters(&self) -> usize {
         self.model.parameters().count()
-    }
-
-    /// The last layer is what the parameters at the end are of that share their name before the last dot.
-    fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
-        let specs = self.model.parameters().specs();
-        let layer = |name: &str| name.rsplit_once('.').map(|(layer, _)| layer.to_owned());
-        let last = specs.last().and_then(|spec| layer(&spec.name));
-        let mut start = 0;
-        let with_range = specs.iter().map(|spec| {
-            let range = start..start + spec.len() as usize;
-            start = range.end;
-            let kind = match spec.shape.len() {
-                _ if layer(&spec.name) == last => LayerKind::Head,
-                0 | 1 => LayerKind::BiasesAndNorms,
-                _ => LayerKind::Weights,
-            };
-            (kind, range)
-        });
-        with_range.collect()
     }
 
     fn device(&self) -> String {
