@@ -13,6 +13,9 @@ use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch};
 use crate::record::{DataProvenance, Evaluation};
 use crate::task::{Part, Score, StateArray, StateValues, Sums, Task};
 
+/// Scoring batches, and the batch that gives the gradient, if it is another.
+type ProbeBatches<B> = (Vec<B>, Option<B>);
+
 /// A task with its split and its optimiser.
 pub struct Training<T: Task> {
     task: T,
@@ -89,11 +92,7 @@ where
     }
 
     /// The scoring batches of a probe of `candidates` rates, and the batch that gives the gradient, if it is another.
-    fn draw_probe_batches(
-        &self,
-        draw: Draw,
-        candidates: usize,
-    ) -> Result<(Vec<T::Batch>, Option<T::Batch>)> {
+    fn draw_probe_batches(&self, draw: Draw, candidates: usize) -> Result<ProbeBatches<T::Batch>> {
         let count = match self.probe.batches {
             ScoringBatch::Shared => 1,
             ScoringBatch::PerCandidate => candidates as u64,
