@@ -20,6 +20,7 @@ fn values(key: &Key) -> String {
             format!("whole, {}", range.unwrap_or("0 or more"))
         }
         ValueKind::Seed => "whole, 0 or more".to_owned(),
+        ValueKind::Numbers => format!("list of numbers, {}", range.unwrap_or("any")),
         ValueKind::Milestones => "list of whole numbers".to_owned(),
         ValueKind::Switch => "`true`, `false`".to_owned(),
         ValueKind::OneOf(names) => names.iter().map(quoted).collect::<Vec<_>>().join(", "),

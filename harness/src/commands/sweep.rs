@@ -8,8 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::arguments::{TrainingArgs, check_folder, cores, data_location};
+use crate::device::DeviceName;
 use crate::exit::ExitStatus;
-use crate::experiment::DeviceName;
 use crate::json_output::print_json;
 use crate::number;
 use crate::runs::headline::series_headline;

@@ -151,6 +151,10 @@ impl<T: PureTask> Task for Pure<T> {
         self.weights.len()
     }
 
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
+        self.task.layers()
+    }
+
     fn batch(
         &self,
         part: Part,
@@ -205,6 +209,10 @@ impl<T: PureTask> Task for Pure<T> {
 
     fn save_vector(&self, name: &str, vector: &Array1<f64>) -> Result<StateArray> {
         Ok(StateArray::vector(name, vector.to_vec()))
+    }
+
+    fn vector(&self, values: &[f64]) -> Result<Array1<f64>> {
+        Ok(Array1::from_vec(values.to_vec()))
     }
 
     fn load_vector(&self, array: &StateArray) -> Result<Array1<f64>> {

@@ -1,7 +1,7 @@
 //! The training of any task: order, batches, splits, the optimiser's steps, the probe, evaluation.
 
 use anyhow::{Context, Result, ensure};
-use autolr_core::optimizer::{Flat, Optimizer, ScoringBatches, StepProbe};
+use autolr_core::optimizer::{Flat, Groups, Optimizer, ScoringBatches, StepProbe};
 use ndarray::{ArrayView1, ArrayViewMut1};
 
 use super::{Draw, EpochSums, Place, Workload};
@@ -9,9 +9,12 @@ use crate::data::batches::{Epoch, sample};
 use crate::data::{Purpose, Split, SplitSpec, Stream, attempt_stream};
 use crate::exit::BadInput;
 use crate::experiment::sizes::{check_batches, check_subset, split_error};
-use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch};
+use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch, SpecError};
 use crate::record::{DataProvenance, Evaluation};
 use crate::task::{Part, Score, StateArray, StateValues, Sums, Task};
+
+/// Scoring batches, and the batch that gives the gradient, if it is another.
+type ProbeBatches<B> = (Vec<B>, Option<B>);
 
 /// A task with its split and its optimiser.
 pub struct Training<T: Task> {
@@ -57,8 +60,9 @@ where
         )
         .map_err(|error| split_error(&error))?;
         check_batches(spec, &split, test)?;
+        let groups = groups(spec, &task)?;
         let (weights, _) = task.vectors();
-        let optimizer = Optimizer::new(spec.optimizer, weights)?;
+        let optimizer = Optimizer::new(spec.optimizer, weights)?.with_groups(groups);
         Ok(Self {
             tally: task.tally(Sums::default())?,
             task,
@@ -89,11 +93,7 @@ where
     }
 
     /// The scoring batches of a probe of `candidates` rates, and the batch that gives the gradient, if it is another.
-    fn draw_probe_batches(
-        &self,
-        draw: Draw,
-        candidates: usize,
-    ) -> Result<(Vec<T::Batch>, Option<T::Batch>)> {
+    fn draw_probe_batches(&self, draw: Draw, candidates: usize) -> Result<ProbeBatches<T::Batch>> {
         let count = match self.probe.batches {
             ScoringBatch::Shared => 1,
             ScoringBatch::PerCandidate => candidates as u64,
@@ -120,6 +120,43 @@ where
             images: indices.len() as u64,
         })
     }
+}
+
+/// What the parameter groups of a specification come to for each weight, if there are any.
+fn groups<T: Task>(spec: &RunSpec, task: &T) -> Result<Option<Groups<T::Vector>>> {
+    if spec.groups.is_empty() {
+        return Ok(None);
+    }
+    let layers = task.layers();
+    let n = layers.iter().map(|(_, range)| range.end).max().unwrap_or(0);
+    let mut multiplier = vec![1.0; n];
+    let mut decay = vec![spec.optimizer.weight_decay(); n];
+    for (index, group) in spec.groups.iter().enumerate() {
+        let mut found = false;
+        for (_, range) in layers.iter().filter(|(kind, _)| *kind == group.kind) {
+            found = true;
+            multiplier[range.clone()].fill(group.multiplier);
+            if let Some(own) = group.weight_decay {
+                decay[range.clone()].fill(own);
+            }
+        }
+        if !found {
+            let mut kinds: Vec<&str> = layers.iter().map(|(kind, _)| kind.name()).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            let network = spec.network.kind();
+            let rule = format!(
+                "network.kind = \"{network}\" has no such parameters ({})",
+                kinds.join(", ")
+            );
+            let key = format!("groups[{index}].kind");
+            return Err(SpecError::set(key, format!("\"{}\"", group.kind.name()), rule).into());
+        }
+    }
+    Ok(Some(Groups {
+        multiplier: task.vector(&multiplier)?,
+        decay: task.vector(&decay)?,
+    }))
 }
 
 impl<T: Task> Workload for Training<T>

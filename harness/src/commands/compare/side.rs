@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use toml::Table;
 
 use super::CompareArgs;
+use crate::device::DeviceName;
 use crate::exit::BadInput;
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec};
+use crate::experiment::{ExperimentFile, RunSpec};
 use crate::number::plural;
 use crate::record::{Outcome, RunLog, read_seconds};
 use crate::report::seeds::{OverSeeds, Weights, observe};

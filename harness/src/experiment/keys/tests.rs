@@ -13,7 +13,9 @@ fn sound() -> Table {
 
 /// The tables with their kinds, if they have some, but for the scheduler, whose keys are the core's.
 fn tables() -> impl Iterator<Item = (&'static TableKeys, Option<&'static str>, Vec<&'static Key>)> {
-    let others = TABLES.iter().filter(|table| table.name != "scheduler");
+    let others = TABLES
+        .iter()
+        .filter(|table| table.name != "scheduler" && !table.list);
     others.flat_map(|table| match table.keys {
         Keys::Same(keys) => vec![(table, None, keys.iter().collect())],
         Keys::OfKind(kinds) => kinds()
