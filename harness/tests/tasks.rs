@@ -124,7 +124,7 @@ fn the_transformer_comes_near_the_sources_entropy() {
         [network]\nkind = \"text-transformer\"\nlayers = 2\nwidth = 32\nheads = 4\ncontext = 32\n\
         [optimizer]\nkind = \"adamw\"\n\
         [scheduler]\nkind = \"warm-up\"\nunit = \"step\"\nsteps = 20\n\
-        schedule = { kind = \"linear-decay\", lr = 5e-3 }\n\
+        schedule = { kind = \"linear-decay\", lr = 5e-3, total_iters = 605 }\n\
         [training]\nepochs = 5\nbatch_size = 32\ndevice = \"cpu\"\ntested_checkpoint = \"last\"\n";
     let spec = spec(text);
     let log = trained(&spec);

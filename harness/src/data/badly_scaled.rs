@@ -11,6 +11,7 @@ use crate::data::stream::{Purpose, Stream, stream};
 /// Points, as [`points`] draws them.
 pub const DEFINITION: Definition = Definition {
     title: "badly scaled",
+    what: "points of four classes whose 20 features have scales from 1 to 1/100",
     classes: CLASSES,
     examples: (50_000, 10_000),
     forms: &[Form::Points {

@@ -20,6 +20,7 @@ use crate::data::name::{Cifar, Definition, Form};
 /// CIFAR-10: 50,000 + 10,000 images of ten classes.
 pub const CIFAR10: Definition = Definition {
     title: "CIFAR-10",
+    what: "photographs of ten classes",
     classes: 10,
     examples: (50_000, 10_000),
     forms: &[Form::Files(Cifar::Cifar10)],
@@ -28,6 +29,7 @@ pub const CIFAR10: Definition = Definition {
 /// CIFAR-100: 50,000 + 10,000 images of a hundred (fine) classes.
 pub const CIFAR100: Definition = Definition {
     title: "CIFAR-100",
+    what: "photographs of a hundred classes",
     classes: 100,
     examples: (50_000, 10_000),
     forms: &[Form::Files(Cifar::Cifar100)],

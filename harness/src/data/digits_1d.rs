@@ -16,6 +16,7 @@ use crate::data::stream::{Purpose, Stream, stream};
 /// Points, as [`points`] draws them.
 pub const DEFINITION: Definition = Definition {
     title: "digits 1D",
+    what: "40 numbers in which one of ten shapes appears somewhere, in the manner of MNIST-1D",
     classes: CLASSES,
     examples: (50_000, 10_000),
     forms: &[Form::Points {

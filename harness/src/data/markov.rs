@@ -11,6 +11,7 @@ use rand::RngExt;
 /// Sequences of a source of [`SYMBOLS`] symbols.
 pub const DEFINITION: Definition = Definition {
     title: "Markov text",
+    what: "text of 12 symbols, each drawn after the two before it, whose entropy is known",
     classes: SYMBOLS,
     examples: (10_000, 1_000),
     forms: &[Form::Text(sequences)],

@@ -10,6 +10,8 @@ use super::{DataSet, DataSetName, Points};
 pub struct Definition {
     /// The name for a reader, such as `CIFAR-10`.
     pub title: &'static str,
+    /// What it is, in a few words.
+    pub what: &'static str,
     /// Number of classes; 0 where nothing is classified.
     pub classes: usize,
     /// Training and test examples, where a specification does not say how many.

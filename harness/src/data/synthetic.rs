@@ -21,6 +21,7 @@ use crate::data::stream::{Purpose, Stream, stream};
 /// Images for a network that takes images, points for one that takes points.
 pub const DEFINITION: Definition = Definition {
     title: "synthetic",
+    what: "images, or points, of ten classes that no linear model tells apart",
     classes: CLASSES,
     examples: (50_000, 10_000),
     forms: &[

@@ -12,6 +12,7 @@ use crate::data::stream::{Purpose, stream};
 /// A file in UTF-8.
 pub const DEFINITION: Definition = Definition {
     title: "text",
+    what: "a UTF-8 file of your own by characters (`file`), at most 256 different ones; its last tenth tests",
     classes: CHARACTERS,
     examples: (1_000, 100),
     forms: &[Form::TextFile],

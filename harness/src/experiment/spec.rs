@@ -318,7 +318,8 @@ impl RunSpec {
         let network = self.network.check().map_err(SpecError::from);
         network.map_err(|error| error.within("network"))?;
         let fits = self.network.check_data(data.set);
-        fits.map_err(|rule| SpecError::set("data.set", data.set.key(), rule))?;
+        let set = format!("\"{}\"", data.set.key());
+        fits.map_err(|rule| SpecError::set("data.set", set, rule))?;
         match (&data.file, data.set.is_named_file()) {
             (None, true) => {
                 let rest = format!(": set = \"{}\" needs it", data.set.key());

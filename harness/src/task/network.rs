@@ -183,6 +183,9 @@ macro_rules! networks {
             /// What the key `kind` can be, and the keys of each.
             pub const KINDS: &[Kind] = &[$(<$Settings as Network>::KIND),+];
 
+            /// What each is fed with, by the key `kind`.
+            pub const INPUTS: &[(&str, Input)] = &[$(($kind, <$Settings as Network>::TAKES)),+];
+
             /// What the key `kind` says.
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$Name(_) => $kind),+ }

@@ -122,11 +122,10 @@ const COMBINATIONS: &[Case] = &[
         "data.augment = true",
     ),
     (DEVICE, "device = \"cuda\" #!", "training.device"),
-    (SET, "set = \"noise\" #!", "data.set"),
     (
-        "kind = \"reference\"\nhidden = 8",
-        "kind = \"quadratic\" #!",
-        "data.set = \"synthetic\": network.kind = \"quadratic\" takes noise alone",
+        SET,
+        "set = \"noise\" #!",
+        "data.set = \"noise\": network.kind = \"reference\" takes points",
     ),
     (
         END,
