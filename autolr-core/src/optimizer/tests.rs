@@ -16,8 +16,9 @@ fn kinds() -> Vec<OptimizerConfig> {
         sgd(0.9, true, 0.1),
     ];
     // Each kind with its defaults.
-    let with_defaults = |name| serde_json::from_value(serde_json::json!({"kind": name})).unwrap();
-    all.extend(OptimizerConfig::NAMES.iter().map(with_defaults));
+    for name in OptimizerConfig::NAMES {
+        all.push(serde_json::from_value(serde_json::json!({"kind": name})).unwrap());
+    }
     all
 }
 
@@ -72,7 +73,7 @@ fn groups_are_optimisers_of_their_own() {
         let mut alone = [0.1, 0.0].map(|weight_decay| {
             let mut settings = serde_json::to_value(config).unwrap();
             settings["weight_decay"] = weight_decay.into();
-            let config = serde_json::from_value(settings).unwrap();
+            let config: OptimizerConfig = serde_json::from_value(settings).unwrap();
             (Optimizer::new(config, &start).unwrap(), start.clone())
         });
         for step in 0..20 {
