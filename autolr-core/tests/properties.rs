@@ -275,7 +275,7 @@ proptest! {
     ) {
         let mut lower = losses.clone();
         lower[i] = losses[i].min(lowered);
-        for kind in [Normalization::MinMax, Normalization::Sum, Normalization::None] {
+        for kind in [Normalization::MinMax, Normalization::Sum, Normalization::Rank, Normalization::None] {
             let rule = rule(&factors, kind, sharpness);
             let (before, after) = (update(&rule, &losses).weights[i], update(&rule, &lower).weights[i]);
             // Rounding of a normalised loss (below 1, but for `None`, where it is exact) times the sharpness.

@@ -22,9 +22,11 @@ macro_rules! normalizations {
         /// | `PopulationZScore` | the same with divisor n | ±√(n − 1) |
         /// | `MinMax` | (Lᵢ − min) / (max − min) | \[0, 1\] |
         /// | `Sum` | Lᵢ / Σ│Lⱼ│ | \[−1, 1\] |
+        /// | `Rank` | (2 rᵢ − n − 1) / (n − 1), rᵢ the place of Lᵢ from 1, shared by equal losses | \[−1, 1\] |
         /// | `None` | Lᵢ | |
         ///
-        /// The first three do not see a shift or a positive scaling of the losses; `Sum` does not see a positive scaling.
+        /// The first three do not see a shift or a positive scaling of the losses; `Sum` does not see a positive scaling, and
+        /// `Rank` no increasing function.
         ///
         /// # Precision
         /// The first three are computed from the differences to the smallest loss, scaled by a power of two: losses a few
@@ -40,7 +42,7 @@ macro_rules! normalizations {
         /// `MinMax` has no sum, and errs by less than an ulp.
         ///
         /// # Which candidate a lower loss helps
-        /// Lowering one candidate's loss should never lower its weight. Under `MinMax`, `Sum` and `None` it does not, at any
+        /// Lowering one candidate's loss should never lower its weight. Under `MinMax`, `Sum`, `Rank` and `None` it does not, at any
         /// sharpness. Under `ZScore` it does not up to a sharpness s*(n) that depends on the number of finite losses alone:
         /// beyond, pulling in a loss far above the others lets the spread shrink, which favours the best candidate more than
         /// the one whose loss fell (sharpness 4, losses 0.224, 13.999, 0.269: lowering the second to 0.316 lowers its weight).
@@ -110,6 +112,7 @@ normalizations! {
     population_z_score: PopulationZScore = "population-z-score", "Z-score with the population standard deviation (divisor n).";
     min_max: MinMax = "min-max", "Onto \\[0, 1\\].";
     sum: Sum = "sum", "Share of the total.";
+    rank: Rank = "rank", "Place among the losses, onto \\[−1, 1\\].";
     none: None = "none", "The losses as they are.";
 }
 
