@@ -82,6 +82,7 @@ macro_rules! optimizers {
 optimizers! {
     sgd: Sgd = "sgd",
     adamw: AdamW = "adamw",
+    signsgd: SignSgd = "signsgd",
 }
 
 impl OptimizerConfig {
