@@ -37,6 +37,7 @@ data_sets! {
     synthetic: Synthetic = "synthetic" as DEFINITION;
     badly_scaled: BadlyScaled = "badly-scaled" as DEFINITION;
     digits_1d: Digits1d = "digits-1d" as DEFINITION;
+    spirals: Spirals = "spirals" as DEFINITION;
     noise: Noise = "noise" as DEFINITION;
     markov: Markov = "markov" as DEFINITION;
     text: Text = "text" as DEFINITION;
