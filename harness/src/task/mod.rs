@@ -35,6 +35,7 @@ networks! {
     reference: Reference(ReferenceSettings) = "reference",
     mlp: Mlp(MlpSettings) = "mlp",
     logistic: Logistic(LogisticSettings) = "logistic",
+    autoencoder: Autoencoder(AutoencoderSettings) = "autoencoder",
     text_transformer: TextTransformer(TransformerSettings) = "text-transformer",
     quadratic: Quadratic(NoisyQuadratic) = "quadratic",
 }
