@@ -80,9 +80,16 @@ fn rendered(table: &TableKeys) -> String {
 
 /// The data sets with the networks that take them.
 fn data_sets() -> String {
-    let mut text = "| `set` | | classes | networks |\n|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| `set` | | examples | classes | networks |\n|---|---|---|---|---|\n".to_owned();
     for set in DataSetName::ALL {
-        let Definition { what, classes, .. } = set.definition();
+        let Definition {
+            what,
+            classes,
+            examples: (train, test),
+            ..
+        } = set.definition();
+        let examples = format!("{train} + {test}");
         let takes =
             |(name, input): &(&str, Input)| set.form(*input).is_some().then(|| format!("`{name}`"));
         let networks: Vec<String> = NetworkSpec::INPUTS.iter().filter_map(takes).collect();
@@ -91,7 +98,10 @@ fn data_sets() -> String {
             n => n.to_string(),
         };
         let name = format!("`\"{}\"`", set.key());
-        row(&mut text, &[&name, what, &classes, &networks.join(", ")]);
+        row(
+            &mut text,
+            &[&name, what, &examples, &classes, &networks.join(", ")],
+        );
     }
     text
 }

@@ -76,10 +76,10 @@ pub const TABLES: [TableKeys; 7] = [
                         .without_most(),
                 )
                 .about("share of the training images that validates"),
-            Key::new("train_images", Whole, Core("all; drawn: 50,000"))
+            Key::new("train_images", Whole, Core("all, or the set's own"))
                 .within(IMAGES)
                 .about("take only so many, before the split; at least a batch"),
-            Key::new("test_images", Whole, Core("all; drawn: 10,000"))
+            Key::new("test_images", Whole, Core("all, or the set's own"))
                 .within(IMAGES)
                 .about("take only so many; at least a batch"),
             Key::new("augment", Switch, Core("true")).about(

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::point_set::PointSet;
 use super::product::product;
 use super::{
-    LayerKind, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
+    LayerKind, Metric, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
 };
 use crate::data::{DataSetName, Input, Points, Purpose, Stream, stream};
 
@@ -39,6 +39,7 @@ impl Network for AutoencoderSettings {
         "autoencoder of points with a tanh layer, in pure Rust; the loss is half the squared error of a point",
     );
     const TAKES: Input = Input::Points;
+    const METRIC: Metric = Metric::Loss;
 
     fn size(&self) -> String {
         self.code.to_string()
@@ -168,10 +169,6 @@ impl PureTask for Autoencoder {
 
     fn batch_arrays(&self, name: &str, batch: &Points) -> Vec<StateArray> {
         PointSet::arrays(name, batch)
-    }
-
-    fn classifies(&self) -> bool {
-        false
     }
 
     fn evaluate(

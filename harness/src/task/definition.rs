@@ -41,6 +41,51 @@ impl LayerKind {
     }
 }
 
+/// What the runs of a task are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Share of examples classified rightly; the higher, the better.
+    #[default]
+    Accuracy,
+    /// Mean loss of an example; the lower, the better.
+    Loss,
+}
+
+impl Metric {
+    /// Its value: an accuracy in percent, a loss as it is.
+    pub fn value(self, loss: f64, accuracy: Option<f64>) -> Option<f64> {
+        match self {
+            Self::Accuracy => accuracy.map(|share| 100.0 * share),
+            Self::Loss => Some(loss),
+        }
+    }
+
+    /// 1 where higher is better, −1 where lower is.
+    pub fn sign(self) -> f64 {
+        match self {
+            Self::Accuracy => 1.0,
+            Self::Loss => -1.0,
+        }
+    }
+
+    /// `accuracy`, `loss`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Loss => "loss",
+        }
+    }
+
+    /// For a heading: `accuracy (%)`, `loss`.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy (%)",
+            Self::Loss => "loss",
+        }
+    }
+}
+
 /// Name and digest of a task's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataIdentity {
@@ -90,9 +135,6 @@ pub trait Task: Objective<Error = anyhow::Error> {
 
     /// Number of examples of a part.
     fn examples(&self, part: Part) -> usize;
-
-    /// Whether it classifies, so that there is an accuracy.
-    fn classifies(&self) -> bool;
 
     /// Number of trained parameters.
     fn parameters(&self) -> usize;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataSetName, Input};
 use network::networks;
 
-pub use definition::{DataIdentity, LayerKind, Part, Score, Sums, Task};
+pub use definition::{DataIdentity, LayerKind, Metric, Part, Score, Sums, Task};
 pub use error::TaskError;
 pub use network::{Network, Parts, Visitor};
 pub use pure::{Outcome, Pure, PureTask};

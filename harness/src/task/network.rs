@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use autolr_core::optimizer::Flat;
 use autolr_core::{Kind, SettingsError};
 
-use super::{NetworkSpec, Task};
+use super::{Metric, NetworkSpec, Task};
 use crate::data::text::{self, Text};
 use crate::data::{DataSet, DataSetName, Form, Input, Location, Points, cifar};
 use crate::device::DeviceName;
@@ -19,6 +19,9 @@ pub trait Network: Clone + fmt::Debug + PartialEq {
 
     /// What it is fed with.
     const TAKES: Input;
+
+    /// What runs are judged by.
+    const METRIC: Metric = Metric::Accuracy;
 
     /// Whether libtorch computes it, in float32; else it is pure Rust, in float64.
     const USES_LIBTORCH: bool = false;
@@ -194,6 +197,11 @@ macro_rules! networks {
             /// What it is fed with.
             pub fn takes(&self) -> Input {
                 match self { $(Self::$Name(_) => <$Settings as Network>::TAKES),+ }
+            }
+
+            /// What runs are judged by.
+            pub fn metric(&self) -> Metric {
+                match self { $(Self::$Name(_) => <$Settings as Network>::METRIC),+ }
             }
 
             /// Whether libtorch computes it.

@@ -49,11 +49,6 @@ pub trait PureTask {
     /// A batch as arrays, whose names begin with `name`.
     fn batch_arrays(&self, name: &str, batch: &Self::Batch) -> Vec<StateArray>;
 
-    /// Whether it classifies, so that there is an accuracy.
-    fn classifies(&self) -> bool {
-        true
-    }
-
     /// Mean loss over a batch at `weights`, and its gradient into `gradient` (overwritten) if given; NaN if the batch is
     /// empty.
     ///
@@ -141,10 +136,6 @@ impl<T: PureTask> Task for Pure<T> {
 
     fn examples(&self, part: Part) -> usize {
         self.task.examples(part)
-    }
-
-    fn classifies(&self) -> bool {
-        self.task.classifies()
     }
 
     fn parameters(&self) -> usize {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    LayerKind, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
+    LayerKind, Metric, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
 };
 use crate::data::{DataSetName, Input, Stream, normal};
 
@@ -112,6 +112,7 @@ impl Network for NoisyQuadratic {
         "noisy quadratic, in pure Rust; its expected loss and best schedules are in closed form",
     );
     const TAKES: Input = Input::Noise;
+    const METRIC: Metric = Metric::Loss;
 
     fn check(&self) -> Result<(), SettingsError> {
         let usual = Self::default();
@@ -473,10 +474,6 @@ impl PureTask for Quadratic {
             StateArray::vector(format!("{name}.mean"), batch.mean.to_vec()),
             StateArray::vector(format!("{name}.spread"), vec![batch.spread]),
         ]
-    }
-
-    fn classifies(&self) -> bool {
-        false
     }
 
     fn evaluate(

@@ -5,7 +5,7 @@ use autolr_core::ValueKind::Whole;
 use autolr_core::{Key, Kind, Range, SettingsError};
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Parts, Visitor};
+use super::{Metric, Network, Parts, Visitor};
 use crate::data::{DataSetName, Input};
 
 /// A decoder-only transformer on text, through libtorch; the loss is in nats a symbol.
@@ -53,6 +53,7 @@ impl Network for TransformerSettings {
         "decoder-only transformer on text, through libtorch; what the tables call an image is a sequence",
     );
     const TAKES: Input = Input::Text;
+    const METRIC: Metric = Metric::Loss;
     const USES_LIBTORCH: bool = true;
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -142,10 +143,6 @@ mod torch {
 
         fn count(&self, part: Part) -> usize {
             self.of(part).len()
-        }
-
-        fn are_classified(&self) -> bool {
-            false
         }
 
         fn batch(

@@ -36,9 +36,6 @@ pub trait Examples {
     /// Number of examples of a part.
     fn count(&self, part: Part) -> usize;
 
-    /// Whether they are classified.
-    fn are_classified(&self) -> bool;
-
     /// Those of these indices; what is random about them comes from `random`, or is left out.
     ///
     /// # Errors
@@ -125,10 +122,6 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
         self.examples.count(part)
     }
 
-    fn classifies(&self) -> bool {
-        self.examples.are_classified()
-    }
-
     fn parameters(&self) -> usize {
         self.model.parameters().count()
     }
@@ -210,9 +203,10 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
             let batch = self.examples.batch(part, chunk, None, self.device)?;
             self.model.evaluate(&batch, Mode::Eval, &mut tally)?;
         }
-        let accuracy = self.classifies().then(|| tally.accuracy()).transpose()?;
-        let loss = tally.loss()?;
-        Ok(Score { loss, accuracy })
+        Ok(Score {
+            loss: tally.loss()?,
+            accuracy: Some(tally.accuracy()?),
+        })
     }
 
     fn freeze_batch_norm(&mut self, frozen: bool) {
@@ -301,10 +295,6 @@ impl Examples for Images {
 
     fn count(&self, part: Part) -> usize {
         self.of(part).len()
-    }
-
-    fn are_classified(&self) -> bool {
-        true
     }
 
     fn batch(

@@ -11,7 +11,7 @@ use crate::exit::BadInput;
 use crate::experiment::sizes::{check_batches, check_subset, split_error};
 use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch, SpecError};
 use crate::record::{DataProvenance, Evaluation};
-use crate::task::{Part, Score, StateArray, StateValues, Sums, Task};
+use crate::task::{Metric, Part, Score, StateArray, StateValues, Sums, Task};
 
 /// Scoring batches, and the batch that gives the gradient, if it is another.
 type ProbeBatches<B> = (Vec<B>, Option<B>);
@@ -26,6 +26,7 @@ pub struct Training<T: Task> {
     batch_size: usize,
     drop_last: bool,
     seed: u64,
+    metric: Metric,
     /// The epoch at hand, once it has begun.
     order: Option<Epoch>,
     place: Place,
@@ -73,6 +74,7 @@ where
             batch_size: spec.training.batch_size,
             drop_last: spec.data.drop_last,
             seed: spec.training.seed,
+            metric: spec.network.metric(),
             order: None,
             place: Place::default(),
             steps: 0,
@@ -116,7 +118,7 @@ where
         let Score { loss, accuracy } = self.task.evaluate(part, &indices)?;
         Ok(Evaluation {
             loss,
-            accuracy,
+            accuracy: accuracy.filter(|_| self.metric == Metric::Accuracy),
             images: indices.len() as u64,
         })
     }
@@ -252,7 +254,7 @@ where
             steps: self.steps,
             samples: sums.samples,
             loss: sums.loss,
-            correct: self.task.classifies().then_some(sums.correct),
+            correct: (self.metric == Metric::Accuracy).then_some(sums.correct),
         })
     }
 
