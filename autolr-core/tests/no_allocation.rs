@@ -69,7 +69,7 @@ fn the_counter_counts() {
 #[test]
 fn an_update_allocates_nothing() {
     for n in [3, 7, 31, 1_000, 1_000_000] {
-        for kind in Normalization::ALL {
+        for &kind in Normalization::ALL {
             let (rule, losses) = (rule(n, kind), losses(n));
             let mut update = Update::with_capacity(n);
             let count = allocations(|| rule.update_into(losses.view(), &mut update).unwrap());

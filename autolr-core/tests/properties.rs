@@ -114,14 +114,8 @@ proptest! {
     /// Normalised losses stay in the range that their formula gives.
     #[test]
     fn normalised_losses_stay_in_range((factors, losses) in probe(1..=40), kind in normalization()) {
-        let voters = losses.iter().filter(|loss| loss.is_finite()).count() as f64;
-        let (low, high) = match kind {
-            Normalization::ZScore => (-(voters - 1.0) / voters.sqrt(), (voters - 1.0) / voters.sqrt()),
-            Normalization::PopulationZScore => (-(voters - 1.0).sqrt(), (voters - 1.0).sqrt()),
-            Normalization::MinMax => (0.0, 1.0),
-            Normalization::Sum => (-1.0, 1.0),
-            _ => (f64::MIN, f64::MAX),
-        };
+        let voters = losses.iter().filter(|loss| loss.is_finite()).count();
+        let (low, high) = kind.range(voters);
         let slack = 1.0 + rounding(losses.len());
         for z in update(&rule(&factors, kind, 1.0), &losses).normalized {
             prop_assert!(z.is_nan() || (low * slack <= z && z <= high * slack), "{} not in {}..={}", z, low, high);
@@ -281,7 +275,7 @@ proptest! {
     ) {
         let mut lower = losses.clone();
         lower[i] = losses[i].min(lowered);
-        for kind in [Normalization::MinMax, Normalization::Sum, Normalization::None] {
+        for kind in [Normalization::MinMax, Normalization::Sum, Normalization::Rank, Normalization::None] {
             let rule = rule(&factors, kind, sharpness);
             let (before, after) = (update(&rule, &losses).weights[i], update(&rule, &lower).weights[i]);
             // Rounding of a normalised loss (below 1, but for `None`, where it is exact) times the sharpness.
@@ -360,7 +354,7 @@ fn a_million_candidates() {
             .collect::<Vec<_>>(),
     )
     .unwrap();
-    for kind in Normalization::ALL {
+    for &kind in Normalization::ALL {
         let mut losses: Vec<f64> = (0..n).map(|i| (i % 1000) as f64 / 100.0).collect();
         losses[17] = f64::NAN;
         losses[18] = 1e308;

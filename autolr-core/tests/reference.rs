@@ -24,6 +24,15 @@ mod rand_like {
     }
 }
 
+/// Those with a textbook formula.
+const KINDS: [Normalization; 5] = [
+    Normalization::ZScore,
+    Normalization::PopulationZScore,
+    Normalization::MinMax,
+    Normalization::Sum,
+    Normalization::None,
+];
+
 /// The textbook formulas with `std` arithmetic: no shift, no scaling, no clamp.
 fn reference(
     kind: Normalization,
@@ -58,7 +67,7 @@ fn the_update_agrees_with_the_formulas_on_10_000_random_inputs() {
     let mut case = 0;
     while case < 10_000 {
         let n = 2 + stream.index(30);
-        let kind = Normalization::ALL[stream.index(5)];
+        let kind = KINDS[stream.index(5)];
         let sharpness = [0.0, 0.5, 1.0, 4.0, stream.uniform(0.0, 8.0)][stream.index(5)];
         // Losses as training has them, from 1e-3 to 1e3, near ties to a relative 1e-4 included: closer ties lose
         // their digits to cancellation in the textbook formulas themselves.

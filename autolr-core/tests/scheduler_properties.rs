@@ -206,3 +206,14 @@ proptest! {
         prop_assert!(error.contains(" was ") && error.contains(" and is "), "{}", error);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// As many cases as one likes, none of which is thrown away for its groups.
+    #[test]
+    fn a_single_group_has_one_rate(config in strategies::single_group_config()) {
+        prop_assert_eq!(config.groups().len(), 1);
+        prop_assert_eq!(AutoLr::new(config).lrs().len(), 1);
+    }
+}

@@ -13,7 +13,13 @@ const LOSSES: [[f64; 5]; 5] = [
     [f64::NAN, 0.5, f64::INFINITY, 0.25, 0.75],
 ];
 
-const KINDS: [Normalization; 5] = Normalization::ALL;
+const KINDS: [Normalization; 5] = [
+    Normalization::ZScore,
+    Normalization::PopulationZScore,
+    Normalization::MinMax,
+    Normalization::Sum,
+    Normalization::None,
+];
 
 /// The factor's bits, by losses and normalisation, at the paper's sharpness.
 const FACTORS: [[u64; 5]; 5] = [

@@ -185,7 +185,7 @@ fn names_are_those_of_files() -> Result<(), serde_json::Error> {
     for unit in [Unit::Step, Unit::Epoch] {
         written(serde_json::to_value(unit)?, unit.name());
     }
-    for kind in Normalization::ALL {
+    for &kind in Normalization::ALL {
         written(serde_json::to_value(kind)?, kind.name());
     }
     Ok(())

@@ -18,12 +18,15 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of normalised 3 × 32 × 32 images, given in C order, put on a device.
+    /// A batch of normalised square images of three channels, given in C order, put on a device. Their side comes from
+    /// the numbers of pixels and labels: 3,072 numbers a label are 3 × 32 × 32.
     ///
     /// # Errors
     /// If libtorch refuses: memory, the device, numbers of images and labels that do not fit.
     pub fn new(images: &[f32], labels: &[i64], device: Device) -> Result<Self> {
-        let shape = [labels.len() as i64, 3, 32, 32];
+        let pixels = images.len() / (3 * labels.len().max(1));
+        let side = pixels.isqrt() as i64;
+        let shape = [labels.len() as i64, 3, side, side];
         Ok(Self {
             images: Tensor::f_from_slice(images)?
                 .f_reshape(shape)?

@@ -1,6 +1,6 @@
 //! autolr-core's optimisers on the flat buffers, with their state in reach.
 
-use autolr_core::optimizer::OptimizerConfig;
+use autolr_core::optimizer::{Groups, OptimizerConfig};
 
 use crate::error::{Error, Result};
 use crate::flat::FlatTensor;
@@ -24,6 +24,13 @@ impl Optimizer {
         Ok(Self(autolr_core::optimizer::Optimizer::new(
             config, &weights,
         )?))
+    }
+
+    /// The same, with a rate and a weight decay for each parameter group; [`Parameters::ranges`] says where each
+    /// parameter lies in the vectors.
+    #[must_use]
+    pub fn with_groups(self, groups: Groups<FlatTensor>) -> Self {
+        Self(self.0.with_groups(Some(groups)))
     }
 
     /// The optimiser of autolr-core.

@@ -1,5 +1,7 @@
 //! All parameters in one flat buffer, all gradients in another.
 
+use std::ops::Range;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -58,9 +60,13 @@ pub(crate) struct FlatBuffer {
     views: Vec<Tensor>,
 }
 
+/// Entries of a parameter with the gap behind it.
+fn padded(spec: &ParameterSpec) -> i64 {
+    (spec.len() + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
+}
+
 impl FlatBuffer {
     pub(crate) fn zeros(specs: Vec<ParameterSpec>, device: Device) -> Result<Self> {
-        let padded = |spec: &ParameterSpec| (spec.len() + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         let total: i64 = specs.iter().map(padded).sum();
         let flat = Tensor::f_zeros([total], (Kind::Float, device))?;
         let mut offset = 0;
@@ -195,6 +201,15 @@ impl Parameters {
     /// The specifications.
     pub fn specs(&self) -> &[ParameterSpec] {
         self.buffer.specs()
+    }
+
+    /// Where each parameter lies in [`Parameters::flat`], with the gap behind it: the ranges cover all of it.
+    pub fn ranges(&self) -> impl Iterator<Item = (&ParameterSpec, Range<usize>)> {
+        let mut start = 0;
+        self.specs().iter().map(move |spec| {
+            let end = start + padded(spec) as usize;
+            (spec, std::mem::replace(&mut start, end)..end)
+        })
     }
 
     /// Number of trained numbers, padding not counted.

@@ -223,7 +223,9 @@ impl Network for ResNet18 {
         for block in &self.blocks {
             x = pass.block(block, &x)?;
         }
-        x.f_avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None)?
+        // Of 32 × 32 images, 4 × 4 are left; of 16 × 16, 2 × 2.
+        let left = &x.size()[2..];
+        x.f_avg_pool2d(left, left, [0, 0], false, true, None)?
             .f_flatten(1, -1)?
             .f_linear(&parameters[self.linear], Some(&parameters[self.linear + 1]))
     }

@@ -2,10 +2,10 @@
 
 use approx::assert_relative_eq;
 use autolr_core::ProbeBackend;
-use autolr_core::optimizer::{OptimizerConfig, Sgd, StepProbe, TrialLoss};
+use autolr_core::optimizer::{Groups, OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_tch::{
-    Batch, Mode, Model, ModelProbe, NamedArray, Network, Optimizer, ParameterSpec, ResNet18,
-    ResNetConfig, Result, ScoringBatches,
+    Batch, FlatTensor, Mode, Model, ModelProbe, NamedArray, Network, Optimizer, ParameterSpec,
+    ResNet18, ResNetConfig, Result, ScoringBatches,
 };
 use ndarray::Array1;
 use safetensors::SafeTensors;
@@ -179,6 +179,65 @@ fn a_probe_agrees_with_pytorchs_own_trial_steps() {
         for (a, b) in losses.iter().zip(&expected) {
             // Float32 through 20 layers twice; the largest difference seen is 1e-6.
             assert_relative_eq!(a, b, max_relative = 1e-5);
+        }
+    }
+}
+
+/// The same with PyTorch's `param_groups` (groups.json, by generate_groups.py).
+#[test]
+fn a_probe_with_groups_agrees_with_pytorchs_param_groups() {
+    let text = include_str!("../../fixtures/pytorch-resnet/groups.json");
+    let recorded: serde_json::Value = serde_json::from_str(text).unwrap();
+    let sgd = |momentum, nesterov| {
+        OptimizerConfig::Sgd(Sgd {
+            momentum,
+            nesterov,
+            weight_decay: 0.0,
+        })
+    };
+    for (name, config, lr) in [
+        ("sgd", sgd(0.0, false), 0.05),
+        ("sgd-nesterov", sgd(0.9, true), 0.05),
+        ("adamw", OptimizerConfig::ADAM_W, 0.001),
+    ] {
+        let mut model = model();
+        let vector = |key: &str| {
+            let mut values = vec![0.0_f32; model.parameters().flat().numel()];
+            for (spec, range) in model.parameters().ranges() {
+                let kind = match &spec.name {
+                    name if name.starts_with("linear.") => "head",
+                    _ if spec.shape.len() == 1 => "biases-and-norms",
+                    _ => "weights",
+                };
+                values[range].fill(recorded["groups"][kind][key].as_f64().unwrap() as f32);
+            }
+            FlatTensor::new(Tensor::from_slice(&values))
+        };
+        let groups = Groups {
+            multiplier: vector("multiplier"),
+            decay: vector("weight_decay"),
+        };
+        let optimizer = Optimizer::new(config, model.parameters()).unwrap();
+        let mut optimizer = optimizer.with_groups(groups);
+        model.gradient(&batch(), Mode::Train, None).unwrap();
+        optimizer.step(model.parameters(), lr).unwrap();
+        let lrs = Array1::from_iter(FACTORS.map(|factor| factor * lr));
+        let mut losses = Array1::from_elem(7, f64::NAN);
+        let mut probe = ModelProbe {
+            model: &mut model,
+            optimizer: &optimizer,
+            probe: StepProbe {
+                gradient: None,
+                scoring: ScoringBatches::Shared(vec![batch()]),
+                loss: TrialLoss::AfterStep,
+            },
+            mode: Mode::Probe,
+        };
+        probe.probe(lrs.view(), losses.view_mut()).unwrap();
+        let expected = recorded["losses"][name].as_array().unwrap();
+        for (a, b) in losses.iter().zip(expected) {
+            // Float32 through 20 layers twice, as without groups.
+            assert_relative_eq!(*a, b.as_f64().unwrap(), max_relative = 1e-5);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod arguments;
 pub mod commands;
 pub mod data;
+pub mod device;
 pub mod did_you_mean;
 pub mod disk;
 pub mod exit;

@@ -54,6 +54,20 @@ pub(crate) fn loss(value: f64) -> String {
     }
 }
 
+/// A difference of losses, with its sign: `+0.013`, `−0.120`, `0.000`.
+pub(crate) fn signed_loss(value: f64) -> String {
+    let size = loss(value.abs());
+    if !value.is_finite() {
+        not_finite(value)
+    } else if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+        size
+    } else if value > 0.0 {
+        format!("+{size}")
+    } else {
+        format!("−{size}")
+    }
+}
+
 /// A learning rate, to three significant digits: `5.00e-3`.
 pub(crate) fn rate(value: f64) -> String {
     if value.is_finite() {

@@ -503,3 +503,66 @@ fn settings_are_taken_as_they_are_and_a_scale_comes_before_them() {
     ]);
     assert_eq!((epochs, &scheduler["total_iters"]), (9, &Value::from(9)));
 }
+
+/// What has no accuracy is judged by its loss: in the table of a sweep, and by `compare`, for which a lower one is better.
+#[test]
+fn a_task_without_accuracy_is_judged_by_its_loss() {
+    let text = |lr: &str| {
+        format!(
+            "[data]\nset = \"noise\"\ntrain_images = 100\ntest_images = 20\naugment = false\n\
+             [network]\nkind = \"quadratic\"\ndimension = 5\n[scheduler]\nkind = \"fixed\"\nlr = {lr}\n\
+             [training]\nepochs = 2\nbatch_size = 4\ndevice = \"cpu\"\n"
+        )
+    };
+    let temp = folder(&text("0.2"));
+    let dir = temp.path();
+    fs::write(dir.join("slow.toml"), text("0.001")).unwrap();
+    let lrs = "scheduler.lr=0.2,0.001";
+    let table = printed(
+        dir,
+        &["sweep", "spec.toml", "--set", lrs, "--seeds", "0..6"],
+    );
+    let heading = table.lines().next().unwrap_or_default();
+    assert!(heading.contains("validation loss") && heading.contains("test loss"), "{table}");
+    let json = [
+        "sweep",
+        "spec.toml",
+        "--set",
+        lrs,
+        "--seeds",
+        "0..6",
+        "--json",
+    ];
+    let sweep: Value = serde_json::from_str(&printed(dir, &json)).unwrap();
+    let loss = |index: usize| {
+        sweep["settings"][index]["test_loss"]["mean"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(loss(0) < 0.5 * loss(1), "{sweep}");
+    let compare = |a, b| printed(dir, &["compare", a, b, "--runs", "sweep/runs"]);
+    let said = compare("spec.toml", "slow.toml");
+    assert!(said.contains("Test loss of the reported weights"), "{said}");
+    assert!(said.contains("Verdict: A is better than B"), "{said}");
+    assert!(said.contains("  A − B  −"), "{said}");
+    let said = compare("slow.toml", "spec.toml");
+    assert!(said.contains("Verdict: A is worse than B"), "{said}");
+    assert!(said.contains("  A − B  +"), "{said}");
+    // Runs of another kind have another measure.
+    fs::write(dir.join("points.toml"), REFERENCE).unwrap();
+    printed(dir, &["run", "points.toml", "--out", "sweep/runs"]);
+    let args = [
+        "compare",
+        "points.toml",
+        "spec.toml",
+        "--runs",
+        "sweep/runs",
+    ];
+    let output = support::output(dir, &args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("points.toml is judged by its accuracy"),
+        "{said}"
+    );
+}

@@ -379,3 +379,31 @@ fn schedulers_by_steps_and_by_a_metric_go_on_from_every_step_of_a_resnet() {
         same_whatever_befalls(name, &spec, Some(make), 6);
     }
 }
+
+/// Every task but the ResNet, under the paper's scheduler and an optimiser with all the state that there is.
+#[test]
+fn every_task_goes_on_from_every_step() {
+    for (set, network) in [
+        (
+            "digits-1d",
+            "kind = \"mlp\"\nhidden = 6\nnormalization = \"layer\"",
+        ),
+        ("badly-scaled", "kind = \"logistic\""),
+        ("noise", "kind = \"quadratic\"\ndimension = 5"),
+        #[cfg(feature = "tch")]
+        (
+            "markov",
+            "kind = \"text-transformer\"\nwidth = 8\nheads = 2\ncontext = 5",
+        ),
+    ] {
+        let spec = spec(&format!(
+            "[data]\nset = \"{set}\"\ntrain_images = 100\ntest_images = 30\naugment = false\n[network]\n{network}\n\
+             [optimizer]\nkind = \"adamw\"\n[scheduler]\nkind = \"autolr\"\nlr = 0.01\nfactors = \"factor_3\"\n\
+             [probe]\nbatch_size = 8\n[training]\nepochs = 2\nbatch_size = 8\ndevice = \"cpu\"\n\
+             [[groups]]\nkind = \"{}\"\nmultiplier = 0.5\nweight_decay = 0\n",
+            if set == "noise" { "weights" } else { "head" }
+        ));
+        same_step_by_step(set, &spec);
+        same_whatever_befalls(set, &spec, None, 1);
+    }
+}

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use autolr_core::{Key, KeyDefault, ValueKind};
+use harness::data::{DataSetName, Definition, Input};
 use harness::experiment::keys::{Keys, TABLES, TableKeys};
+use harness::task::NetworkSpec;
 
 fn values(key: &Key) -> String {
     let rule = key.range.rule();
@@ -20,6 +22,7 @@ fn values(key: &Key) -> String {
             format!("whole, {}", range.unwrap_or("0 or more"))
         }
         ValueKind::Seed => "whole, 0 or more".to_owned(),
+        ValueKind::Numbers => format!("list of numbers, {}", range.unwrap_or("any")),
         ValueKind::Milestones => "list of whole numbers".to_owned(),
         ValueKind::Switch => "`true`, `false`".to_owned(),
         ValueKind::OneOf(names) => names.iter().map(quoted).collect::<Vec<_>>().join(", "),
@@ -75,16 +78,47 @@ fn rendered(table: &TableKeys) -> String {
     text
 }
 
+/// The data sets with the networks that take them.
+fn data_sets() -> String {
+    let mut text =
+        "| `set` | | examples | classes | networks |\n|---|---|---|---|---|\n".to_owned();
+    for set in DataSetName::ALL {
+        let Definition {
+            what,
+            classes,
+            examples: (train, test),
+            ..
+        } = set.definition();
+        let examples = format!("{train} + {test}");
+        let takes =
+            |(name, input): &(&str, Input)| set.form(*input).is_some().then(|| format!("`{name}`"));
+        let networks: Vec<String> = NetworkSpec::INPUTS.iter().filter_map(takes).collect();
+        let classes = match classes {
+            0 => "–".to_owned(),
+            n => n.to_string(),
+        };
+        let name = format!("`\"{}\"`", set.key());
+        row(
+            &mut text,
+            &[&name, what, &examples, &classes, &networks.join(", ")],
+        );
+    }
+    text
+}
+
 /// The file with its tables as they should be.
 fn with_tables(text: &str) -> String {
     let mut text = text.to_owned();
-    for table in &TABLES {
-        let begin = format!("<!-- keys: {} -->\n", table.name);
+    let keys = TABLES
+        .iter()
+        .map(|table| (format!("keys: {}", table.name), rendered(table)));
+    for (name, wanted) in keys.chain([("data sets".to_owned(), data_sets())]) {
+        let begin = format!("<!-- {name} -->\n");
         let end = "<!-- end -->";
         assert_eq!(text.matches(&begin).count(), 1, "{begin}");
         let from = text.find(&begin).unwrap() + begin.len();
         let to = from + text[from..].find(end).expect("an end");
-        text.replace_range(from..to, &format!("\n{}\n", rendered(table)));
+        text.replace_range(from..to, &format!("\n{wanted}\n"));
     }
     text
 }

@@ -21,9 +21,7 @@ use crate::clock::Unit;
 use crate::drive::{DriveError, Probing, carry_on};
 use crate::schedule::Schedule as _;
 use crate::value::Table;
-use crate::{
-    LengthError, ProbeBackend, ProbeCost, ProbeError, StateError, TellError, Update,
-};
+use crate::{LengthError, Normalization, ProbeBackend, ProbeCost, ProbeError, StateError, TellError, Update};
 use state::{AutoLrState, Window};
 use window::Candidates;
 
@@ -39,7 +37,7 @@ pub(super) const ENTRY: Entry = Entry {
             Key::new("factors", Factors, Required).about("what a probe scales the rate by: a list of positive numbers, or `factor_N` for N powers of two around 1"),
             Key::new(
                 "normalization",
-                OneOf(&["z-score", "population-z-score", "min-max", "sum", "none"]), Core("z-score")).about("how the losses of a probe are made comparable"),
+                OneOf(Normalization::NAMES), Core("z-score")).about("how the losses of a probe are made comparable"),
             Key::new("sharpness", Number, Core("1")).within(Range::NOT_NEGATIVE).about("how much a low loss counts; 0: all alike"),
             Key::new(
                 "non_finite",

@@ -243,6 +243,8 @@ pub enum ValueKind {
     Length,
     /// A list of such numbers.
     Milestones,
+    /// A list of numbers, each within the key's range.
+    Numbers,
     /// A seed.
     Seed,
     /// True or false.

@@ -62,7 +62,8 @@ macro_rules! optimizers {
                 match self { $(Self::$Rule(rule) => rule.slots()),+ }
             }
 
-            fn weight_decay(&self) -> f64 {
+            /// λ of parameters that no group gives another.
+            pub fn weight_decay(&self) -> f64 {
                 match self { $(Self::$Rule(rule) => rule.weight_decay()),+ }
             }
 
@@ -81,6 +82,7 @@ macro_rules! optimizers {
 optimizers! {
     sgd: Sgd = "sgd",
     adamw: AdamW = "adamw",
+    signsgd: SignSgd = "signsgd",
 }
 
 impl OptimizerConfig {

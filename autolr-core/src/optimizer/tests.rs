@@ -10,13 +10,16 @@ fn kinds() -> Vec<OptimizerConfig> {
             weight_decay,
         })
     };
-    vec![
-        sgd(0.0, false, 0.0),
+    let mut all = vec![
         sgd(0.0, false, 0.1),
         sgd(0.9, false, 0.1),
         sgd(0.9, true, 0.1),
-        OptimizerConfig::ADAM_W,
-    ]
+    ];
+    // Each kind with its defaults.
+    for name in OptimizerConfig::NAMES {
+        all.push(serde_json::from_value(serde_json::json!({"kind": name})).unwrap());
+    }
+    all
 }
 
 fn gradient(step: u32) -> Array1<f64> {
@@ -68,16 +71,9 @@ fn groups_are_optimisers_of_their_own() {
             .unwrap()
             .with_groups(Some(groups));
         let mut alone = [0.1, 0.0].map(|weight_decay| {
-            let config = match config {
-                OptimizerConfig::Sgd(sgd) => OptimizerConfig::Sgd(Sgd {
-                    weight_decay,
-                    ..sgd
-                }),
-                OptimizerConfig::AdamW(adam) => OptimizerConfig::AdamW(AdamW {
-                    weight_decay,
-                    ..adam
-                }),
-            };
+            let mut settings = serde_json::to_value(config).unwrap();
+            settings["weight_decay"] = weight_decay.into();
+            let config: OptimizerConfig = serde_json::from_value(settings).unwrap();
             (Optimizer::new(config, &start).unwrap(), start.clone())
         });
         for step in 0..20 {

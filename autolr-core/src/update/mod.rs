@@ -201,7 +201,8 @@ impl ScaleUpdate {
             *factor = f64::NAN;
             return;
         }
-        self.normalization.normalize(losses, normalized.view_mut());
+        self.normalization
+            .normalize(losses, normalized.view_mut(), scores.view_mut());
         self.score
             .score(normalized.view(), scores.view_mut(), weights.view_mut());
         *factor = geometric_mean(basis, weights.view());

@@ -181,7 +181,7 @@ impl SettingsError {
     }
 
     /// A value of a key that breaks a rule.
-    pub(crate) fn value(key: &str, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
+    pub fn value(key: &str, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
         Self {
             path: key.to_owned(),
             rest: format!(" = {value}: {rule}"),

@@ -18,6 +18,7 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::Scale;
 use crate::report::seeds::{Weights, compare_seeds, observe};
 use crate::statistics::{Observation, judge};
+use crate::task::Metric;
 
 /// Compare two specifications over their runs, seed by seed
 ///
@@ -60,8 +61,22 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         ))
         .into());
     }
+    let metric = a.metric();
+    if b.metric() != metric {
+        let judged = |side: &Side| {
+            let measure = side.metric().name();
+            format!("{} is judged by its {measure}", side.name)
+        };
+        let message = format!("{}, {}: there is no common measure", judged(&a), judged(&b));
+        return Err(BadInput(message).into());
+    }
+    // Where lower is better, the difference of the negative values has the sign that the verdict goes by.
+    let sign = metric.sign();
     let of = |side: &Side| -> BTreeMap<u64, Observation> {
-        let value = |run: &Run| observe(run.log.as_ref(), Weights::Reported);
+        let value = |run: &Run| match observe(run.log.as_ref(), Weights::Reported, metric) {
+            Observation::Value(value) => Observation::Value(sign * value),
+            other => other,
+        };
         let runs = side.runs.iter();
         runs.map(|(seed, run)| (*seed, value(run))).collect()
     };
@@ -85,17 +100,19 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let pairs = a.runs.iter().filter_map(|(seed, run)| {
         Some(Pair {
             seed: *seed,
-            a: RunResult::of(run),
-            b: RunResult::of(b.runs.get(seed)?),
+            a: RunResult::of(run, metric),
+            b: RunResult::of(b.runs.get(seed)?, metric),
             difference: match (of_a.get(seed)?, of_b.get(seed)?) {
-                (Observation::Value(a), Observation::Value(b)) => Some(a - b),
+                (Observation::Value(a), Observation::Value(b)) => Some(sign * (a - b)),
                 _ => None,
             },
         })
     });
     let difference = judged.comparison.difference;
     let test = judged.comparison.test;
+    let interval = difference.and_then(|difference| difference.interval());
     let compared = Compared {
+        metric,
         a: SideResult::of(&a),
         b: SideResult::of(&b),
         differing_keys,
@@ -103,8 +120,11 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         unpaired_seeds,
         diverged_pairs: judged.comparison.diverged,
         diverged_unpaired: judged.comparison.unpaired_diverged,
-        mean_difference: difference.map(|difference| difference.mean),
-        interval_95: difference.and_then(|difference| difference.interval()),
+        mean_difference: difference.map(|difference| sign * difference.mean),
+        interval_95: interval.map(|(low, high)| match metric {
+            Metric::Accuracy => (low, high),
+            Metric::Loss => (-high, -low),
+        }),
         p: test.map(|test| test.p),
         p_exact: test.map(|test| test.exact),
         verdict: name(judged.verdict),

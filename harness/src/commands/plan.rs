@@ -9,9 +9,10 @@ use clap::{Args, ValueEnum};
 use crate::arguments::{
     ExperimentChoice, ProtocolChoice, at_least_one, cores, data_location, experiments,
 };
+use crate::device::DeviceName;
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::{DeviceName, Scale};
+use crate::experiment::Scale;
 use crate::json_output::print_json;
 use crate::number::plural;
 use crate::runs::job::{Job, lay_out};

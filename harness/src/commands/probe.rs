@@ -12,10 +12,11 @@ use ndarray::Array1;
 use serde_json::json;
 
 use crate::arguments::{cores, data_location, thread_count};
+use crate::device::DeviceName;
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::Cost;
-use crate::experiment::{BatchNormAfterValidation, DeviceName, RunSpec, Scale};
+use crate::experiment::{BatchNormAfterValidation, RunSpec, Scale};
 use crate::number::plural;
 use crate::runs::resolve::{locate_in, resolve};
 use crate::text_figure::text_figure;

@@ -10,10 +10,11 @@ use serde::Serialize;
 use crate::arguments::{
     ExperimentChoice, ProtocolChoice, TrainingArgs, check_folder, cores, data_location, experiments,
 };
+use crate::device::DeviceName;
 use crate::exit::ExitStatus;
 #[cfg(doc)]
 use crate::exit::{Interrupted, TimeSpent};
-use crate::experiment::{DeviceName, Scale};
+use crate::experiment::Scale;
 use crate::json_output::print_json;
 use crate::runs::job::lay_out;
 use crate::runs::paper::{Plan, PlanRequest};

@@ -8,8 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::arguments::{TrainingArgs, cores, data_location};
+use crate::device::DeviceName;
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::DeviceName;
 use crate::json_output::print_json;
 use crate::number::plural;
 use crate::runs::folder::{FoundRun, find_runs, read_spec};

@@ -8,8 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::arguments::{check_folder, cores, data_location, thread_count};
+use crate::device::DeviceName;
 use crate::exit::ExitStatus;
-use crate::experiment::{DeviceName, RunSpec, Scale};
+use crate::experiment::{RunSpec, Scale};
 use crate::json_output::print_json;
 use crate::number;
 use crate::record::{EpochRecord, Evaluation, Outcome, RunLog, Summary};

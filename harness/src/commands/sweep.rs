@@ -8,8 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::arguments::{TrainingArgs, check_folder, cores, data_location};
+use crate::device::DeviceName;
 use crate::exit::ExitStatus;
-use crate::experiment::DeviceName;
 use crate::json_output::print_json;
 use crate::number;
 use crate::runs::headline::series_headline;
@@ -19,6 +19,7 @@ use crate::runs::pool;
 use crate::runs::state::{RunState, State};
 use crate::runs::sweep::{Sweep, SweepManifest, VariationArgs, write_manifest};
 use crate::statistics::Estimate;
+use crate::task::Metric;
 use crate::text_table::TextTable;
 
 /// Train every combination of some values for the keys of a specification
@@ -92,12 +93,43 @@ struct SweepResult {
 struct Setting {
     name: String,
     /// Of the runs that finished.
-    validation_accuracy: Option<Mean>,
-    test_accuracy: Option<Mean>,
+    metric: Metric,
+    #[serde(flatten)]
+    means: Means,
     runs: Vec<RunState>,
 }
 
-/// Mean accuracy of the weights that the protocol reports, in percent.
+/// Means over the finished runs, by what they are judged by.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum Means {
+    Accuracy {
+        validation_accuracy: Option<Mean>,
+        test_accuracy: Option<Mean>,
+    },
+    Loss {
+        validation_loss: Option<Mean>,
+        test_loss: Option<Mean>,
+    },
+}
+
+impl Means {
+    /// Validation and test.
+    fn pair(self) -> [Option<Mean>; 2] {
+        match self {
+            Self::Accuracy {
+                validation_accuracy: validation,
+                test_accuracy: test,
+            }
+            | Self::Loss {
+                validation_loss: validation,
+                test_loss: test,
+            } => [validation, test],
+        }
+    }
+}
+
+/// Mean of the weights that the protocol reports: of accuracies in percent, or of losses.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Mean {
     /// Runs.
@@ -110,9 +142,9 @@ struct Mean {
 impl Setting {
     fn of(name: String, runs: Vec<RunState>) -> Self {
         let mean = |of: fn(&RunState) -> Option<f64>| {
-            // A run that diverged has no accuracy.
+            // What a run reached that diverged does not count.
             let finished = runs.iter().filter(|run| run.state == State::Finished);
-            let values: Vec<f64> = finished.filter_map(of).map(|share| 100.0 * share).collect();
+            let values: Vec<f64> = finished.filter_map(of).collect();
             let estimate = Estimate::of(&values)?;
             Some(Mean {
                 n: estimate.n,
@@ -120,10 +152,22 @@ impl Setting {
                 interval_95: estimate.interval(),
             })
         };
+        let metric = runs.first().map(|run| run.metric).unwrap_or_default();
+        let (validation, test) = (mean(|run| run.validation), mean(RunState::tested));
+        let means = match metric {
+            Metric::Accuracy => Means::Accuracy {
+                validation_accuracy: validation,
+                test_accuracy: test,
+            },
+            Metric::Loss => Means::Loss {
+                validation_loss: validation,
+                test_loss: test,
+            },
+        };
         Self {
             name,
-            validation_accuracy: mean(|run| run.validation_accuracy),
-            test_accuracy: mean(RunState::accuracy),
+            metric,
+            means,
             runs,
         }
     }
@@ -136,19 +180,19 @@ impl Setting {
 }
 
 /// `27.80 ± 1.20`, `27.80` of one run.
-fn words(mean: Option<Mean>) -> String {
+fn words(mean: Option<Mean>, metric: Metric) -> String {
+    let write = match metric {
+        Metric::Accuracy => number::hundredths,
+        Metric::Loss => number::loss,
+    };
     match mean {
         None => "–".into(),
         Some(Mean {
             mean,
             interval_95: Some((_, high)),
             ..
-        }) => format!(
-            "{} ± {}",
-            number::hundredths(mean),
-            number::hundredths(high - mean)
-        ),
-        Some(Mean { mean, .. }) => number::hundredths(mean),
+        }) => format!("{} ± {}", write(mean), write(high - mean)),
+        Some(Mean { mean, .. }) => write(mean),
     }
 }
 
@@ -177,6 +221,12 @@ impl SweepResult {
     }
 
     fn print(&self, out: &mut dyn Write) -> Result<()> {
+        let losses = self.settings.iter().filter(|of| of.metric == Metric::Loss);
+        let [validation, test] = match losses.count() {
+            0 => ["validation (%)", "test (%)"],
+            n if n == self.settings.len() => ["validation loss", "test loss"],
+            _ => ["validation (% or loss)", "test (% or loss)"],
+        };
         let mut table = TextTable::new(&[
             ("setting", false),
             ("runs", true),
@@ -184,11 +234,12 @@ impl SweepResult {
             ("diverged", true),
             ("failed", true),
             ("to do", true),
-            ("validation (%)", true),
-            ("test (%)", true),
+            (validation, true),
+            (test, true),
         ]);
         use State::{Diverged, Failed, Finished, NotBegun, Running, Stale, Stopped, Unreadable};
         for setting in &self.settings {
+            let [validation, test] = setting.means.pair().map(|mean| words(mean, setting.metric));
             table.row([
                 setting.name.clone(),
                 setting.runs.len().to_string(),
@@ -196,21 +247,21 @@ impl SweepResult {
                 setting.count(&[Diverged]),
                 setting.count(&[Failed, Unreadable]),
                 setting.count(&[NotBegun, Running, Stale, Stopped]),
-                words(setting.validation_accuracy),
-                words(setting.test_accuracy),
+                validation,
+                test,
             ]);
         }
         write!(out, "{table}")?;
         writeln!(
             out,
-            "Accuracy: mean over the finished runs, ± half its 95 % interval, of the weights that the protocol reports. \
-             Choose by validation: the test accuracy of what was chosen by it is too good."
+            "Validation and test: mean over the finished runs, ± half its 95 % interval, of the weights that the protocol reports. \
+             Choose by validation: the test result of what was chosen by it is too good."
         )?;
         let runs = || self.settings.iter().flat_map(|setting| &setting.runs);
         if runs().any(|run| run.state == Diverged) {
             writeln!(
                 out,
-                "A diverged run has no accuracy: a setting with any is not the better for what the others reached."
+                "A diverged run has no result: a setting with any is not the better for what the others reached."
             )?;
         }
         writeln!(out, "{}", self.dir.join(SweepManifest::FILE).display())?;

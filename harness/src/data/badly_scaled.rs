@@ -3,9 +3,23 @@
 
 use ndarray::Array2;
 
+use super::name::{Definition, Form};
 use super::normal::normal;
 use super::synthetic::Points;
 use crate::data::stream::{Purpose, Stream, stream};
+
+/// Points, as [`points`] draws them.
+pub const DEFINITION: Definition = Definition {
+    title: "badly scaled",
+    what: "points of four classes whose 20 features have scales from 1 to 1/100",
+    classes: CLASSES,
+    examples: (50_000, 10_000),
+    forms: &[Form::Points {
+        name: "badly scaled points",
+        features: FEATURES,
+        draw: points,
+    }],
+};
 
 /// Number of classes.
 pub const CLASSES: usize = 4;

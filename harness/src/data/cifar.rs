@@ -15,7 +15,25 @@ use sha2::{Digest, Sha256};
 
 use crate::data::error::DataError;
 use crate::data::images::{DataSet, IMAGE_BYTES, ImageSet};
-use crate::data::name::Cifar;
+use crate::data::name::{Cifar, Definition, Form};
+
+/// CIFAR-10: 50,000 + 10,000 images of ten classes.
+pub const CIFAR10: Definition = Definition {
+    title: "CIFAR-10",
+    what: "photographs of ten classes",
+    classes: 10,
+    examples: (50_000, 10_000),
+    forms: &[Form::Files(Cifar::Cifar10)],
+};
+
+/// CIFAR-100: 50,000 + 10,000 images of a hundred (fine) classes.
+pub const CIFAR100: Definition = Definition {
+    title: "CIFAR-100",
+    what: "photographs of a hundred classes",
+    classes: 100,
+    examples: (50_000, 10_000),
+    forms: &[Form::Files(Cifar::Cifar100)],
+};
 
 /// One official file: where it lies under the data folder, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

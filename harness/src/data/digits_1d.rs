@@ -8,9 +8,23 @@
 use ndarray::Array2;
 use rand::RngExt;
 
+use super::name::{Definition, Form};
 use super::normal::normal;
 use super::synthetic::Points;
 use crate::data::stream::{Purpose, Stream, stream};
+
+/// Points, as [`points`] draws them.
+pub const DEFINITION: Definition = Definition {
+    title: "digits 1D",
+    what: "40 numbers in which one of ten shapes appears somewhere, in the manner of MNIST-1D",
+    classes: CLASSES,
+    examples: (50_000, 10_000),
+    forms: &[Form::Points {
+        name: "one-dimensional digits",
+        features: FEATURES,
+        draw: points,
+    }],
+};
 
 /// Number of classes.
 pub const CLASSES: usize = 10;
@@ -120,7 +134,9 @@ fn height(template: &[f64; LENGTH], place: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Logistic, Mlp, MlpSettings, Normalization, Part, PureTask};
+    use crate::task::logistic::Logistic;
+    use crate::task::mlp::{Mlp, MlpSettings, Normalization};
+    use crate::task::{Part, PureTask};
     use rand::seq::SliceRandom;
 
     #[test]

@@ -71,6 +71,14 @@ pub enum DataError {
         /// SHA-256 found, in hex.
         found: String,
     },
+    /// A text file that cannot be trained on.
+    #[error("{}: {reason}", .path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Images that do not form a set.
     #[error("{what}: {found}, expected {expected}")]
     Images {

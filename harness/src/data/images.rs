@@ -4,8 +4,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::data::DataSetName;
 use crate::data::error::DataError;
-use crate::data::name::DataSetName;
 
 /// Colour channels of an image: red, green, blue.
 pub const CHANNELS: usize = 3;
@@ -91,7 +91,7 @@ impl ImageSet {
 
     /// Whether the images were drawn by the harness instead of photographed.
     pub fn is_synthetic(&self) -> bool {
-        self.name == DataSetName::Synthetic
+        self.name.cifar().is_none()
     }
 
     /// Image `index`, 3,072 bytes of shape `[3, 32, 32]`.

@@ -14,8 +14,25 @@ use ndarray::Array2;
 use rand::{Rng, RngExt};
 
 use crate::data::images::{CHANNELS, DataSet, IMAGE_BYTES, ImageSet, SIDE};
-use crate::data::name::DataSetName;
+use crate::data::DataSetName;
+use crate::data::name::{Definition, Form};
 use crate::data::stream::{Purpose, Stream, stream};
+
+/// Images for a network that takes images, points for one that takes points.
+pub const DEFINITION: Definition = Definition {
+    title: "synthetic",
+    what: "images, or points, of ten classes that no linear model tells apart",
+    classes: CLASSES,
+    examples: (50_000, 10_000),
+    forms: &[
+        Form::Images(images),
+        Form::Points {
+            name: "synthetic points",
+            features: FEATURES,
+            draw: points,
+        },
+    ],
+};
 
 /// Number of classes.
 pub const CLASSES: usize = 10;

@@ -21,11 +21,20 @@ pub(super) fn check(table: &Table) -> Result<(), SpecError> {
         let Some(known) = TABLES.iter().find(|table| table.name == name) else {
             return Err(no_table(name, value));
         };
-        let Value::Table(inner) = value else {
-            let rule = format!("a table [{name}] is needed");
-            return Err(SpecError::value(name, value, rule));
-        };
-        check_table(known, inner).map_err(|error| error.within(name))?;
+        match value {
+            Value::Table(inner) if !known.list => {
+                check_table(known, inner).map_err(|error| error.within(name))?;
+            }
+            Value::Array(list) if known.list => check_list(known, list)?,
+            other if known.list => {
+                let rule = format!("[[{name}]] tables are needed");
+                return Err(SpecError::value(name, other, rule));
+            }
+            other => {
+                let rule = format!("a table [{name}] is needed");
+                return Err(SpecError::value(name, other, rule));
+            }
+        }
     }
     let missing = |known: &&TableKeys| !known.optional && !table.contains_key(known.name);
     match TABLES.iter().find(missing) {
@@ -44,6 +53,23 @@ pub(super) fn check(table: &Table) -> Result<(), SpecError> {
 pub(super) fn check_scheduler(table: &Table) -> Result<(), SpecError> {
     let kinds: Vec<&Kind> = autolr_core::kinds().collect();
     check_kinds(SCHEDULER, &kinds, table, 1)
+}
+
+fn check_list(known: &TableKeys, list: &[Value]) -> Result<(), SpecError> {
+    let name = known.name;
+    if list.is_empty() {
+        let rule = format!("[[{name}]] tables are needed");
+        return Err(SpecError::new(name, format!(" = []: {rule}")));
+    }
+    for (index, value) in list.iter().enumerate() {
+        let place = format!("{name}[{index}]");
+        let Value::Table(inner) = value else {
+            let rule = format!("[[{name}]] tables are needed");
+            return Err(SpecError::value(place, value, rule));
+        };
+        check_table(known, inner).map_err(|error| error.at(&place, name))?;
+    }
+    Ok(())
 }
 
 fn check_table(known: &TableKeys, table: &Table) -> Result<(), SpecError> {

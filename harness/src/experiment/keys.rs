@@ -8,7 +8,8 @@ use autolr_core::{Key, Kind, Range};
 
 use autolr_core::optimizer::OptimizerConfig;
 
-use super::network;
+use crate::data::DataSetName;
+use crate::task::NetworkSpec;
 
 /// A table of a specification.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct TableKeys {
     pub keys: Keys,
     /// Whether a specification can be without it.
     pub optional: bool,
+    /// Whether there can be several, each in double brackets.
+    pub list: bool,
 }
 
 /// The keys of a table.
@@ -55,12 +58,14 @@ const BATCH: Range = Range::new(1.0, 100_000.0, "must be from 1 to 100000");
 const IMAGES: Range = Range::new(1.0, 1_000_000.0, "must be from 1 to 1000000");
 
 /// All tables.
-pub const TABLES: [TableKeys; 6] = [
+pub const TABLES: [TableKeys; 7] = [
     TableKeys {
         name: "data",
         keys: Keys::Same(&[
-            Key::new("set", OneOf(&["cifar10", "cifar100", "synthetic"]), Required)
+            Key::new("set", OneOf(DataSetName::KEYS), Required)
                 .about("what is trained on"),
+            Key::new("file", Text, Core("none"))
+                .about("of `text`: the file in UTF-8, in the data folder unless its path is absolute"),
             Key::new("split", OneOf(&["disjoint", "independent"]), Core("disjoint")).about(
                 "`independent`: three separate random splits, so that most validation images are trained on",
             ),
@@ -71,33 +76,40 @@ pub const TABLES: [TableKeys; 6] = [
                         .without_most(),
                 )
                 .about("share of the training images that validates"),
-            Key::new("train_images", Whole, Core("all; synthetic: 50,000"))
+            Key::new("train_images", Whole, Core("all, or the set's own"))
                 .within(IMAGES)
                 .about("take only so many, before the split; at least a batch"),
-            Key::new("test_images", Whole, Core("all; synthetic: 10,000"))
+            Key::new("test_images", Whole, Core("all, or the set's own"))
                 .within(IMAGES)
                 .about("take only so many; at least a batch"),
-            Key::new("augment", Switch, Core("true"))
-                .about("random flip and rotation of training and scoring images"),
+            Key::new("augment", Switch, Core("true")).about(
+                "random flip and rotation of training and scoring images; of others, `false` is needed",
+            ),
+            Key::new("downsample", Switch, Core("false"))
+                .about("halve images to 16 × 16: means of 2 × 2 pixels"),
             Key::new("drop_last", Switch, Core("true"))
                 .about("leave out the incomplete last batch, in validation and test too"),
         ]),
         optional: false,
+        list: false,
     },
     TableKeys {
         name: "network",
-        keys: Keys::OfKind(|| network::KINDS.iter().collect()),
+        keys: Keys::OfKind(|| NetworkSpec::KINDS.iter().collect()),
         optional: false,
+        list: false,
     },
     TableKeys {
         name: "optimizer",
         keys: Keys::OfKind(|| OptimizerConfig::KINDS.iter().collect()),
         optional: true,
+        list: false,
     },
     TableKeys {
         name: SCHEDULER,
         keys: Keys::OfKind(|| autolr_core::kinds().collect()),
         optional: false,
+        list: false,
     },
     TableKeys {
         name: "probe",
@@ -115,6 +127,7 @@ pub const TABLES: [TableKeys; 6] = [
             ),
         ]),
         optional: true,
+        list: false,
     },
     TableKeys {
         name: "training",
@@ -145,6 +158,23 @@ pub const TABLES: [TableKeys; 6] = [
             .about("whose test accuracy is reported"),
         ]),
         optional: false,
+        list: false,
+    },
+    TableKeys {
+        name: "groups",
+        keys: Keys::Same(&[
+            Key::new("kind", OneOf(&["weights", "biases-and-norms", "head"]), Required).about(
+                "which parameters: `head` is the last layer, `weights` the matrices, kernels and embeddings of the others",
+            ),
+            Key::new("multiplier", Number, Core("1"))
+                .within(Range::NOT_NEGATIVE)
+                .about("their rate is the scheduler's times this"),
+            Key::new("weight_decay", Number, Core("the optimiser's"))
+                .within(Range::NOT_NEGATIVE)
+                .about("their weight decay"),
+        ]),
+        optional: true,
+        list: true,
     },
 ];
 

@@ -7,7 +7,6 @@ mod file;
 pub mod keys;
 mod length;
 mod lines;
-mod network;
 mod registry;
 pub(crate) mod schedulers;
 mod seeds;
@@ -23,7 +22,7 @@ pub use file::{ExperimentFile, SeriesSpec};
 pub use registry::{ExperimentName, Protocol, Scale, experiment_file};
 pub use seeds::seeds;
 pub use spec::{
-    BatchNormAfterValidation, DataSpec, DeviceName, GradientBatch, NetworkSpec, ProbeSpec, RunSpec,
+    BatchNormAfterValidation, DataSpec, GradientBatch, GroupSpec, ProbeSpec, RunSpec,
     SchedulerSpec, ScoringBatch, TestedCheckpoint, TrainingSpec,
 };
 pub use spec_error::SpecError;

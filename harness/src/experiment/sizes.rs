@@ -28,7 +28,7 @@ pub fn sizes(spec: &RunSpec) -> Result<Sizes, SpecError> {
                 |files: &[cifar::OfficialFile]| files.iter().map(|file| file.records).sum();
             (records(set.train_files()), records(set.test_files()))
         }
-        None => synthetic_sizes(spec),
+        None => drawn_sizes(spec),
     };
     let subset = check_subset("data.train_images", data.train_images, images, data.set)?;
     let test = check_subset("data.test_images", data.test_images, test, data.set)?;
@@ -101,12 +101,13 @@ pub fn planned_epochs(spec: &RunSpec) -> u64 {
     }
 }
 
-/// Sizes of the synthetic sets: those asked for, else CIFAR's.
-pub(crate) fn synthetic_sizes(spec: &RunSpec) -> (usize, usize) {
+/// Training and test examples of a set that is drawn: those asked for, else the set's own.
+pub(crate) fn drawn_sizes(spec: &RunSpec) -> (usize, usize) {
     let data = &spec.data;
+    let (train, test) = data.set.definition().examples;
     (
-        data.train_images.unwrap_or(50_000),
-        data.test_images.unwrap_or(10_000),
+        data.train_images.unwrap_or(train),
+        data.test_images.unwrap_or(test),
     )
 }
 

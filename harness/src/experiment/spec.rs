@@ -1,5 +1,7 @@
 //! The specification of one training run. A run is a pure function of it.
 
+use std::path::{Path, PathBuf};
+
 use autolr_core::optimizer::{OptimizerConfig, TrialLoss};
 use autolr_core::{AutoLrConfig, MethodConfig};
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,10 @@ use super::check::{check, check_scheduler};
 use super::keys::SCHEDULER;
 use super::spec_error::SpecError;
 use super::{BudgetSpec, sizes};
-use crate::data::{DataSetName, SplitKind};
+use crate::data::{DataSetName, Input, SplitKind};
+use crate::device::DeviceName;
 use crate::exit::BadInput;
+use crate::task::{LayerKind, NetworkSpec};
 
 /// A training run: `[data]`, `[network]`, `[optimizer]`, `[scheduler]`, `[probe]`, `[training]` of a TOML file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,14 +34,20 @@ pub struct RunSpec {
     pub probe: ProbeSpec,
     /// How long, in which batches, where.
     pub training: TrainingSpec,
+    /// What some of the parameters have of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupSpec>,
 }
 
 /// `[data]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
-    /// `cifar10`, `cifar100` or `synthetic`.
+    /// Which.
     pub set: DataSetName,
+    /// The file, where the set is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// `disjoint`, or `independent`: three separate random splits, so that validation images are trained on.
     #[serde(default = "disjoint")]
     pub split: SplitKind,
@@ -53,6 +63,9 @@ pub struct DataSpec {
     /// Random flip and rotation of training and scoring images.
     #[serde(default = "yes")]
     pub augment: bool,
+    /// Halve images in height and width, to 16 × 16: means of 2 × 2 pixels.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub downsample: bool,
     /// Leave out the incomplete last batch, in validation and test too.
     #[serde(default = "yes")]
     pub drop_last: bool,
@@ -66,38 +79,16 @@ fn validation_fraction() -> f64 {
     0.2
 }
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_off(switch: &bool) -> bool {
+    !switch
+}
+
 fn yes() -> bool {
     true
-}
-
-/// `[network]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum NetworkSpec {
-    /// ResNet-18 for 32 × 32 images, through libtorch.
-    #[serde(rename = "resnet18")]
-    ResNet18 {
-        /// Channels of the first stage; the paper's is 64.
-        #[serde(default = "paper_width")]
-        width: u32,
-        /// Whether there is BatchNorm.
-        #[serde(default = "yes")]
-        batch_norm: bool,
-    },
-    /// A small fully connected network in pure Rust, on the 16-dimensional synthetic points; no BatchNorm.
-    Reference {
-        /// Units of each of its two hidden layers.
-        #[serde(default = "reference_hidden")]
-        hidden: u32,
-    },
-}
-
-fn paper_width() -> u32 {
-    64
-}
-
-fn reference_hidden() -> u32 {
-    32
 }
 
 /// `[scheduler]`: the settings of any method of autolr-core.
@@ -193,6 +184,24 @@ pub enum GradientBatch {
     Own,
 }
 
+/// `[[groups]]`: what the parameters of a layer kind have of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSpec {
+    /// Which parameters.
+    pub kind: LayerKind,
+    /// Their rate is the scheduler's times this.
+    #[serde(default = "one")]
+    pub multiplier: f64,
+    /// Their weight decay, if it is not the optimiser's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
 /// `[training]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -221,19 +230,6 @@ pub struct TrainingSpec {
 
 fn paper_batch() -> usize {
     32
-}
-
-/// Where to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceName {
-    /// The processor
-    Cpu,
-    /// The first GPU
-    Cuda,
-    /// The first GPU if there is one, else the processor
-    #[default]
-    Auto,
 }
 
 /// What BatchNorm does in training and probing after the first validation.
@@ -311,15 +307,41 @@ impl RunSpec {
         let optimizer = self.optimizer.check().map_err(SpecError::from);
         optimizer.map_err(|error| error.within("optimizer"))?;
         self.check_method()?;
-        if let NetworkSpec::Reference { .. } = self.network {
-            if data.set != DataSetName::Synthetic {
-                let rule =
-                    "the reference network takes the synthetic points: data.set = \"synthetic\"";
-                return Err(SpecError::set("data.set", data.set.key(), rule));
+        for (index, group) in self.groups.iter().enumerate() {
+            let before = &self.groups[..index];
+            if before.iter().any(|other| other.kind == group.kind) {
+                let rest = format!(" = \"{}\": stands there twice", group.kind.name());
+                let error = SpecError::new("kind", rest);
+                return Err(error.at(&format!("groups[{index}]"), "groups"));
             }
-            if data.augment {
-                let rule = "the reference network takes points, not images: data.augment = false";
-                return Err(SpecError::set("data.augment", true, rule));
+        }
+        let network = self.network.check().map_err(SpecError::from);
+        network.map_err(|error| error.within("network"))?;
+        let fits = self.network.check_data(data.set);
+        let set = format!("\"{}\"", data.set.key());
+        fits.map_err(|rule| SpecError::set("data.set", set, rule))?;
+        match (&data.file, data.set.is_named_file()) {
+            (None, true) => {
+                let rest = format!(": set = \"{}\" needs it", data.set.key());
+                return Err(SpecError::missing("file", rest).within("data"));
+            }
+            (Some(file), named) if !named || file == Path::new("") => {
+                let rule = if named {
+                    "the path of a file is needed".to_owned()
+                } else {
+                    format!("set = \"{}\" is no file of one's own", data.set.key())
+                };
+                let file = format!("\"{}\"", file.display());
+                return Err(SpecError::set("data.file", file, rule));
+            }
+            _ => {}
+        }
+        let switches = [("augment", data.augment), ("downsample", data.downsample)];
+        for (key, on) in switches {
+            if on && self.network.takes() != Input::Images {
+                let kind = self.network.kind();
+                let rule = format!("network.kind = \"{kind}\" takes no images: data.{key} = false");
+                return Err(SpecError::set(format!("data.{key}"), true, rule));
             }
         }
         Ok(())
@@ -331,8 +353,9 @@ impl RunSpec {
             self.scheduler.kind(),
             self.scheduler.method().build().needs(),
         );
-        if needs.plain_gradient && self.optimizer != OptimizerConfig::default() {
-            let rule = "needs steps of plain SGD, without momentum or weight decay; [optimizer] has others";
+        let plain = self.optimizer == OptimizerConfig::default() && self.groups.is_empty();
+        if needs.plain_gradient && !plain {
+            let rule = "needs steps of plain SGD, without momentum, weight decay or [[groups]]";
             return Err(SpecError::set("scheduler.kind", kind, rule));
         }
         if needs.groups > 1 {

@@ -46,13 +46,27 @@ pub(crate) fn check_value(key: &Key, value: &Value) -> Result<(), SpecError> {
     if let Some(rule) = key.holds.broken_by(value) {
         return Err(SpecError::value(key.name, value, rule));
     }
+    let number = |value: &Value| {
+        let whole = value.as_integer().map(|number| number as f64);
+        value.as_float().or(whole)
+    };
     match (key.holds, value) {
+        (ValueKind::Numbers, Value::Array(list)) => {
+            for (index, number) in list.iter().filter_map(number).enumerate() {
+                let checked = key.range.check(key.name, number);
+                checked.map_err(|_| {
+                    SpecError::value(
+                        format!("{}[{index}]", key.name),
+                        &list[index],
+                        key.range.rule(),
+                    )
+                })?;
+            }
+        }
         (ValueKind::Factors, Value::String(name)) => {
             Factors::named(name).map_err(settings)?;
         }
         (ValueKind::Factors, Value::Array(list)) => {
-            let whole = |value: &Value| value.as_integer().map(|number| number as f64);
-            let number = |value: &Value| value.as_float().or_else(|| whole(value));
             let numbers: Vec<f64> = list.iter().filter_map(number).collect();
             Factors::new(numbers).map_err(settings)?;
         }
@@ -121,6 +135,7 @@ impl ValuesOf for ValueKind {
                 value.as_str().is_some_and(|name| names.contains(&name)),
                 one_of(names, value.as_str()),
             ),
+            Self::Numbers => (list_of(&number), "must be a list of numbers".to_owned()),
             Self::Factors => (
                 value.is_str() || list_of(&number),
                 "must be a list of numbers, or a name such as \"factor_5\"".to_owned(),
@@ -276,6 +291,7 @@ mod tests {
         assert_eq!(good(Switch), ["switch"]);
         assert_eq!(good(NAMES), ["name"]);
         assert_eq!(good(ValueKind::Factors), ["fractions", "list", "name"]);
+        assert_eq!(good(ValueKind::Numbers), ["fractions", "list"]);
         assert_eq!(good(Schedule), ["table"]);
         assert_eq!(good(ValueKind::Schedules), ["tables"]);
     }

@@ -8,8 +8,9 @@ use super::{Run, Series};
 use crate::number::{hundredths, signed};
 use crate::record::RunLog;
 use crate::statistics::{Comparison, Estimate, Observation};
+use crate::task::Metric;
 
-/// Which weights' test accuracy.
+/// Which weights' test result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weights {
     /// Those that the protocol reports.
@@ -21,25 +22,29 @@ pub(crate) enum Weights {
 impl Weights {
     /// Test accuracy in percent of a run that has ended.
     pub(crate) fn accuracy(self, log: &RunLog) -> Option<f64> {
+        self.value(log, Metric::Accuracy)
+    }
+
+    /// What it is judged by, over the test data.
+    pub(crate) fn value(self, log: &RunLog, metric: Metric) -> Option<f64> {
         let summary = log.summary.as_ref()?;
         let tested = match self {
             Self::Reported => summary.reported(),
             Self::Last => summary.last,
-        };
-        Some(100.0 * tested?.accuracy?)
+        }?;
+        metric.value(tested.loss, tested.accuracy)
     }
 }
 
-/// The test accuracy of a run in percent, as statistics take it: a run that diverged has none, whatever its weights
-/// reached before.
-pub(crate) fn observe(log: Option<&RunLog>, weights: Weights) -> Observation {
+/// What a run is judged by, as statistics take it: a run that diverged has no value, whatever its weights reached before.
+pub(crate) fn observe(log: Option<&RunLog>, weights: Weights, metric: Metric) -> Observation {
     match (Status::of_log(log), log) {
         (Status::NotBegun | Status::Unreadable { .. } | Status::NotFinished { .. }, _)
         | (_, None) => Observation::Pending,
         (Status::Diverged { .. }, _) => Observation::Diverged,
-        // Weights that are not finite have no accuracy either.
+        // Weights that are not finite have no value either.
         (Status::Completed, Some(log)) => {
-            Observation::value(weights.accuracy(log).unwrap_or(f64::NAN))
+            Observation::value(weights.value(log, metric).unwrap_or(f64::NAN))
         }
     }
 }
@@ -78,7 +83,7 @@ impl OverSeeds {
     /// Of the test accuracies of a series.
     pub(super) fn accuracy(series: &Series, weights: Weights) -> Self {
         let runs = series.runs.iter();
-        Self::of(runs.map(|run| observe(run.log.as_ref(), weights)))
+        Self::of(runs.map(|run| observe(run.log.as_ref(), weights, Metric::Accuracy)))
     }
 
     /// `n = 6`, `n = 4; 2 diverged`, `n = 0; 1 diverged, 5 not finished`: what stands beside every figure.
@@ -128,7 +133,7 @@ impl OverSeeds {
 pub(super) fn compare(candidate: &Series, baseline: &Series) -> Comparison {
     let of = |series: &Series| -> BTreeMap<u64, Observation> {
         let of = |run: &Run| {
-            let observed = observe(run.log.as_ref(), Weights::Reported);
+            let observed = observe(run.log.as_ref(), Weights::Reported, Metric::Accuracy);
             (run.entry.seed, observed)
         };
         series.runs.iter().map(of).collect()

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::folder::{find_runs, read_spec};
 use crate::data::DataSetName;
+use crate::device::DeviceName;
 use crate::exit::BadInput;
 use crate::experiment::Cost;
+use crate::experiment::RunSpec;
 use crate::experiment::sizes::{self, sizes};
-use crate::experiment::{NetworkSpec, RunSpec};
 use crate::record::{Timing, computed_epochs, typical_seconds};
 
 /// A number that depends on how the run goes: whether it diverges is not counted in.
@@ -104,7 +105,7 @@ impl Forecast {
             most: trained,
         };
         backwards += probe_backwards;
-        let parameters = parameters(spec);
+        let parameters = spec.network.parameters(spec.data.set);
         Ok(Self {
             epochs,
             steps,
@@ -133,46 +134,11 @@ fn compute(trained: u64, probe_forwards: u64, probe_backwards: u64) -> u64 {
     .compute()
 }
 
-/// Number of trained parameters.
-fn parameters(spec: &RunSpec) -> u64 {
-    let classes = spec.classes() as u64;
-    match spec.network {
-        // 16 inputs, two hidden layers, each with a bias.
-        NetworkSpec::Reference { hidden } => {
-            let hidden = u64::from(hidden);
-            17 * hidden + (hidden + 1) * hidden + (hidden + 1) * classes
-        }
-        NetworkSpec::ResNet18 { width, batch_norm } => {
-            let norm = |channels: u64| if batch_norm { 2 * channels } else { 0 };
-            let convolution =
-                |input: u64, output: u64, kernel: u64| input * output * kernel + norm(output);
-            let width = u64::from(width);
-            let mut total = convolution(3, width, 9);
-            let mut input = width;
-            for stage in 0..4 {
-                let output = width << stage;
-                for block in 0..2 {
-                    let from = if block == 0 { input } else { output };
-                    total += convolution(from, output, 9) + convolution(output, output, 9);
-                    if from != output {
-                        total += convolution(from, output, 1);
-                    }
-                }
-                input = output;
-            }
-            total + (input + 1) * classes
-        }
-    }
-}
-
 /// Two generations of checkpoints and one being written, each with the optimiser's state and the best weights, and the
 /// log with its timings.
 fn disk(spec: &RunSpec, parameters: u64, decisions: u64, candidates: u64) -> u64 {
     let copies = 2 + spec.optimizer.slots().len() as u64;
-    let bytes = match spec.network {
-        NetworkSpec::Reference { .. } => 8,
-        NetworkSpec::ResNet18 { .. } => 4,
-    };
+    let bytes = if spec.network.uses_libtorch() { 4 } else { 8 };
     let log = spec.training.epochs.saturating_mul(300)
         + decisions.saturating_mul(400 + 130 * candidates)
         + 3000;
@@ -182,7 +148,8 @@ fn disk(spec: &RunSpec, parameters: u64, decisions: u64, candidates: u64) -> u64
 /// What two runs have in common whose epochs take about as long.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Alike {
-    network: NetworkSpec,
+    /// As a specification has it.
+    network: String,
     set: DataSetName,
     /// Training, validation.
     images: (usize, usize),
@@ -195,12 +162,12 @@ impl Alike {
     fn of(spec: &RunSpec) -> Option<Self> {
         let sizes = sizes(spec).ok()?;
         Some(Self {
-            network: spec.network,
+            network: toml::to_string(&spec.network).ok()?,
             set: spec.data.set,
             images: (sizes.train, sizes.validation),
             batch_size: spec.training.batch_size,
             device: match spec.training.device {
-                crate::experiment::DeviceName::Cuda => "cuda",
+                DeviceName::Cuda => "cuda",
                 _ => "cpu",
             },
             augment: spec.data.augment,
@@ -279,21 +246,6 @@ impl KnownTimes {
 mod tests {
     use super::*;
     use crate::experiment::{ExperimentName, Protocol, Scale, experiment_file};
-
-    #[test]
-    fn the_papers_network_has_the_parameters_that_everyone_counts() {
-        let file = experiment_file(ExperimentName::Table1, Protocol::Published).unwrap();
-        let (overlay, _) = Scale::Paper.overlay().unwrap();
-        let mut spec = file.spec(&file.series[4], &overlay).unwrap();
-        // ResNet-18 for CIFAR-10, width 64.
-        assert_eq!(parameters(&spec), 11_173_962);
-        spec.network = NetworkSpec::ResNet18 {
-            width: 64,
-            batch_norm: false,
-        };
-        // 4,800 channels with a scale and a shift each.
-        assert_eq!(parameters(&spec), 11_173_962 - 9_600);
-    }
 
     #[test]
     fn the_papers_table_in_figures() {

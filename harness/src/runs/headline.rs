@@ -1,6 +1,6 @@
 //! A specification in a few words, for a run that has no other name.
 
-use crate::experiment::{NetworkSpec, RunSpec};
+use crate::experiment::RunSpec;
 use crate::number;
 
 /// A specification in a few words: `reference 8, autolr, from lr 0.05, seed 0`.
@@ -10,10 +10,7 @@ pub(crate) fn headline(spec: &RunSpec) -> String {
 
 /// The same without the seed.
 pub(crate) fn series_headline(spec: &RunSpec) -> String {
-    let network = match spec.network {
-        NetworkSpec::ResNet18 { width, .. } => format!("resnet18 {width}"),
-        NetworkSpec::Reference { hidden } => format!("reference {hidden}"),
-    };
+    let network = format!("{} {}", spec.network.kind(), spec.network.size());
     let scheduler = spec.scheduler.kind();
     format!(
         "{network}, {scheduler}, from lr {}",

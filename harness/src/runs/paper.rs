@@ -10,7 +10,8 @@ use anyhow::Result;
 use super::job::Job;
 use super::resolve::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
-use crate::experiment::{DeviceName, ExperimentName, Protocol, RunSpec, Scale, experiment_file};
+use crate::device::DeviceName;
+use crate::experiment::{ExperimentName, Protocol, RunSpec, Scale, experiment_file};
 use crate::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 /// All runs, and the manifest of the report.

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use toml::Table;
 
+use crate::device::DeviceName;
 use crate::exit::BadInput;
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec, SpecError};
-#[cfg(not(feature = "tch"))]
+use crate::experiment::{ExperimentFile, RunSpec, Scale, SeriesSpec, SpecError};
 use crate::workload;
 
 /// The specification of a file, with a scale and a device laid over it.
@@ -67,16 +67,18 @@ pub(crate) fn locate_in(
 /// Replaces `auto` by what this machine has, and refuses CUDA where there is none: the device is part of a run's
 /// identity, since results differ in the last bits.
 pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
-    use crate::experiment::NetworkSpec;
-    if matches!(spec.network, NetworkSpec::Reference { .. }) {
-        // Pure Rust.
+    if !spec.network.uses_libtorch() {
         if spec.training.device == DeviceName::Cuda {
-            let rule = "the reference network runs on the CPU only";
+            let rule = format!(
+                "network.kind = \"{}\" runs on the CPU only",
+                spec.network.kind()
+            );
             return Err(SpecError::set("training.device", "cuda", rule).into());
         }
         spec.training.device = DeviceName::Cpu;
         return Ok(());
     }
+    workload::check_libtorch(spec)?;
     #[cfg(feature = "tch")]
     {
         use autolr_tch::{DeviceChoice, select};
@@ -97,5 +99,5 @@ pub(crate) fn resolve_device(spec: &mut RunSpec) -> Result<()> {
         Ok(())
     }
     #[cfg(not(feature = "tch"))]
-    Err(workload::no_libtorch().into())
+    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::record::{
     EpochRecord, Failure, Holder, Outcome, RunLog, Summary, computed_epochs, read_seconds,
     typical_seconds,
 };
+use crate::task::Metric;
 
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,8 +77,10 @@ pub(crate) struct RunState {
     /// Of the last attempt, if it ended with one, or of reading the folder.
     pub(crate) error: Option<String>,
     pub(crate) summary: Option<Summary>,
-    /// Of the weights that its protocol reports, in \[0, 1\]; none before its end.
-    pub(crate) validation_accuracy: Option<f64>,
+    /// What it is judged by.
+    pub(crate) metric: Metric,
+    /// That of the weights that its protocol reports, over the validation data; none before its end.
+    pub(crate) validation: Option<f64>,
 }
 
 impl RunState {
@@ -120,6 +123,8 @@ impl RunState {
             error = None;
         }
         let timings = computed_epochs(dir);
+        let metric = spec.as_ref().map(|spec| spec.network.metric());
+        let metric = metric.unwrap_or_default();
         let log = log.ok().flatten();
         Self {
             dir: dir.to_owned(),
@@ -136,7 +141,8 @@ impl RunState {
             seconds_per_epoch: typical_seconds(&timings[timings.len().saturating_sub(10)..]),
             process,
             error,
-            validation_accuracy: log.as_ref().and_then(|log| {
+            metric,
+            validation: log.as_ref().and_then(|log| {
                 let summary = log.summary.as_ref()?;
                 let epoch = match summary.reported.as_str() {
                     "last" => log.epochs.last(),
@@ -145,7 +151,8 @@ impl RunState {
                         .iter()
                         .find(|epoch| Some(epoch.epoch) == summary.best_epoch),
                 };
-                epoch?.validation_accuracy
+                let epoch = epoch?;
+                metric.value(epoch.validation_loss, epoch.validation_accuracy)
             }),
             summary: log.and_then(|log| log.summary),
         }
@@ -155,6 +162,12 @@ impl RunState {
     pub(crate) fn seconds_left(&self) -> Option<f64> {
         let left = self.epochs?.saturating_sub(self.epochs_done);
         (!self.state.is_done()).then_some(left as f64 * self.seconds_per_epoch?)
+    }
+
+    /// What it is judged by, of the weights that its protocol reports, over the test data.
+    pub(crate) fn tested(&self) -> Option<f64> {
+        let tested = self.summary.as_ref()?.reported()?;
+        self.metric.value(tested.loss, tested.accuracy)
     }
 
     /// The test accuracy that its protocol reports, in \[0, 1\].

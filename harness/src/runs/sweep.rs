@@ -15,10 +15,11 @@ use super::headline::headline;
 use super::job::Job;
 use super::resolve::resolve_device;
 use crate::data::{DataSetName, Location, cifar};
+use crate::device::DeviceName;
 use crate::exit::BadInput;
 use crate::experiment::sizes;
 use crate::experiment::sweep::{self, Axis, Point, SEED};
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec, Scale, SeriesSpec, SpecError};
+use crate::experiment::{ExperimentFile, RunSpec, Scale, SeriesSpec, SpecError};
 
 /// What is varied.
 #[derive(Debug, Clone, Args)]

@@ -1,7 +1,10 @@
 //! What a training is given: data and model.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use autolr_core::optimizer::Objective;
+use serde::{Deserialize, Serialize};
 
 use super::StateArray;
 use crate::data::Stream;
@@ -16,14 +19,71 @@ pub enum Part {
 }
 
 /// Kind of a layer's parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LayerKind {
-    /// Matrices of the layers before the last.
+    /// Matrices, kernels and embeddings of the layers before the last.
     Weights,
     /// Biases of the layers before the last, gains and biases of normalisations.
     BiasesAndNorms,
     /// The last layer, matrix and bias.
     Head,
+}
+
+impl LayerKind {
+    /// Name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::BiasesAndNorms => "biases-and-norms",
+            Self::Head => "head",
+        }
+    }
+}
+
+/// What the runs of a task are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Share of examples classified rightly; the higher, the better.
+    #[default]
+    Accuracy,
+    /// Mean loss of an example; the lower, the better.
+    Loss,
+}
+
+impl Metric {
+    /// Its value: an accuracy in percent, a loss as it is.
+    pub fn value(self, loss: f64, accuracy: Option<f64>) -> Option<f64> {
+        match self {
+            Self::Accuracy => accuracy.map(|share| 100.0 * share),
+            Self::Loss => Some(loss),
+        }
+    }
+
+    /// 1 where higher is better, −1 where lower is.
+    pub fn sign(self) -> f64 {
+        match self {
+            Self::Accuracy => 1.0,
+            Self::Loss => -1.0,
+        }
+    }
+
+    /// `accuracy`, `loss`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Loss => "loss",
+        }
+    }
+
+    /// For a heading: `accuracy (%)`, `loss`.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy (%)",
+            Self::Loss => "loss",
+        }
+    }
 }
 
 /// Name and digest of a task's data.
@@ -76,11 +136,11 @@ pub trait Task: Objective<Error = anyhow::Error> {
     /// Number of examples of a part.
     fn examples(&self, part: Part) -> usize;
 
-    /// Whether it classifies, so that there is an accuracy.
-    fn classifies(&self) -> bool;
-
     /// Number of trained parameters.
     fn parameters(&self) -> usize;
+
+    /// Which entries of the weights' vector are of which kind; together the ranges cover it.
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)>;
 
     /// `cpu` or `cuda:0`.
     fn device(&self) -> String {
@@ -161,7 +221,13 @@ pub trait Task: Objective<Error = anyhow::Error> {
     /// When the machinery fails.
     fn save_vector(&self, name: &str, vector: &Self::Vector) -> Result<StateArray>;
 
-    /// The vector of a saved array; also makes one of any values.
+    /// A vector of these values, as many as the weights' has.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn vector(&self, values: &[f64]) -> Result<Self::Vector>;
+
+    /// The vector of a saved array.
     ///
     /// # Errors
     /// If it does not fit.

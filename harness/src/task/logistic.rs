@@ -2,18 +2,63 @@
 
 use std::ops::Range;
 
+use autolr_core::KeyDefault::Core;
+use autolr_core::ValueKind::Number;
+use autolr_core::{Key, Kind, Range as Limits};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use serde::{Deserialize, Serialize};
 
 use super::cholesky::solve;
 use super::cross_entropy::cross_entropy;
 use super::point_set::PointSet;
 use super::product::product;
-use super::{LayerKind, Outcome, Part, PureTask, StateArray, TaskError};
-use crate::data::{Points, Stream};
+use super::{
+    LayerKind, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
+};
+use crate::data::{DataSetName, Input, Points, Stream};
 
 /// Norm of the gradient below which Newton's method stops.
 const TOLERANCE: f64 = 1e-10;
 const ITERATIONS: usize = 100;
+
+/// `[network]` of [`Logistic`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogisticSettings {
+    /// λ.
+    pub l2: f64,
+}
+
+impl Default for LogisticSettings {
+    fn default() -> Self {
+        Self { l2: 1e-4 }
+    }
+}
+
+impl Network for LogisticSettings {
+    const KIND: Kind = Kind::new(
+        "logistic",
+        &[Key::new("l2", Number, Core("1e-4"))
+            .within(Limits::NOT_NEGATIVE)
+            .about("λ in the loss, cross-entropy + λ/2 ‖W‖²")],
+        "softmax regression on points, in pure Rust; convex, with an optimum by Newton's method",
+    );
+    const TAKES: Input = Input::Points;
+
+    fn size(&self) -> String {
+        format!("λ = {}", self.l2)
+    }
+
+    fn parameters(&self, set: DataSetName) -> u64 {
+        (set.features() as u64 + 1) * set.classes() as u64
+    }
+
+    fn open<V: Visitor>(&self, parts: &Parts<'_>, visitor: V) -> anyhow::Result<V::Output> {
+        let (name, train, test) = parts.points()?;
+        let task = Logistic::new(train, test, parts.set.classes(), self.l2)?.named(name);
+        visitor.visit(Pure::new(task, parts.seed))
+    }
+}
 
 /// Softmax regression on labelled points: logits x W + b, loss = mean cross-entropy (nats) + λ/2 ‖W‖².
 ///

@@ -6,20 +6,27 @@
 
 use std::ops::Range;
 
+use autolr_core::KeyDefault::Core;
+use autolr_core::ValueKind::{OneOf, Whole};
+use autolr_core::{Key, Kind, Range as Limits};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use super::cross_entropy::cross_entropy;
 use super::point_set::PointSet;
 use super::product::product;
-use super::{LayerKind, Outcome, Part, PureTask, StateArray, TaskError};
-use crate::data::{Points, Purpose, Stream, stream};
+use super::{
+    LayerKind, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
+};
+use crate::data::{DataSetName, Input, Points, Purpose, Stream, stream};
 
 /// Added to the variance in LayerNorm, as in PyTorch.
 const EPS: f64 = 1e-5;
 
 /// What stands between a hidden layer's linear map and its ReLU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Normalization {
     /// Nothing.
     #[default]
@@ -32,7 +39,8 @@ pub enum Normalization {
 }
 
 /// Shape of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MlpSettings {
     /// Units of a hidden layer.
     pub hidden: u32,
@@ -40,6 +48,58 @@ pub struct MlpSettings {
     pub layers: u32,
     /// What stands before each ReLU.
     pub normalization: Normalization,
+}
+
+impl Default for MlpSettings {
+    fn default() -> Self {
+        Self {
+            hidden: 32,
+            layers: 2,
+            normalization: Normalization::None,
+        }
+    }
+}
+
+impl Network for MlpSettings {
+    const KIND: Kind = Kind::new(
+        "mlp",
+        &[
+            Key::new("hidden", Whole, Core("32"))
+                .within(Limits::new(1.0, 4096.0, "must be from 1 to 4096"))
+                .about("units of each hidden layer"),
+            Key::new("layers", Whole, Core("2"))
+                .within(Limits::new(0.0, 64.0, "must be from 0 to 64"))
+                .about("hidden layers; with 0 the model is linear"),
+            Key::new("normalization", OneOf(&["none", "layer"]), Core("none"))
+                .about("before each ReLU: nothing, or LayerNorm"),
+        ],
+        "fully connected ReLU network on points, in pure Rust",
+    );
+    const TAKES: Input = Input::Points;
+
+    fn size(&self) -> String {
+        format!("{} × {}", self.layers, self.hidden)
+    }
+
+    fn parameters(&self, set: DataSetName) -> u64 {
+        let (hidden, classes) = (u64::from(self.hidden), set.classes() as u64);
+        let norm = match self.normalization {
+            Normalization::None => 0,
+            Normalization::Layer => 2 * hidden,
+        };
+        let (mut inputs, mut total) = (set.features() as u64, 0);
+        for _ in 0..self.layers {
+            total += (inputs + 1) * hidden + norm;
+            inputs = hidden;
+        }
+        total + (inputs + 1) * classes
+    }
+
+    fn open<V: Visitor>(&self, parts: &Parts<'_>, visitor: V) -> anyhow::Result<V::Output> {
+        let (name, train, test) = parts.points()?;
+        let task = Mlp::new(train, test, parts.set.classes(), *self)?.named(name);
+        visitor.visit(Pure::new(task, parts.seed))
+    }
 }
 
 /// The network with its data; the loss is the mean cross-entropy (nats).

@@ -49,11 +49,6 @@ pub trait PureTask {
     /// A batch as arrays, whose names begin with `name`.
     fn batch_arrays(&self, name: &str, batch: &Self::Batch) -> Vec<StateArray>;
 
-    /// Whether it classifies, so that there is an accuracy.
-    fn classifies(&self) -> bool {
-        true
-    }
-
     /// Mean loss over a batch at `weights`, and its gradient into `gradient` (overwritten) if given; NaN if the batch is
     /// empty.
     ///
@@ -143,12 +138,12 @@ impl<T: PureTask> Task for Pure<T> {
         self.task.examples(part)
     }
 
-    fn classifies(&self) -> bool {
-        self.task.classifies()
-    }
-
     fn parameters(&self) -> usize {
         self.weights.len()
+    }
+
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
+        self.task.layers()
     }
 
     fn batch(
@@ -205,6 +200,10 @@ impl<T: PureTask> Task for Pure<T> {
 
     fn save_vector(&self, name: &str, vector: &Array1<f64>) -> Result<StateArray> {
         Ok(StateArray::vector(name, vector.to_vec()))
+    }
+
+    fn vector(&self, values: &[f64]) -> Result<Array1<f64>> {
+        Ok(Array1::from_vec(values.to_vec()))
     }
 
     fn load_vector(&self, array: &StateArray) -> Result<Array1<f64>> {

@@ -6,11 +6,17 @@
 
 use std::ops::Range;
 
+use autolr_core::KeyDefault::Core;
+use autolr_core::ValueKind::{Number, Numbers, Whole};
+use autolr_core::{Key, Kind, Range as Limits, SettingsError};
 use ndarray::{Array1, Zip};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{LayerKind, Outcome, Part, PureTask, StateArray, TaskError};
-use crate::data::{Stream, normal};
+use super::{
+    LayerKind, Metric, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
+};
+use crate::data::{DataSetName, Input, Stream, normal};
 
 /// Largest derivative of the final loss with respect to ln α, relative to that loss, at which a schedule counts as best.
 const TOLERANCE: f64 = 1e-9;
@@ -28,6 +34,117 @@ pub enum Spectrum {
     },
     /// These, each positive.
     Explicit(Vec<f64>),
+}
+
+/// `[network]` of [`Quadratic`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoisyQuadratic {
+    /// Number of coordinates.
+    pub dimension: u32,
+    /// Ratio of the largest to the smallest curvature.
+    pub condition: f64,
+    /// Curvatures, instead of a geometric spectrum; empty for that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curvatures: Vec<f64>,
+    /// Variance of c times curvature.
+    pub noise: f64,
+    /// Where every coordinate starts.
+    pub start: f64,
+}
+
+impl Default for NoisyQuadratic {
+    fn default() -> Self {
+        Self {
+            dimension: 100,
+            condition: 1000.0,
+            curvatures: Vec::new(),
+            noise: 1.0,
+            start: 1.0,
+        }
+    }
+}
+
+impl NoisyQuadratic {
+    /// The problem, with so many training and test examples.
+    ///
+    /// # Errors
+    /// As [`Quadratic::new`].
+    pub fn problem(&self, examples: (usize, usize)) -> Result<Quadratic, TaskError> {
+        let count = |examples: usize| u32::try_from(examples).unwrap_or(u32::MAX);
+        Quadratic::new(QuadraticSettings {
+            spectrum: if self.curvatures.is_empty() {
+                Spectrum::Geometric {
+                    dimension: self.dimension,
+                    condition: self.condition,
+                }
+            } else {
+                Spectrum::Explicit(self.curvatures.clone())
+            },
+            noise: self.noise,
+            start: self.start,
+            train: count(examples.0),
+            test: count(examples.1),
+        })
+    }
+}
+
+impl Network for NoisyQuadratic {
+    const KIND: Kind = Kind::new(
+        "quadratic",
+        &[
+            Key::new("dimension", Whole, Core("100"))
+                .within(Limits::new(1.0, 100_000.0, "must be from 1 to 100000"))
+                .about("number of coordinates"),
+            Key::new("condition", Number, Core("1000"))
+                .within(Limits::new(1.0, 1e12, "must be from 1 to 1e12"))
+                .about("ratio of the largest curvature, 1, to the smallest; those between are geometric"),
+            Key::new("curvatures", Numbers, Core("none"))
+                .within(Limits::POSITIVE)
+                .about("these, instead of `dimension` and `condition`"),
+            Key::new("noise", Number, Core("1"))
+                .within(Limits::NOT_NEGATIVE)
+                .about("variance of an example's minimum, times curvature"),
+            Key::new("start", Number, Core("1"))
+                .within(Limits::FINITE)
+                .about("where every coordinate starts"),
+        ],
+        "noisy quadratic, in pure Rust; its expected loss and best schedules are in closed form",
+    );
+    const TAKES: Input = Input::Noise;
+    const METRIC: Metric = Metric::Loss;
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let usual = Self::default();
+        let rule = "not beside `curvatures`";
+        if self.curvatures.is_empty() {
+            Ok(())
+        } else if self.dimension != usual.dimension {
+            Err(SettingsError::value("dimension", self.dimension, rule))
+        } else if self.condition.to_bits() != usual.condition.to_bits() {
+            Err(SettingsError::value("condition", self.condition, rule))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn size(&self) -> String {
+        match self.curvatures.len() {
+            0 => self.dimension.to_string(),
+            n => n.to_string(),
+        }
+    }
+
+    fn parameters(&self, _: DataSetName) -> u64 {
+        match self.curvatures.len() {
+            0 => u64::from(self.dimension),
+            n => n as u64,
+        }
+    }
+
+    fn open<V: Visitor>(&self, parts: &Parts<'_>, visitor: V) -> anyhow::Result<V::Output> {
+        visitor.visit(Pure::new(self.problem(parts.drawn)?, parts.seed))
+    }
 }
 
 /// What makes a noisy quadratic.
@@ -357,10 +474,6 @@ impl PureTask for Quadratic {
             StateArray::vector(format!("{name}.mean"), batch.mean.to_vec()),
             StateArray::vector(format!("{name}.spread"), vec![batch.spread]),
         ]
-    }
-
-    fn classifies(&self) -> bool {
-        false
     }
 
     fn evaluate(

@@ -1,13 +1,15 @@
 //! Tasks through libtorch.
 
+use std::ops::Range;
+
 use anyhow::{Result, bail, ensure};
 use autolr_core::optimizer::Objective;
 use autolr_tch::{Batch, FlatTensor, InMode, Mode, Model, NamedArray, Network, Tally};
 use tch::{Device, Tensor};
 
-use super::{DataIdentity, Part, Score, StateArray, StateValues, Sums, Task};
+use super::{DataIdentity, LayerKind, Part, Score, StateArray, StateValues, Sums, Task};
 use crate::data::augment::{augment_into, normalize_into};
-use crate::data::{DataSet, IMAGE_BYTES, ImageSet, Stream};
+use crate::data::{DataSet, IMAGE_BYTES, ImageSet, SIDE, Stream};
 
 /// Images sent through at once where no gradient is taken.
 const EVALUATION_BATCH: usize = 256;
@@ -33,9 +35,6 @@ pub trait Examples {
 
     /// Number of examples of a part.
     fn count(&self, part: Part) -> usize;
-
-    /// Whether they are classified.
-    fn are_classified(&self) -> bool;
 
     /// Those of these indices; what is random about them comes from `random`, or is left out.
     ///
@@ -123,12 +122,30 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
         self.examples.count(part)
     }
 
-    fn classifies(&self) -> bool {
-        self.examples.are_classified()
-    }
-
     fn parameters(&self) -> usize {
         self.model.parameters().count()
+    }
+
+    /// The last module's parameters are the head; of the others, those of one dimension are biases, gains and shifts.
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
+        let module = |name: &str| {
+            name.rsplit_once('.')
+                .map_or("", |(module, _)| module)
+                .to_owned()
+        };
+        let parameters = self.model.parameters();
+        let last = parameters.specs().last().map(|spec| module(&spec.name));
+        let kinds = parameters.ranges().map(|(spec, range)| {
+            let kind = if Some(module(&spec.name)) == last {
+                LayerKind::Head
+            } else if spec.shape.len() == 1 {
+                LayerKind::BiasesAndNorms
+            } else {
+                LayerKind::Weights
+            };
+            (kind, range)
+        });
+        kinds.collect()
     }
 
     fn device(&self) -> String {
@@ -186,9 +203,10 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
             let batch = self.examples.batch(part, chunk, None, self.device)?;
             self.model.evaluate(&batch, Mode::Eval, &mut tally)?;
         }
-        let accuracy = self.classifies().then(|| tally.accuracy()).transpose()?;
-        let loss = tally.loss()?;
-        Ok(Score { loss, accuracy })
+        Ok(Score {
+            loss: tally.loss()?,
+            accuracy: Some(tally.accuracy()?),
+        })
     }
 
     fn freeze_batch_norm(&mut self, frozen: bool) {
@@ -230,6 +248,11 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
         })
     }
 
+    fn vector(&self, values: &[f64]) -> Result<FlatTensor> {
+        let values = Tensor::f_from_slice(values)?.f_to_kind(tch::Kind::Float)?;
+        Ok(FlatTensor::new(values.f_to(self.device)?))
+    }
+
     fn load_vector(&self, array: &StateArray) -> Result<FlatTensor> {
         // Of the flat buffer, with the gaps between parameters.
         let n = self.model.parameters().flat().numel();
@@ -254,6 +277,8 @@ pub struct Images {
     pub set: DataSet,
     /// Whether training images are flipped and rotated.
     pub augment: bool,
+    /// Whether they are halved in height and width afterwards.
+    pub downsample: bool,
 }
 
 impl Examples for Images {
@@ -270,10 +295,6 @@ impl Examples for Images {
 
     fn count(&self, part: Part) -> usize {
         self.of(part).len()
-    }
-
-    fn are_classified(&self) -> bool {
-        true
     }
 
     fn batch(
@@ -295,6 +316,9 @@ impl Examples for Images {
             }
             labels.push(i64::from(set.label(index as usize)));
         }
+        if self.downsample {
+            images = images.chunks_exact(SIDE * SIDE).flat_map(halved).collect();
+        }
         Ok(Batch::new(&images, &labels, device)?)
     }
 
@@ -304,7 +328,7 @@ impl Examples for Images {
         Ok(vec![
             StateArray {
                 name: format!("{name}.images"),
-                shape: vec![labels.len(), 3, 32, 32],
+                shape: batch.images.size().iter().map(|&n| n as usize).collect(),
                 values: StateValues::F32(images),
             },
             StateArray {
@@ -316,11 +340,47 @@ impl Examples for Images {
     }
 }
 
+/// Means of the 2 × 2 squares of a channel.
+fn halved(channel: &[f32]) -> Vec<f32> {
+    let rows = channel.chunks_exact(2 * SIDE);
+    let means = rows.flat_map(|rows| {
+        let (upper, lower) = rows.split_at(SIDE);
+        let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+        pairs.map(|(a, b)| (a[0] + a[1] + b[0] + b[1]) / 4.0)
+    });
+    means.collect()
+}
+
 impl Images {
     fn of(&self, part: Part) -> &ImageSet {
         match part {
             Part::Train => &self.set.train,
             Part::Test => &self.set.test,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::synthetic;
+
+    #[test]
+    fn halved_images_are_means_of_four_pixels() {
+        let of = |downsample| Images {
+            set: synthetic::images(0, 3, 1),
+            augment: false,
+            downsample,
+        };
+        let batch = |images: Images| {
+            let batch = images.batch(Part::Train, &[2, 0], None, Device::Cpu);
+            batch.unwrap().images
+        };
+        let (whole, half) = (batch(of(false)), batch(of(true)));
+        assert_eq!(whole.size(), [2, 3, 32, 32]);
+        let pooled = whole.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
+        assert_eq!(half.size(), [2, 3, 16, 16]);
+        let difference = (half - pooled).abs().max().double_value(&[]);
+        assert!(difference < 1e-6, "{difference}");
     }
 }

@@ -4,25 +4,17 @@ mod training;
 
 use anyhow::Result;
 use autolr_core::float_serde;
+use autolr_core::optimizer::Flat;
 use ndarray::{ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
 pub use training::Training;
 
-use crate::data::{
-    DataError, DataSet, Location, Purpose, Stream, attempt_stream, cifar, synthetic,
-};
-#[cfg(feature = "tch")]
-use crate::exit::BadInput;
-use crate::experiment::Cost;
-#[cfg(feature = "tch")]
-use crate::experiment::DeviceName;
-use crate::experiment::sizes::synthetic_sizes;
-use crate::experiment::{NetworkSpec, RunSpec};
+use crate::data::{Location, Purpose, Stream, attempt_stream};
+use crate::experiment::sizes::drawn_sizes;
+use crate::experiment::{Cost, RunSpec, SpecError};
 use crate::record::{DataProvenance, Evaluation};
-#[cfg(feature = "tch")]
-use crate::task::{Images, Torch};
-use crate::task::{Mlp, MlpSettings, Normalization, Pure};
+use crate::task::{Parts, Task, Visitor};
 pub use crate::task::{StateArray, StateValues};
 
 /// What a training loop needs of a network, its data and its optimiser.
@@ -218,81 +210,47 @@ impl EpochSums {
     }
 }
 
-/// The images of a specification: CIFAR where it is found, or drawn.
-///
-/// # Errors
-/// [`DataError`] if CIFAR is not there, or not as it should be.
-pub fn load_images(spec: &RunSpec, location: &Location) -> Result<DataSet, DataError> {
-    match spec.data.set.cifar() {
-        Some(set) => cifar::load(set, location.find(set)?),
-        None => {
-            let (train, test) = synthetic_sizes(spec);
-            Ok(synthetic::images(spec.training.seed, train, test))
-        }
-    }
-}
-
 /// Makes what a specification trains; `threads` are those within an operation of libtorch.
 ///
 /// # Errors
-/// [`crate::exit::BadInput`] or [`DataError`] if data, device or sizes do not fit; whatever the machinery says.
+/// [`crate::exit::BadInput`], [`SpecError`] or [`crate::data::DataError`] if data, device or sizes do not fit; whatever
+/// the machinery says.
 pub fn build(spec: &RunSpec, location: &Location, threads: usize) -> Result<Box<dyn Workload>> {
-    let seed = spec.training.seed;
-    match spec.network {
-        NetworkSpec::Reference { hidden } => {
-            let (train, test) = synthetic_sizes(spec);
-            let (train, test) = synthetic::points(seed, train, test);
-            let settings = MlpSettings {
-                hidden,
-                layers: 2,
-                normalization: Normalization::None,
-            };
-            let task = Mlp::new(train, test, spec.classes(), settings)?;
-            Ok(Box::new(Training::new(spec, Pure::new(task, seed))?))
-        }
-        #[cfg(feature = "tch")]
-        NetworkSpec::ResNet18 { width, batch_norm } => {
-            let device = torch_device(spec, threads)?;
-            let images = Images {
-                set: load_images(spec, location)?,
-                augment: spec.data.augment,
-            };
-            let network = autolr_tch::ResNet18::new(autolr_tch::ResNetConfig {
-                width: i64::from(width),
-                classes: spec.classes() as i64,
-                batch_norm,
-            })?;
-            let task = Torch::new(network, images, seed, device)?;
-            Ok(Box::new(Training::new(spec, task)?))
-        }
-        #[cfg(not(feature = "tch"))]
-        NetworkSpec::ResNet18 { .. } => {
-            let _ = (location, threads);
-            Err(no_libtorch().into())
-        }
+    check_libtorch(spec)?;
+    let parts = Parts {
+        set: spec.data.set,
+        drawn: drawn_sizes(spec),
+        file: spec.data.file.as_deref(),
+        augment: spec.data.augment,
+        downsample: spec.data.downsample,
+        seed: spec.training.seed,
+        location,
+        device: spec.training.device,
+        threads,
+    };
+    spec.network.open(&parts, OfSpec(spec))
+}
+
+/// Makes a training of a specification's task.
+struct OfSpec<'a>(&'a RunSpec);
+
+impl Visitor for OfSpec<'_> {
+    type Output = Box<dyn Workload>;
+
+    fn visit<T: Task + 'static>(self, task: T) -> Result<Box<dyn Workload>>
+    where
+        anyhow::Error: From<<T::Vector as Flat>::Error>,
+    {
+        Ok(Box::new(Training::new(self.0, task)?))
     }
 }
 
-/// The device of a specification, with libtorch set up for it.
-#[cfg(feature = "tch")]
-fn torch_device(spec: &RunSpec, threads: usize) -> Result<tch::Device> {
-    let device = match spec.training.device {
-        DeviceName::Cpu => autolr_tch::DeviceChoice::Cpu,
-        DeviceName::Cuda => autolr_tch::DeviceChoice::Cuda,
-        DeviceName::Auto => autolr_tch::DeviceChoice::Auto,
-    };
-    let device = autolr_tch::select(device).map_err(BadInput::from_error)?;
-    tch::set_num_threads(i32::try_from(threads).unwrap_or(1).max(1));
-    autolr_tch::set_numerics(true, false)?;
-    Ok(device)
-}
-
-/// What is said where a ResNet is asked for without libtorch.
-#[cfg(not(feature = "tch"))]
-pub(crate) fn no_libtorch() -> crate::experiment::SpecError {
-    crate::experiment::SpecError::set(
-        "network.kind",
-        "resnet18",
-        "this `autolr` was built without libtorch (feature `tch`); `cargo xtask setup` sets it up",
-    )
+/// Refuses a network of libtorch in a program without it.
+pub(crate) fn check_libtorch(spec: &RunSpec) -> Result<(), SpecError> {
+    if cfg!(feature = "tch") || !spec.network.uses_libtorch() {
+        return Ok(());
+    }
+    let rule =
+        "this `autolr` was built without libtorch (feature `tch`); `cargo xtask setup` sets it up";
+    Err(SpecError::set("network.kind", spec.network.kind(), rule))
 }

@@ -1,7 +1,7 @@
 //! The training of any task: order, batches, splits, the optimiser's steps, the probe, evaluation.
 
 use anyhow::{Context, Result, ensure};
-use autolr_core::optimizer::{Flat, Optimizer, ScoringBatches, StepProbe};
+use autolr_core::optimizer::{Flat, Groups, Optimizer, ScoringBatches, StepProbe};
 use ndarray::{ArrayView1, ArrayViewMut1};
 
 use super::{Draw, EpochSums, Place, Workload};
@@ -9,9 +9,12 @@ use crate::data::batches::{Epoch, sample};
 use crate::data::{Purpose, Split, SplitSpec, Stream, attempt_stream};
 use crate::exit::BadInput;
 use crate::experiment::sizes::{check_batches, check_subset, split_error};
-use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch};
+use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch, SpecError};
 use crate::record::{DataProvenance, Evaluation};
-use crate::task::{Part, Score, StateArray, StateValues, Sums, Task};
+use crate::task::{Metric, Part, Score, StateArray, StateValues, Sums, Task};
+
+/// Scoring batches, and the batch that gives the gradient, if it is another.
+type ProbeBatches<B> = (Vec<B>, Option<B>);
 
 /// Scoring batches, and the batch that gives the gradient, if it is another.
 type ProbeBatches<B> = (Vec<B>, Option<B>);
@@ -26,6 +29,7 @@ pub struct Training<T: Task> {
     batch_size: usize,
     drop_last: bool,
     seed: u64,
+    metric: Metric,
     /// The epoch at hand, once it has begun.
     order: Option<Epoch>,
     place: Place,
@@ -60,8 +64,9 @@ where
         )
         .map_err(|error| split_error(&error))?;
         check_batches(spec, &split, test)?;
+        let groups = groups(spec, &task)?;
         let (weights, _) = task.vectors();
-        let optimizer = Optimizer::new(spec.optimizer, weights)?;
+        let optimizer = Optimizer::new(spec.optimizer, weights)?.with_groups(groups);
         Ok(Self {
             tally: task.tally(Sums::default())?,
             task,
@@ -72,6 +77,7 @@ where
             batch_size: spec.training.batch_size,
             drop_last: spec.data.drop_last,
             seed: spec.training.seed,
+            metric: spec.network.metric(),
             order: None,
             place: Place::default(),
             steps: 0,
@@ -115,10 +121,47 @@ where
         let Score { loss, accuracy } = self.task.evaluate(part, &indices)?;
         Ok(Evaluation {
             loss,
-            accuracy,
+            accuracy: accuracy.filter(|_| self.metric == Metric::Accuracy),
             images: indices.len() as u64,
         })
     }
+}
+
+/// What the parameter groups of a specification come to for each weight, if there are any.
+fn groups<T: Task>(spec: &RunSpec, task: &T) -> Result<Option<Groups<T::Vector>>> {
+    if spec.groups.is_empty() {
+        return Ok(None);
+    }
+    let layers = task.layers();
+    let n = layers.iter().map(|(_, range)| range.end).max().unwrap_or(0);
+    let mut multiplier = vec![1.0; n];
+    let mut decay = vec![spec.optimizer.weight_decay(); n];
+    for (index, group) in spec.groups.iter().enumerate() {
+        let mut found = false;
+        for (_, range) in layers.iter().filter(|(kind, _)| *kind == group.kind) {
+            found = true;
+            multiplier[range.clone()].fill(group.multiplier);
+            if let Some(own) = group.weight_decay {
+                decay[range.clone()].fill(own);
+            }
+        }
+        if !found {
+            let mut kinds: Vec<&str> = layers.iter().map(|(kind, _)| kind.name()).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            let network = spec.network.kind();
+            let rule = format!(
+                "network.kind = \"{network}\" has no such parameters ({})",
+                kinds.join(", ")
+            );
+            let key = format!("groups[{index}].kind");
+            return Err(SpecError::set(key, format!("\"{}\"", group.kind.name()), rule).into());
+        }
+    }
+    Ok(Some(Groups {
+        multiplier: task.vector(&multiplier)?,
+        decay: task.vector(&decay)?,
+    }))
 }
 
 impl<T: Task> Workload for Training<T>
@@ -214,7 +257,7 @@ where
             steps: self.steps,
             samples: sums.samples,
             loss: sums.loss,
-            correct: self.task.classifies().then_some(sums.correct),
+            correct: (self.metric == Metric::Accuracy).then_some(sums.correct),
         })
     }
 

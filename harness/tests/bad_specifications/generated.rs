@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use autolr_core::{Key, KeyDefault, Kind, ValueKind, kinds};
-use harness::experiment::ExperimentFile;
+use harness::data::DataSetName;
 use harness::experiment::keys::{Keys, TABLES};
+use harness::experiment::{ExperimentFile, RunSpec};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::{REFERENCE, refused};
+use super::{REFERENCE, refused, said_by_library};
 
 /// A sound specification whose table `table` is about to get a mistake.
 struct Base {
@@ -39,6 +40,7 @@ fn sound(kind: &Kind) -> Table {
             ValueKind::Factors => "\"factor_3\"",
             ValueKind::Schedule => inner,
             ValueKind::Schedules => &format!("[{inner}]"),
+            ValueKind::OneOf(names) => &format!("\"{}\"", names[0]),
             other => panic!("{}: what holds {other:?}?", key.name),
         };
         writeln!(text, "{} = {value}", key.name).unwrap();
@@ -52,9 +54,14 @@ fn bases() -> Vec<Base> {
     for table in &TABLES {
         let kinds = match table.keys {
             Keys::Same(keys) => {
+                let mut tables = reference.clone();
+                if table.list {
+                    let group: Table = "kind = \"head\"".parse().unwrap();
+                    tables.insert(table.name.to_owned(), vec![group].into());
+                }
                 bases.push(Base {
                     table: table.name,
-                    tables: reference.clone(),
+                    tables,
                     keys: keys.iter().collect(),
                     kind: None,
                 });
@@ -65,6 +72,9 @@ fn bases() -> Vec<Base> {
         for kind in kinds {
             let mut tables = reference.clone();
             tables.insert(table.name.to_owned(), sound(kind).into());
+            if table.name == "network" {
+                feed(&mut tables);
+            }
             let unit = kind.key("unit").filter(|_| kind.is_schedule);
             bases.push(Base {
                 table: table.name,
@@ -77,9 +87,30 @@ fn bases() -> Vec<Base> {
     bases
 }
 
+/// Sets the data to one that the network takes.
+fn feed(tables: &mut Table) {
+    let sound = |set: &&&str| {
+        tables["data"]
+            .as_table_mut()
+            .unwrap()
+            .insert("set".to_owned(), (**set).into());
+        RunSpec::from_table(tables.clone()).is_ok()
+    };
+    DataSetName::KEYS
+        .iter()
+        .find(sound)
+        .expect("some data fits");
+}
+
+/// The table, or the first of a list.
+fn table_of(value: &Value) -> &Table {
+    let first = value.as_array().map_or(value, |list| &list[0]);
+    first.as_table().unwrap()
+}
+
 impl Base {
     fn at(&self) -> &Table {
-        self.tables[self.table].as_table().unwrap()
+        table_of(&self.tables[self.table])
     }
 
     /// The text with a mistake, and the line that the error has to name.
@@ -87,11 +118,14 @@ impl Base {
         let mut lines = Vec::new();
         let mut wrong = None;
         for (name, table) in &self.tables {
-            lines.push(format!("[{name}]"));
+            lines.push(match table {
+                Value::Array(_) => format!("[[{name}]]"),
+                _ => format!("[{name}]"),
+            });
             if name == self.table {
                 wrong = Some(lines.len());
             }
-            for (key, value) in table.as_table().unwrap() {
+            for (key, value) in table_of(table) {
                 if name != self.table || *key != mistake.key {
                     lines.push(format!("{key} = {value}"));
                 }
@@ -197,6 +231,7 @@ fn wrong_types(holds: ValueKind) -> &'static [&'static str] {
         ValueKind::Whole | ValueKind::Length => &["\"3\"", "1.5", "3.0", "nan", "true", "{}"],
         ValueKind::Seed => &["\"3\"", "0.5", "[0, 1]"],
         ValueKind::Milestones => &["30", "[3.5]", "[-3]", "\"30,80\""],
+        ValueKind::Numbers => &["30", "[\"3\"]", "[[3]]"],
         ValueKind::Switch => &["0", "\"true\""],
         ValueKind::OneOf(_) => &["1", "true"],
         ValueKind::Factors => &["3", "[1, \"2\"]", "{}"],
@@ -255,6 +290,7 @@ fn out_of_range(key: &Key) -> Vec<(String, String)> {
 fn every_mistake_with_one_key_is_refused() {
     let temp = TempDir::new().unwrap();
     let (mut tried, mut wrong, mut sample) = (0, Vec::new(), String::new());
+    let dir = temp.path();
     for base in bases() {
         let none = Mistake {
             key: String::new(),
@@ -267,7 +303,11 @@ fn every_mistake_with_one_key_is_refused() {
         for mistake in base.mistakes() {
             let (text, line) = base.with(&mistake);
             let said: Vec<&str> = mistake.said.iter().map(String::as_str).collect();
-            match refused(temp.path(), &text, line, &said) {
+            let by_library = said_by_library(dir, &text);
+            if tried % 40 == 0 {
+                assert_eq!(super::said(dir, &text), by_library);
+            }
+            match refused(&by_library, line, &said) {
                 Ok(said) => {
                     let step = base.kind.is_some_and(|kind| kind.name == "step");
                     if step || base.table == "training" {

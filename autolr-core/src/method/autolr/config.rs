@@ -70,7 +70,7 @@ impl GroupProbing {
 /// | `lr` | initial rate, positive; or `base` instead | |
 /// | `base` | an open-loop schedule that the closed loop scales: the rate is base(t) · scale | |
 /// | `factors` | a list of numbers, or a name such as `"factor_5"` | |
-/// | `normalization` | `"z-score"`, `"population-z-score"`, `"min-max"`, `"sum"`, `"none"` | `"z-score"` |
+/// | `normalization` | `"z-score"`, `"population-z-score"`, `"min-max"`, `"sum"`, `"rank"`, `"none"` | `"z-score"` |
 /// | `sharpness` | ≥ 0; under `"z-score"` a lower loss never lowers a weight at 1 with up to 86 candidates, see [`Normalization`](crate::Normalization) | 1 |
 /// | `non_finite` | a loss that is not finite: `"no-vote"`, `"propagate"` | `"no-vote"` |
 /// | `every`, `unit` | a decision every so many `"epoch"`s or `"step"`s | 1, `"epoch"` |

@@ -8,9 +8,10 @@ use toml::Value;
 use super::result::Compared;
 use super::side::Side;
 use crate::experiment::sweep::word;
-use crate::number::{count, duration, hundredths, p_value, plural, signed};
-use crate::report::seeds::{Weights, signed_interval};
+use crate::number::{count, duration, hundredths, loss, p_value, plural, signed, signed_loss};
+use crate::report::seeds::Weights;
 use crate::statistics::Judged;
+use crate::task::Metric;
 use crate::visible::visible;
 
 /// Prints it.
@@ -32,10 +33,21 @@ pub(super) fn print(
         let (a, b) = (text(&key.a), text(&key.b));
         writeln!(out, "  {:<width$}  {a} | {b}", key.key)?;
     }
+    let metric = compared.metric;
     writeln!(
         out,
-        "\nTest accuracy (%) of the reported weights, in brackets after the last epoch"
+        "\nTest {} of the reported weights, in brackets after the last epoch",
+        metric.heading()
     )?;
+    // A difference of losses needs a digit more.
+    let signed = |value| match metric {
+        Metric::Accuracy => signed(value),
+        Metric::Loss => signed_loss(value),
+    };
+    let plain = match metric {
+        Metric::Accuracy => hundredths,
+        Metric::Loss => loss,
+    };
     let mut rows = vec![["seed", "A", "B", "A − B"].map(str::to_owned)];
     rows.extend(compared.pairs.iter().map(|pair| {
         [
@@ -73,13 +85,17 @@ pub(super) fn print(
         "\nMean ± half the 95 % interval (Student's t), over runs that completed"
     )?;
     for (name, side) in [("A", a), ("B", b)] {
-        let words = |weights| side.observe(weights).words(hundredths);
+        let words = |weights| side.observe(weights).words(plain);
         let (reported, last) = (words(Weights::Reported), words(Weights::Last));
         writeln!(out, "  {name}      {reported}; last epoch {last}")?;
     }
-    if let Some(difference) = judged.comparison.difference {
-        let interval = signed_interval(&difference);
-        let interval = interval.map_or_else(String::new, |i| format!(", 95 % interval {i}"));
+    if let (Some(mean), Some(difference)) = (compared.mean_difference, judged.comparison.difference)
+    {
+        let interval = compared.interval_95.map(|(low, high)| {
+            let (low, high) = (signed(low), signed(high));
+            format!(", 95 % interval {low} to {high}")
+        });
+        let interval = interval.unwrap_or_default();
         let p = match judged.comparison.test {
             Some(test) if test.exact => format!("; exact sign-flip p = {}", p_value(test.p)),
             Some(test) => format!("; sign-flip p = {} (drawn)", p_value(test.p)),
@@ -88,7 +104,7 @@ pub(super) fn print(
         writeln!(
             out,
             "  A − B  {}{interval} ({}){p}",
-            signed(difference.mean),
+            signed(mean),
             plural(difference.n, "pair")
         )?;
     }

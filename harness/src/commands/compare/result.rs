@@ -8,10 +8,11 @@ use toml::{Table, Value};
 
 use super::side::{Run, Side};
 use crate::experiment::RunSpec;
-use crate::number::hundredths;
+use crate::number::{self, hundredths};
 use crate::record::RunLog;
-use crate::report::seeds::Weights;
+use crate::report::seeds::{OverSeeds, Weights};
 use crate::statistics::Verdict;
+use crate::task::Metric;
 
 /// A key in which the specifications differ.
 #[derive(Debug, PartialEq, Serialize)]
@@ -54,9 +55,10 @@ pub(super) fn flatten(above: &str, table: Table, flat: &mut BTreeMap<String, Val
     }
 }
 
-/// What `--json` prints. Accuracies are in percent, differences in points.
+/// What `--json` prints. Accuracies are in percent, differences in points; of losses, the lower is the better.
 #[derive(Debug, Serialize)]
 pub(super) struct Compared {
+    pub(super) metric: Metric,
     pub(super) a: SideResult,
     pub(super) b: SideResult,
     pub(super) differing_keys: Vec<DifferingKey>,
@@ -86,9 +88,13 @@ pub(super) struct SideResult {
     pub(super) diverged: usize,
     pub(super) not_finished: usize,
     pub(super) mean_accuracy: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mean_loss: Option<f64>,
     pub(super) deviation: Option<f64>,
     pub(super) interval_95: Option<(f64, f64)>,
     pub(super) mean_accuracy_last_epoch: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mean_loss_last_epoch: Option<f64>,
     pub(super) epochs: u64,
     /// Images, as the three that follow, and compute: none while a run is not finished, which alone tells them.
     pub(super) forwards: Option<u64>,
@@ -121,6 +127,10 @@ pub(super) struct RunResult {
     pub(super) state: String,
     pub(super) accuracy: Option<f64>,
     pub(super) accuracy_last_epoch: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss_last_epoch: Option<f64>,
 }
 
 impl SideResult {
@@ -136,16 +146,23 @@ impl SideResult {
         };
         let mut seconds = side.runs.values().map(|run| run.seconds);
         let estimate = reported.estimate;
+        let metric = side.metric();
+        let mean = |of: Metric, over: &OverSeeds| {
+            let estimate = over.estimate.filter(|_| metric == of);
+            estimate.map(|estimate| estimate.mean)
+        };
         Self {
             name: side.name.clone(),
             seeds: side.runs.keys().copied().collect(),
             completed: estimate.map_or(0, |estimate| estimate.n),
             diverged: reported.diverged,
             not_finished: reported.pending,
-            mean_accuracy: estimate.map(|estimate| estimate.mean),
+            mean_accuracy: mean(Metric::Accuracy, &reported),
+            mean_loss: mean(Metric::Loss, &reported),
             deviation: estimate.and_then(|estimate| estimate.deviation),
             interval_95: estimate.and_then(|estimate| estimate.interval()),
-            mean_accuracy_last_epoch: last.estimate.map(|estimate| estimate.mean),
+            mean_accuracy_last_epoch: mean(Metric::Accuracy, &last),
+            mean_loss_last_epoch: mean(Metric::Loss, &last),
             epochs: logs().map(|log| log.epochs.len() as u64).sum(),
             forwards: total(|summary| summary.forwards),
             backwards: total(|summary| summary.backwards),
@@ -167,24 +184,36 @@ impl SideResult {
 }
 
 impl RunResult {
-    pub(super) fn of(run: &Run) -> Self {
+    pub(super) fn of(run: &Run, metric: Metric) -> Self {
+        let value = |of: Metric, weights| {
+            let value = run.value(weights, metric);
+            value.filter(|_| metric == of)
+        };
         Self {
             folder: run.dir.display().to_string(),
             state: run.state(),
-            accuracy: run.accuracy(Weights::Reported),
-            accuracy_last_epoch: run.accuracy(Weights::Last),
+            accuracy: value(Metric::Accuracy, Weights::Reported),
+            accuracy_last_epoch: value(Metric::Accuracy, Weights::Last),
+            loss: value(Metric::Loss, Weights::Reported),
+            loss_last_epoch: value(Metric::Loss, Weights::Last),
         }
     }
 
     pub(super) fn words(&self) -> String {
-        let number = |accuracy: Option<f64>| accuracy.map_or_else(|| "–".to_owned(), hundredths);
-        match (self.state.as_str(), self.accuracy) {
-            ("completed", _) => format!(
+        let number = |accuracy: Option<f64>, loss: Option<f64>| {
+            let accuracy = accuracy.map(hundredths);
+            accuracy.or_else(|| loss.map(number::loss))
+        };
+        let none = || "–".to_owned();
+        let reported = number(self.accuracy, self.loss);
+        let last = number(self.accuracy_last_epoch, self.loss_last_epoch);
+        match (self.state.as_str(), reported) {
+            ("completed", reported) => format!(
                 "{} ({})",
-                number(self.accuracy),
-                number(self.accuracy_last_epoch)
+                reported.unwrap_or_else(none),
+                last.unwrap_or_else(none)
             ),
-            (state, Some(accuracy)) => format!("{state}; {}", hundredths(accuracy)),
+            (state, Some(value)) => format!("{state}; {value}"),
             (state, None) => state.to_owned(),
         }
     }

@@ -7,11 +7,13 @@ use anyhow::{Context, Result};
 use toml::Table;
 
 use super::CompareArgs;
+use crate::device::DeviceName;
 use crate::exit::BadInput;
-use crate::experiment::{DeviceName, ExperimentFile, RunSpec};
+use crate::experiment::{ExperimentFile, RunSpec};
 use crate::number::plural;
 use crate::record::{Outcome, RunLog, read_seconds};
 use crate::report::seeds::{OverSeeds, Weights, observe};
+use crate::task::Metric;
 use crate::visible::visible;
 
 /// One of the two that are compared.
@@ -38,8 +40,8 @@ impl Run {
         })
     }
 
-    pub(super) fn accuracy(&self, weights: Weights) -> Option<f64> {
-        self.log.as_ref().and_then(|log| weights.accuracy(log))
+    pub(super) fn value(&self, weights: Weights, metric: Metric) -> Option<f64> {
+        self.log.as_ref().and_then(|log| weights.value(log, metric))
     }
 
     pub(super) fn state(&self) -> String {
@@ -142,9 +144,15 @@ impl Side {
         })
     }
 
+    /// What its runs are judged by.
+    pub(super) fn metric(&self) -> Metric {
+        self.spec.network.metric()
+    }
+
     pub(super) fn observe(&self, weights: Weights) -> OverSeeds {
         let runs = self.runs.values();
-        OverSeeds::of(runs.map(|run| observe(run.log.as_ref(), weights)))
+        let metric = self.metric();
+        OverSeeds::of(runs.map(|run| observe(run.log.as_ref(), weights, metric)))
     }
 
     pub(super) fn seeds(&self) -> String {

@@ -45,7 +45,7 @@ A single update needs no state, here with the defaults of the last three:
   {"lr": 0.005,                the present rate
    "factors": [2, 1, 0.5],     what it was scaled by, or a name such as "factor_3"
    "losses": [1.1, 1.0, 1.2],  the losses that followed, one a factor
-   "normalization": "z-score", or population-z-score, min-max, sum, none
+   "normalization": "z-score", or min-max, rank, … (docs/PIPE.md)
    "sharpness": 1.0,           how much a low loss counts; 0: not at all
    "non_finite": "no-vote"}    what a loss does that is not finite; or propagate
 

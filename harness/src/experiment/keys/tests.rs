@@ -13,7 +13,9 @@ fn sound() -> Table {
 
 /// The tables with their kinds, if they have some, but for the scheduler, whose keys are the core's.
 fn tables() -> impl Iterator<Item = (&'static TableKeys, Option<&'static str>, Vec<&'static Key>)> {
-    let others = TABLES.iter().filter(|table| table.name != "scheduler");
+    let others = TABLES
+        .iter()
+        .filter(|table| table.name != "scheduler" && !table.list);
     others.flat_map(|table| match table.keys {
         Keys::Same(keys) => vec![(table, None, keys.iter().collect())],
         Keys::OfKind(kinds) => kinds()
@@ -56,7 +58,7 @@ fn names_are_those_of_the_types() {
             assert_eq!(named, names.len(), "{}.{}: {error}", table.name, key.name);
         }
     }
-    assert_eq!(tried, 18);
+    assert!(tried > 20, "{tried}");
 }
 
 /// The defaults are those that serde fills in, and every key is one that it reads.
@@ -88,7 +90,7 @@ fn keys_and_defaults_are_those_of_the_types() {
                 continue;
             };
             let Some(value) = written.get(key.name) else {
-                let none = default == "none" || default.starts_with("all");
+                let none = ["none", "false"].contains(&default) || default.starts_with("all");
                 assert!(none, "{}.{} is {default}", table.name, key.name);
                 continue;
             };
@@ -101,7 +103,7 @@ fn keys_and_defaults_are_those_of_the_types() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 23);
+    assert!(compared > 30, "{compared}");
 }
 
 #[test]

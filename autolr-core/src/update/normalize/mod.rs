@@ -1,100 +1,122 @@
 //! From losses to normalised losses.
 
-use ndarray::{ArrayView1, ArrayViewMut1};
+use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
-use super::{extent, sum};
+use super::extent;
 use crate::LengthError;
 
-/// How the losses of one probe are made comparable before they are scored.
-///
-/// Losses that are not finite take no part: their normalised value is NaN, and no other value depends on them.
-/// With n the number of finite losses L, and equal losses (or n = 1) giving zeros for the first three:
-///
-/// | variant | formula | range |
-/// |---|---|---|
-/// | `ZScore` | (Lᵢ − mean) / s, s² = Σ(Lⱼ − mean)² / (n − 1) | ±(n − 1)/√n |
-/// | `PopulationZScore` | the same with divisor n | ±√(n − 1) |
-/// | `MinMax` | (Lᵢ − min) / (max − min) | \[0, 1\] |
-/// | `Sum` | Lᵢ / Σ│Lⱼ│ | \[−1, 1\] |
-/// | `None` | Lᵢ | |
-///
-/// The first three do not see a shift or a positive scaling of the losses; `Sum` does not see a positive scaling.
-///
-/// # Precision
-/// The first three are computed from the differences to the smallest loss, scaled by a power of two: losses a few
-/// ulps apart, subnormal, or at both ends of f64 are normalised as precisely as ordinary ones. The sums are plain ones,
-/// term after term, so the error grows with the number of candidates. Measured against arithmetic with twice the
-/// digits, the largest error of a z-score, in ulps of the largest one:
-///
-/// | n | 7 | 31 | 101 | 1,000 | 10⁶ |
-/// |---|---|---|---|---|---|
-/// | losses spread at random | 3 | 6 | 10 | 21 | 229 |
-/// | the worst case found: nearly all losses equal, one far below | 5 | 17 | 39 | 414 | 463,504 (10⁻¹⁰ of it) |
-///
-/// `MinMax` has no sum, and errs by less than an ulp.
-///
-/// # Which candidate a lower loss helps
-/// Lowering one candidate's loss should never lower its weight. Under `MinMax`, `Sum` and `None` it does not, at any
-/// sharpness. Under `ZScore` it does not up to a sharpness s*(n) that depends on the number of finite losses alone:
-/// beyond, pulling in a loss far above the others lets the spread shrink, which favours the best candidate more than
-/// the one whose loss fell (sharpness 4, losses 0.224, 13.999, 0.269: lowering the second to 0.316 lowers its weight).
-///
-/// | n | 2 | 3 | 5 | 7 | 9 | 11 | 15 | 31 | 50 | 86 | 100 | 1,000 |
-/// |---|---|---|---|---|---|---|---|---|---|---|---|---|
-/// | s* | ∞ | √3 = 1.732 | 1.899 | 1.861 | 1.799 | 1.738 | 1.632 | 1.361 | 1.186 | 1.002 | 0.954 | 0.420 |
-///
-/// So the paper's sharpness of 1 is safe with up to 86 candidates, and √3 with up to 11. For `PopulationZScore`, s* is
-/// √((n − 1)/n) of that. (With z for the z-scores and weights w over the other candidates j, the condition is
-/// `E_w[zᵢ(zᵢ − zⱼ)] ≤ n − 1` for all z; the table is its numerical solution, rounded down.)
-///
-/// Paper: Algorithm 1, line 7, which leaves the formula open; the released code has the z-score with the sample
-/// standard deviation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(
-        description = "How the losses of one probe are made comparable before they are scored"
-    )
-)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Normalization {
-    /// Z-score with the sample standard deviation (divisor n − 1).
+/// The modules, [`Normalization`], and what goes to each.
+macro_rules! normalizations {
+    ($($(#[$attribute:meta])* $module:ident: $Rule:ident = $name:literal, $what:literal;)+) => {
+        $(mod $module;)+
+
+        /// How the losses of one probe are made comparable before they are scored.
+        ///
+        /// Losses that are not finite take no part: their normalised value is NaN, and no other value depends on them.
+        /// With n the number of finite losses L, and equal losses (or n = 1) giving zeros for the first three:
+        ///
+        /// | variant | formula | range |
+        /// |---|---|---|
+        /// | `ZScore` | (Lᵢ − mean) / s, s² = Σ(Lⱼ − mean)² / (n − 1) | ±(n − 1)/√n |
+        /// | `PopulationZScore` | the same with divisor n | ±√(n − 1) |
+        /// | `MinMax` | (Lᵢ − min) / (max − min) | \[0, 1\] |
+        /// | `Sum` | Lᵢ / Σ│Lⱼ│ | \[−1, 1\] |
+        /// | `Rank` | (2 rᵢ − n − 1) / (n − 1), rᵢ the place of Lᵢ from 1, shared by equal losses | \[−1, 1\] |
+        /// | `None` | Lᵢ | |
+        ///
+        /// The first three do not see a shift or a positive scaling of the losses; `Sum` does not see a positive scaling, and
+        /// `Rank` no increasing function.
+        ///
+        /// # Precision
+        /// The first three are computed from the differences to the smallest loss, scaled by a power of two: losses a few
+        /// ulps apart, subnormal, or at both ends of f64 are normalised as precisely as ordinary ones. The sums are plain ones,
+        /// term after term, so the error grows with the number of candidates. Measured against arithmetic with twice the
+        /// digits, the largest error of a z-score, in ulps of the largest one:
+        ///
+        /// | n | 7 | 31 | 101 | 1,000 | 10⁶ |
+        /// |---|---|---|---|---|---|
+        /// | losses spread at random | 3 | 6 | 10 | 21 | 229 |
+        /// | the worst case found: nearly all losses equal, one far below | 5 | 17 | 39 | 414 | 463,504 (10⁻¹⁰ of it) |
+        ///
+        /// `MinMax` has no sum, and errs by less than an ulp.
+        ///
+        /// # Which candidate a lower loss helps
+        /// Lowering one candidate's loss should never lower its weight. Under `MinMax`, `Sum`, `Rank` and `None` it does not, at any
+        /// sharpness. Under `ZScore` it does not up to a sharpness s*(n) that depends on the number of finite losses alone:
+        /// beyond, pulling in a loss far above the others lets the spread shrink, which favours the best candidate more than
+        /// the one whose loss fell (sharpness 4, losses 0.224, 13.999, 0.269: lowering the second to 0.316 lowers its weight).
+        ///
+        /// | n | 2 | 3 | 5 | 7 | 9 | 11 | 15 | 31 | 50 | 86 | 100 | 1,000 |
+        /// |---|---|---|---|---|---|---|---|---|---|---|---|---|
+        /// | s* | ∞ | √3 = 1.732 | 1.899 | 1.861 | 1.799 | 1.738 | 1.632 | 1.361 | 1.186 | 1.002 | 0.954 | 0.420 |
+        ///
+        /// So the paper's sharpness of 1 is safe with up to 86 candidates, and √3 with up to 11. For `PopulationZScore`, s* is
+        /// √((n − 1)/n) of that. (With z for the z-scores and weights w over the other candidates j, the condition is
+        /// `E_w[zᵢ(zᵢ − zⱼ)] ≤ n − 1` for all z; the table is its numerical solution, rounded down.)
+        ///
+        /// Paper: Algorithm 1, line 7, which leaves the formula open; the released code has the z-score with the sample
+        /// standard deviation.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+        #[cfg_attr(
+            feature = "schema",
+            derive(schemars::JsonSchema),
+            schemars(
+                description = "How the losses of one probe are made comparable before they are scored"
+            )
+        )]
+        #[non_exhaustive]
+        pub enum Normalization {
+            $(
+                #[doc = $what]
+                $(#[$attribute])*
+                #[serde(rename = $name)]
+                $Rule,
+            )+
+        }
+
+        impl Normalization {
+            /// All variants, for tables and tests.
+            pub const ALL: &[Self] = &[$(Self::$Rule),+];
+
+            /// Names of all variants, as in files.
+            pub const NAMES: &[&str] = &[$($name),+];
+
+            /// Name as in files, such as `z-score`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$Rule => $name),+ }
+            }
+
+            /// The range of its values, of `n` finite losses.
+            pub fn range(self, n: usize) -> (f64, f64) {
+                match self { $(Self::$Rule => $module::range(n as f64)),+ }
+            }
+
+            /// As [`Normalization::apply`], of lengths that are known to be equal. `scratch`, as long, is work space.
+            pub(super) fn normalize(
+                self,
+                losses: ArrayView1<'_, f64>,
+                out: ArrayViewMut1<'_, f64>,
+                scratch: ArrayViewMut1<'_, f64>,
+            ) {
+                match self { $(Self::$Rule => $module::normalize(losses, out, scratch)),+ }
+            }
+        }
+    };
+}
+
+// A new normalisation is a file beside this, and a line here.
+normalizations! {
     #[default]
-    ZScore,
-    /// Z-score with the population standard deviation (divisor n).
-    PopulationZScore,
-    /// Onto \[0, 1\].
-    MinMax,
-    /// Share of the total.
-    Sum,
-    /// The losses as they are.
-    None,
+    z_score: ZScore = "z-score", "Z-score with the sample standard deviation (divisor n − 1).";
+    population_z_score: PopulationZScore = "population-z-score", "Z-score with the population standard deviation (divisor n).";
+    min_max: MinMax = "min-max", "Onto \\[0, 1\\].";
+    sum: Sum = "sum", "Share of the total.";
+    rank: Rank = "rank", "Place among the losses, onto \\[−1, 1\\].";
+    none: None = "none", "The losses as they are.";
 }
 
 impl Normalization {
-    /// All variants, for tables and tests.
-    pub const ALL: [Self; 5] = [
-        Self::ZScore,
-        Self::PopulationZScore,
-        Self::MinMax,
-        Self::Sum,
-        Self::None,
-    ];
-
-    /// Name as in files: `z-score`, `population-z-score`, `min-max`, `sum`, `none`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ZScore => "z-score",
-            Self::PopulationZScore => "population-z-score",
-            Self::MinMax => "min-max",
-            Self::Sum => "sum",
-            Self::None => "none",
-        }
-    }
-
     /// Writes the normalised `losses` into `out`, both of shape `[n]`, in the units of the table above.
     ///
     /// # Errors
@@ -106,69 +128,15 @@ impl Normalization {
     ) -> Result<(), LengthError> {
         let (losses, out) = (losses.into(), out.into());
         LengthError::check((out.len(), "outputs"), (losses.len(), "losses"))?;
-        self.normalize(losses, out);
+        let mut scratch = Array1::zeros(losses.len());
+        self.normalize(losses, out, scratch.view_mut());
         Ok(())
     }
+}
 
-    /// The same, of lengths that are known to be equal.
-    pub(super) fn normalize(self, losses: ArrayView1<'_, f64>, mut out: ArrayViewMut1<'_, f64>) {
-        let map = self.map(losses);
-        for (z, &loss) in out.iter_mut().zip(losses) {
-            *z = if loss.is_finite() {
-                map.apply(loss)
-            } else {
-                f64::NAN
-            };
-        }
-    }
-
-    /// What takes these losses to their normalised values.
-    fn map(self, losses: ArrayView1<'_, f64>) -> Affine {
-        let finite = || losses.iter().copied().filter(|loss| loss.is_finite());
-        let (min, max) = extent(finite());
-        match self {
-            Self::None => Affine::IDENTITY,
-            Self::Sum => {
-                let scale = power_of_two_scale(max.max(-min));
-                let total = sum(finite().map(|loss| (loss * scale).abs()));
-                Affine {
-                    scale,
-                    divisor: or_infinity(total),
-                    ..Affine::IDENTITY
-                }
-            }
-            Self::MinMax => {
-                let (half, min, range) = differences(min, max);
-                Affine {
-                    half,
-                    min,
-                    divisor: or_infinity(range),
-                    ..Affine::IDENTITY
-                }
-            }
-            Self::ZScore | Self::PopulationZScore => {
-                let (half, min, range) = differences(min, max);
-                let scale = power_of_two_scale(range);
-                let scaled = || finite().map(|loss| (loss * half - min) * scale);
-                let n = finite().count();
-                let mean = sum(scaled()) / n.max(1) as f64;
-                let squares = sum(scaled().map(|value| (value - mean) * (value - mean)));
-                let degrees = if self == Self::ZScore {
-                    n.saturating_sub(1)
-                } else {
-                    n
-                };
-                let deviation = (squares / degrees.max(1) as f64).sqrt();
-                Affine {
-                    half,
-                    min,
-                    scale,
-                    mean,
-                    divisor: or_infinity(deviation),
-                }
-            }
-        }
-    }
+/// The losses that take part.
+fn finite(losses: ArrayView1<'_, f64>) -> impl Iterator<Item = f64> + Clone {
+    losses.into_iter().copied().filter(|loss| loss.is_finite())
 }
 
 /// What to multiply values from `min` to `max` by so that no difference of two overflows, and by that the smallest value
@@ -211,8 +179,15 @@ impl Affine {
         divisor: 1.0,
     };
 
-    fn apply(&self, loss: f64) -> f64 {
-        ((loss * self.half - self.min) * self.scale - self.mean) / self.divisor
+    /// Writes the normalised losses into `out`.
+    fn write(&self, losses: ArrayView1<'_, f64>, mut out: ArrayViewMut1<'_, f64>) {
+        for (z, &loss) in out.iter_mut().zip(losses) {
+            *z = if loss.is_finite() {
+                ((loss * self.half - self.min) * self.scale - self.mean) / self.divisor
+            } else {
+                f64::NAN
+            };
+        }
     }
 }
 
@@ -270,7 +245,7 @@ mod tests {
 
     #[test]
     fn non_finite_losses_are_set_aside() {
-        for kind in Normalization::ALL {
+        for &kind in Normalization::ALL {
             let with = normalized(kind, &[1.0, f64::INFINITY, 2.0, f64::NAN, 4.0]);
             let without = normalized(kind, &[1.0, 2.0, 4.0]);
             assert_eq!([with[0], with[2], with[4]], *without, "{kind:?}");
@@ -287,7 +262,7 @@ mod tests {
         assert_eq!(shares[..4], [-0.25; 4]);
         let huge = [-1.7e308, 1.7e308, 0.0];
         let tiny = [5e-324, 1e-323, 1.5e-323];
-        for kind in Normalization::ALL {
+        for &kind in Normalization::ALL {
             for losses in [huge, tiny] {
                 let out = normalized(kind, &losses);
                 assert!(out.iter().all(|z| z.is_finite()), "{kind:?} {out:?}");
@@ -352,7 +327,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_files() {
-        for kind in Normalization::ALL {
+        for &kind in Normalization::ALL {
             assert_eq!(
                 serde_json::to_string(&kind).unwrap(),
                 format!("{:?}", kind.name())

@@ -1,0 +1,216 @@
+//! Each task trains to what is known beforehand.
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use harness::data::{Location, badly_scaled};
+use harness::experiment::RunSpec;
+use harness::record::RunLog;
+use harness::task::logistic::Logistic;
+use harness::task::{NetworkSpec, Parts, Task, Visitor};
+use harness::train::{Observer, RunOptions, run};
+use harness::workload;
+use support::spec;
+use tempfile::TempDir;
+
+struct Unobserved;
+
+impl Observer for Unobserved {}
+
+/// The log of a run to its end.
+fn trained(spec: &RunSpec) -> RunLog {
+    let dir = TempDir::new().unwrap();
+    let location = Location::choose(Some(dir.path()), None, dir.path());
+    let build = || workload::build(spec, &location, 1);
+    let flag = AtomicBool::new(false);
+    let mut unobserved = Unobserved;
+    let mut options = RunOptions::new(&flag, 1, &mut unobserved);
+    run(spec, dir.path(), &build, &mut options).unwrap();
+    RunLog::read(&dir.path().join("events.jsonl"))
+        .unwrap()
+        .unwrap()
+}
+
+/// The mean test loss of SGD over seeds is the expected one, which is computed: within four standard errors after each
+/// epoch's last step, with and without momentum.
+#[test]
+fn the_quadratic_has_its_expected_loss() {
+    const SEEDS: u64 = 200;
+    for (momentum, batch) in [("0", 4), ("0.6", 2)] {
+        let text = |seed| {
+            format!(
+                "[data]\nset = \"noise\"\ntrain_images = 100\ntest_images = 20\naugment = false\n\
+                 [network]\nkind = \"quadratic\"\ndimension = 12\ncondition = 50\nnoise = 0.3\n\
+                 [optimizer]\nkind = \"sgd\"\nmomentum = {momentum}\n\
+                 [scheduler]\nkind = \"cosine\"\nlr = 0.4\nunit = \"step\"\nt_max = 50\n\
+                 [training]\nepochs = 1\nbatch_size = {batch}\nseed = {seed}\ntested_checkpoint = \"last\"\n"
+            )
+        };
+        let first = spec(&text(0));
+        // 80 of 100 examples train.
+        let steps = 80 / batch;
+        let NetworkSpec::Quadratic(network) = &first.network else {
+            unreachable!("a quadratic");
+        };
+        let problem = network.problem((100, 20)).unwrap();
+        let rates: Vec<f64> = (0..steps)
+            .map(|step| 0.2 * (1.0 + (std::f64::consts::PI * step as f64 / 50.0).cos()))
+            .collect();
+        let expected = problem.expected_loss(&rates, momentum.parse().unwrap(), batch);
+        let losses: Vec<f64> = (0..SEEDS)
+            .map(|seed| {
+                let log = trained(&spec(&text(seed)));
+                assert_eq!(log.summary.as_ref().unwrap().last.unwrap().accuracy, None);
+                log.summary.unwrap().last.unwrap().loss
+            })
+            .collect();
+        let n = SEEDS as f64;
+        let mean = losses.iter().sum::<f64>() / n;
+        let variance = losses.iter().map(|l| (l - mean) * (l - mean)).sum::<f64>() / (n - 1.0);
+        let error = (variance / n).sqrt();
+        let expected = expected[steps];
+        assert!(
+            (mean - expected).abs() < 4.0 * error,
+            "{mean} ± {error}, expected {expected}"
+        );
+        // The standard error says something: without training the loss is another.
+        assert!(error < 0.1 * expected, "{error} {expected}");
+    }
+}
+
+/// The training loss of full batches comes down to that of Newton's optimum.
+#[test]
+fn the_logistic_regression_reaches_newtons_optimum() {
+    let text =
+        "[data]\nset = \"badly-scaled\"\ntrain_images = 200\ntest_images = 160\naugment = false\n\
+        [network]\nkind = \"logistic\"\nl2 = 0.01\n\
+        [optimizer]\nkind = \"sgd\"\nmomentum = 0.9\n\
+        [scheduler]\nkind = \"fixed\"\nlr = 0.5\n\
+        [training]\nepochs = 600\nbatch_size = 160\ndevice = \"cpu\"\n"
+            .replace("test_images", "validation_fraction = 0.2\ntest_images");
+    // A validation part as large as a batch is needed: of 320 points, 160 train.
+    let text = text
+        .replace("train_images = 200", "train_images = 320")
+        .replace("validation_fraction = 0.2", "validation_fraction = 0.5");
+    let spec = spec(&text);
+    let log = trained(&spec);
+    let (train, test) = badly_scaled::points(0, 320, 160);
+    let task = Logistic::new(train, test, badly_scaled::CLASSES, 0.01).unwrap();
+    let split = harness::data::Split::draw(
+        &harness::data::SplitSpec {
+            images: 320,
+            subset: None,
+            validation_fraction: 0.5,
+            kind: spec.data.split,
+        },
+        0,
+    )
+    .unwrap();
+    let (_, optimum) = task.optimum(&split.train).unwrap();
+    let last = log.epochs.last().unwrap().train_loss;
+    assert!(last >= optimum - 1e-12, "{last} below {optimum}");
+    assert!(last - optimum < 1e-6, "{last} {optimum}");
+    // It was not there from the start.
+    assert!(log.epochs[20].train_loss - optimum > 1e-4);
+}
+
+/// The test loss comes to within a tenth of the source's entropy, and not below it.
+#[cfg(feature = "tch")]
+#[test]
+fn the_transformer_comes_near_the_sources_entropy() {
+    let text = "[data]\nset = \"markov\"\ntrain_images = 5000\ntest_images = 500\naugment = false\n\
+        [network]\nkind = \"text-transformer\"\nlayers = 2\nwidth = 32\nheads = 4\ncontext = 32\n\
+        [optimizer]\nkind = \"adamw\"\n\
+        [scheduler]\nkind = \"warm-up\"\nunit = \"step\"\nsteps = 20\n\
+        schedule = { kind = \"linear-decay\", lr = 5e-3, total_iters = 605 }\n\
+        [training]\nepochs = 5\nbatch_size = 32\ndevice = \"cpu\"\ntested_checkpoint = \"last\"\n";
+    let spec = spec(text);
+    let log = trained(&spec);
+    let entropy = harness::data::markov::Source::new(0).entropy(32);
+    let last = log.summary.unwrap().last.unwrap();
+    assert_eq!(last.accuracy, None);
+    // 16,000 symbols are drawn: their own mean is off by about a hundredth.
+    assert!(last.loss > 0.98 * entropy, "{} {entropy}", last.loss);
+    assert!(last.loss < 1.1 * entropy, "{} {entropy}", last.loss);
+    assert!(log.epochs[0].train_loss > 1.3 * entropy);
+}
+
+/// Checks that a specification's forecast of parameters is what the task has.
+struct Counted(u64);
+
+impl Visitor for Counted {
+    type Output = ();
+
+    fn visit<T: Task>(self, task: T) -> anyhow::Result<()>
+    where
+        anyhow::Error: From<<T::Vector as autolr_core::optimizer::Flat>::Error>,
+    {
+        assert_eq!(task.parameters() as u64, self.0);
+        // The layers cover the weights.
+        let mut next = 0;
+        for (_, range) in task.layers() {
+            assert_eq!(range.start, next);
+            next = range.end;
+        }
+        assert!(next >= task.parameters());
+        Ok(())
+    }
+}
+
+#[test]
+fn parameters_are_counted_without_the_data() {
+    for (set, network) in TASKS {
+        let text = task_text(set, network);
+        let spec = spec(&text);
+        let location = Location::choose(None, None, Path::new("."));
+        let parts = Parts {
+            set: spec.data.set,
+            drawn: (40, 20),
+            file: None,
+            augment: false,
+            downsample: false,
+            seed: 0,
+            location: &location,
+            device: spec.training.device,
+            threads: 1,
+        };
+        let counted = Counted(spec.network.parameters(spec.data.set));
+        spec.network.open(&parts, counted).unwrap();
+    }
+}
+
+/// Every network, on each kind of data that it takes.
+const TASKS: &[(&str, &str)] = &[
+    ("synthetic", "kind = \"reference\"\nhidden = 5"),
+    ("synthetic", "kind = \"mlp\"\nlayers = 3\nhidden = 4"),
+    (
+        "digits-1d",
+        "kind = \"mlp\"\nlayers = 1\nnormalization = \"layer\"",
+    ),
+    ("badly-scaled", "kind = \"mlp\"\nlayers = 0"),
+    ("badly-scaled", "kind = \"logistic\""),
+    ("noise", "kind = \"quadratic\"\ndimension = 7"),
+    ("noise", "kind = \"quadratic\"\ncurvatures = [1, 0.5, 0.1]"),
+    #[cfg(feature = "tch")]
+    (
+        "markov",
+        "kind = \"text-transformer\"\nlayers = 3\nwidth = 12\nheads = 3\ncontext = 7",
+    ),
+    #[cfg(feature = "tch")]
+    ("synthetic", "kind = \"resnet18\"\nwidth = 2"),
+    #[cfg(feature = "tch")]
+    (
+        "synthetic",
+        "kind = \"resnet18\"\nwidth = 3\nbatch_norm = false",
+    ),
+];
+
+fn task_text(set: &str, network: &str) -> String {
+    format!(
+        "[data]\nset = \"{set}\"\ntrain_images = 40\ntest_images = 20\naugment = false\n[network]\n{network}\n\
+         [scheduler]\nkind = \"fixed\"\nlr = 0.01\n\
+         [training]\nepochs = 1\nbatch_size = 4\ndevice = \"cpu\"\n"
+    )
+}
