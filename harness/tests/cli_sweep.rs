@@ -523,7 +523,10 @@ fn a_task_without_accuracy_is_judged_by_its_loss() {
         &["sweep", "spec.toml", "--set", lrs, "--seeds", "0..6"],
     );
     let heading = table.lines().next().unwrap_or_default();
-    assert!(heading.contains("validation loss") && heading.contains("test loss"), "{table}");
+    assert!(
+        heading.contains("validation loss") && heading.contains("test loss"),
+        "{table}"
+    );
     let json = [
         "sweep",
         "spec.toml",
