@@ -16,9 +16,6 @@ use crate::task::{Metric, Part, Score, StateArray, StateValues, Sums, Task};
 /// Scoring batches, and the batch that gives the gradient, if it is another.
 type ProbeBatches<B> = (Vec<B>, Option<B>);
 
-/// Scoring batches, and the batch that gives the gradient, if it is another.
-type ProbeBatches<B> = (Vec<B>, Option<B>);
-
 /// A task with its split and its optimiser.
 pub struct Training<T: Task> {
     task: T,
