@@ -54,17 +54,34 @@ pub(crate) fn loss(value: f64) -> String {
     }
 }
 
-/// A difference of losses, with its sign: `+0.013`, `−0.120`, `0.000`.
-pub(crate) fn signed_loss(value: f64) -> String {
-    let size = loss(value.abs());
+/// A loss that is a result, to four significant digits: `2.308`, `0.02510`, `5.120e-9`.
+pub(crate) fn significant(value: f64) -> String {
     if !value.is_finite() {
-        not_finite(value)
-    } else if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
-        size
-    } else if value > 0.0 {
-        format!("+{size}")
+        return not_finite(value);
+    }
+    let size = value.abs();
+    let text = if size == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e4).contains(&size) {
+        let decimals = (3 - size.log10().floor() as i32).max(0) as usize;
+        format!("{size:.decimals$}")
     } else {
-        format!("−{size}")
+        format!("{size:.3e}")
+    };
+    if value < 0.0 {
+        format!("−{text}")
+    } else {
+        text
+    }
+}
+
+/// A difference of such losses, with its sign: `+0.01300`, `−0.1200`, `0`.
+pub(crate) fn signed_significant(value: f64) -> String {
+    let text = significant(value);
+    if value > 0.0 && value.is_finite() {
+        format!("+{text}")
+    } else {
+        text
     }
 }
 
@@ -160,6 +177,25 @@ fn not_finite(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn losses_keep_four_digits() {
+        for (value, text) in [
+            (2.30849, "2.308"),
+            (0.025_099, "0.02510"),
+            (-1234.56, "−1235"),
+            (12_345.6, "1.235e4"),
+            (5.1204e-9, "5.120e-9"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (f64::INFINITY, "∞"),
+        ] {
+            assert_eq!(significant(value), text);
+        }
+        assert_eq!(signed_significant(0.5), "+0.5000");
+        assert_eq!(signed_significant(-0.5), "−0.5000");
+        assert_eq!(signed_significant(0.0), "0");
+    }
 
     #[test]
     fn counts() {

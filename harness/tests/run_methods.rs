@@ -389,6 +389,7 @@ fn every_task_goes_on_from_every_step() {
             "kind = \"mlp\"\nhidden = 6\nnormalization = \"layer\"",
         ),
         ("badly-scaled", "kind = \"logistic\""),
+        ("spirals", "kind = \"autoencoder\"\ncode = 3"),
         ("noise", "kind = \"quadratic\"\ndimension = 5"),
         #[cfg(feature = "tch")]
         (

@@ -5,11 +5,11 @@ mod support;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use harness::data::{Location, badly_scaled};
+use harness::data::{DataSetName, Location, badly_scaled};
 use harness::experiment::RunSpec;
-use harness::record::RunLog;
+use harness::record::{Outcome, RunLog};
 use harness::task::logistic::Logistic;
-use harness::task::{NetworkSpec, Parts, Task, Visitor};
+use harness::task::{LayerKind, NetworkSpec, Parts, Task, Visitor};
 use harness::train::{Observer, RunOptions, run};
 use harness::workload;
 use support::spec;
@@ -33,8 +33,8 @@ fn trained(spec: &RunSpec) -> RunLog {
         .unwrap()
 }
 
-/// The mean test loss of SGD over seeds is the expected one, which is computed: within four standard errors after each
-/// epoch's last step, with and without momentum.
+/// The mean test loss of SGD over seeds is the expected one, which is computed: within four standard errors after the last
+/// step, with and without momentum.
 #[test]
 fn the_quadratic_has_its_expected_loss() {
     const SEEDS: u64 = 200;
@@ -83,18 +83,13 @@ fn the_quadratic_has_its_expected_loss() {
 /// The training loss of full batches comes down to that of Newton's optimum.
 #[test]
 fn the_logistic_regression_reaches_newtons_optimum() {
-    let text =
-        "[data]\nset = \"badly-scaled\"\ntrain_images = 200\ntest_images = 160\naugment = false\n\
-        [network]\nkind = \"logistic\"\nl2 = 0.01\n\
+    // A validation part as large as a batch is needed: of 320 points, 160 train.
+    let text = "[data]\nset = \"badly-scaled\"\ntrain_images = 320\ntest_images = 160\naugment = false\n\
+        validation_fraction = 0.5\n[network]\nkind = \"logistic\"\nl2 = 0.01\n\
         [optimizer]\nkind = \"sgd\"\nmomentum = 0.9\n\
         [scheduler]\nkind = \"fixed\"\nlr = 0.5\n\
-        [training]\nepochs = 600\nbatch_size = 160\ndevice = \"cpu\"\n"
-            .replace("test_images", "validation_fraction = 0.2\ntest_images");
-    // A validation part as large as a batch is needed: of 320 points, 160 train.
-    let text = text
-        .replace("train_images = 200", "train_images = 320")
-        .replace("validation_fraction = 0.2", "validation_fraction = 0.5");
-    let spec = spec(&text);
+        [training]\nepochs = 600\nbatch_size = 160\ndevice = \"cpu\"\n";
+    let spec = spec(text);
     let log = trained(&spec);
     let (train, test) = badly_scaled::points(0, 320, 160);
     let task = Logistic::new(train, test, badly_scaled::CLASSES, 0.01).unwrap();
@@ -137,8 +132,69 @@ fn the_transformer_comes_near_the_sources_entropy() {
     assert!(log.epochs[0].train_loss > 1.3 * entropy);
 }
 
+/// A training of what has no accuracy that ends above where it began has diverged, and says so.
+#[test]
+fn a_loss_above_that_of_the_initial_weights_is_a_divergence() {
+    let outcome = |lr: f64| {
+        let text = format!(
+            "[data]\nset = \"noise\"\ntrain_images = 100\ntest_images = 20\naugment = false\n\
+             [network]\nkind = \"quadratic\"\ndimension = 4\n[scheduler]\nkind = \"fixed\"\nlr = {lr}\n\
+             [training]\nepochs = 2\nbatch_size = 4\ndevice = \"cpu\"\n"
+        );
+        trained(&spec(&text)).summary.unwrap().outcome
+    };
+    assert_eq!(outcome(0.1), Outcome::Completed);
+    let Outcome::Diverged { reason, .. } = outcome(3.0) else {
+        panic!("completed");
+    };
+    assert!(
+        reason.contains("above that of the initial weights"),
+        "{reason}"
+    );
+}
+
+/// A ResNet on images of half the size, and a text of one's own, train from a specification.
+#[cfg(feature = "tch")]
+#[test]
+fn small_images_and_a_text_file_train() {
+    let halved = support::TINY_RESNET.replace("[network]", "downsample = true\n\n[network]");
+    let log = trained(&spec(&halved));
+    assert_eq!(log.epochs.len(), 3);
+    assert!(log.epochs.iter().all(|epoch| epoch.train_loss.is_finite()));
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("text.txt");
+    std::fs::write(&path, "a rose is a rose is a rose. ".repeat(200)).unwrap();
+    let text = format!(
+        "[data]\nset = \"text\"\nfile = {path:?}\ntrain_images = 100\ntest_images = 16\naugment = false\n\
+         [network]\nkind = \"text-transformer\"\nwidth = 16\nheads = 2\ncontext = 16\n\
+         [optimizer]\nkind = \"adamw\"\n[scheduler]\nkind = \"fixed\"\nlr = 1e-2\n\
+         [training]\nepochs = 8\nbatch_size = 8\ndevice = \"cpu\"\n"
+    );
+    let log = trained(&spec(&text));
+    let losses: Vec<f64> = log
+        .epochs
+        .iter()
+        .map(|epoch| epoch.validation_loss)
+        .collect();
+    // Which character follows is nearly always known from those before.
+    assert!(losses[7] < 1.0 && losses[7] < losses[0], "{losses:?}");
+    std::fs::write(&path, b"abc\xff").unwrap();
+    let spec_path = dir.path().join("spec.toml");
+    std::fs::write(&spec_path, text).unwrap();
+    for command in ["run", "sweep"] {
+        let output = support::output(dir.path(), &[command, "spec.toml"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        let expected = format!(
+            "error: data.file: {}: byte 3 is not UTF-8\n",
+            path.display()
+        );
+        assert_eq!(said, expected, "{command}");
+    }
+}
+
 /// Checks that a specification's forecast of parameters is what the task has.
-struct Counted(u64);
+struct Counted(u64, Vec<LayerKind>);
 
 impl Visitor for Counted {
     type Output = ();
@@ -150,9 +206,16 @@ impl Visitor for Counted {
         assert_eq!(task.parameters() as u64, self.0);
         // The layers cover the weights.
         let mut next = 0;
-        for (_, range) in task.layers() {
+        for (kind, range) in task.layers() {
+            assert!(self.1.contains(&kind), "{kind:?}");
             assert_eq!(range.start, next);
             next = range.end;
+        }
+        for kind in self.1 {
+            assert!(
+                task.layers().iter().any(|(other, _)| *other == kind),
+                "{kind:?}"
+            );
         }
         assert!(next >= task.parameters());
         Ok(())
@@ -176,8 +239,24 @@ fn parameters_are_counted_without_the_data() {
             device: spec.training.device,
             threads: 1,
         };
-        let counted = Counted(spec.network.parameters(spec.data.set));
+        let kinds = spec.network.layer_kinds().to_vec();
+        let counted = Counted(spec.network.parameters(spec.data.set), kinds);
         spec.network.open(&parts, counted).unwrap();
+    }
+    let tried =
+        |name: &str, of: fn(&(&str, &str)) -> String| TASKS.iter().any(|task| of(task) == name);
+    for (name, _) in NetworkSpec::INPUTS {
+        let torch = ["resnet18", "text-transformer"].contains(name);
+        let kind = |task: &(&str, &str)| task.1.split('"').nth(1).unwrap().to_owned();
+        assert!(
+            tried(name, kind) || (torch && cfg!(not(feature = "tch"))),
+            "{name}"
+        );
+    }
+    for name in DataSetName::KEYS {
+        // Of files, and those for libtorch alone.
+        let elsewhere = ["cifar10", "cifar100", "text", "markov"].contains(name);
+        assert!(tried(name, |task| task.0.to_owned()) || elsewhere, "{name}");
     }
 }
 
@@ -191,6 +270,7 @@ const TASKS: &[(&str, &str)] = &[
     ),
     ("badly-scaled", "kind = \"mlp\"\nlayers = 0"),
     ("badly-scaled", "kind = \"logistic\""),
+    ("spirals", "kind = \"autoencoder\"\ncode = 3"),
     ("noise", "kind = \"quadratic\"\ndimension = 7"),
     ("noise", "kind = \"quadratic\"\ncurvatures = [1, 0.5, 0.1]"),
     #[cfg(feature = "tch")]

@@ -170,7 +170,7 @@ pub fn config() -> BoxedStrategy<AutoLrConfig> {
     configs(prop_oneof![2 => Just(vec![1.0]), 1 => vec(factor(), 1..=3)].boxed())
 }
 
-/// Any configuration of one parameter group: for a back end that takes one rate. Of [`config`], a third would have to be
+/// Any configuration of one parameter group: for a back end that takes one rate. Of [`config`], two in nine would have to be
 /// thrown away, and proptest gives up after some thousand.
 pub fn single_group_config() -> BoxedStrategy<AutoLrConfig> {
     configs(prop_oneof![2 => Just(vec![1.0]), 1 => vec(factor(), 1)].boxed())

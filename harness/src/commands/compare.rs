@@ -15,7 +15,7 @@ use self::print::print;
 use self::result::{Compared, Pair, RunResult, SideResult, differing_keys, name, words};
 use self::side::{Run, Side};
 use crate::exit::{BadInput, ExitStatus};
-use crate::experiment::Scale;
+use crate::experiment::{RunSpec, Scale};
 use crate::report::seeds::{Weights, compare_seeds, observe};
 use crate::statistics::{Observation, judge};
 use crate::task::Metric;
@@ -68,6 +68,15 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             format!("{} is judged by its {measure}", side.name)
         };
         let message = format!("{}, {}: there is no common measure", judged(&a), judged(&b));
+        return Err(BadInput(message).into());
+    }
+    // Losses of other problems say nothing of each other.
+    let problem = |spec: &RunSpec| (spec.network.kind(), spec.data.set, spec.data.file.clone());
+    if metric == Metric::Loss && problem(&a.spec) != problem(&b.spec) {
+        let message = format!(
+            "{} and {}: losses of different problems (network.kind, data.set, data.file) cannot be compared",
+            a.name, b.name
+        );
         return Err(BadInput(message).into());
     }
     // Where lower is better, the difference of the negative values has the sign that the verdict goes by.

@@ -90,7 +90,8 @@ pub(crate) fn describe(summary: &Summary) -> String {
             100.0 * accuracy
         ),
         Some(Evaluation { loss, images, .. }) => {
-            format!("loss {loss:.4} over {images} test examples")
+            let loss = number::significant(loss);
+            format!("loss {loss} over {images} test examples")
         }
         None => "not finite".into(),
     };

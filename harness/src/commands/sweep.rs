@@ -153,7 +153,7 @@ impl Setting {
             })
         };
         let metric = runs.first().map(|run| run.metric).unwrap_or_default();
-        let (validation, test) = (mean(|run| run.validation), mean(RunState::tested));
+        let (validation, test) = (mean(RunState::validated), mean(RunState::tested));
         let means = match metric {
             Metric::Accuracy => Means::Accuracy {
                 validation_accuracy: validation,
@@ -183,7 +183,7 @@ impl Setting {
 fn words(mean: Option<Mean>, metric: Metric) -> String {
     let write = match metric {
         Metric::Accuracy => number::hundredths,
-        Metric::Loss => number::loss,
+        Metric::Loss => number::significant,
     };
     match mean {
         None => "–".into(),

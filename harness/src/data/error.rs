@@ -72,7 +72,7 @@ pub enum DataError {
         found: String,
     },
     /// A text file that cannot be trained on.
-    #[error("{}: {reason}", .path.display())]
+    #[error("data.file: {}: {reason}", .path.display())]
     Text {
         /// The file.
         path: PathBuf,

@@ -85,32 +85,12 @@ pub fn load(
     (train, test): (usize, usize),
     length: usize,
 ) -> Result<(Text, Text), DataError> {
-    let error = |reason: String| DataError::Text {
-        path: path.to_owned(),
-        reason,
-    };
-    let bytes = fs::read(path).map_err(DataError::io(path, "cannot read"))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|bad| error(format!("byte {} is not UTF-8", bad.utf8_error().valid_up_to())))?;
-    let mut known: Vec<char> = text.chars().collect();
-    known.sort_unstable();
-    known.dedup();
-    if known.is_empty() {
-        return Err(error("the file is empty".to_owned()));
-    }
-    if known.len() > CHARACTERS {
-        let found = known.len();
-        return Err(error(format!(
-            "{found} different characters, at most {CHARACTERS} are possible"
-        )));
-    }
-    let symbol = |c| known.binary_search(&c).unwrap_or_default() as u8;
-    let symbols: Vec<u8> = text.chars().map(symbol).collect();
+    let symbols = read(path)?;
     let (first, last) = symbols.split_at(symbols.len() - symbols.len() / TEST_SHARE);
     let choose = |part: &[u8], key, wanted: usize, index| {
         let mut all: Vec<&[u8]> = part.chunks_exact(length.max(1)).collect();
         if all.len() < wanted {
-            return Err(error(format!(
+            return Err(error(path, format!(
                 "data.{key} = {wanted}, but there are only {} sequences of {length} characters",
                 all.len()
             )));
@@ -123,6 +103,38 @@ pub fn load(
         choose(first, "train_images", train, PARTS[0])?,
         choose(last, "test_images", test, PARTS[1])?,
     ))
+}
+
+/// The symbols of a file.
+///
+/// # Errors
+/// As [`load`], but for the number of sequences.
+pub fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let bytes = fs::read(path).map_err(DataError::io(path, "data.file: cannot read"))?;
+    let text = String::from_utf8(bytes).map_err(|bad| {
+        let byte = bad.utf8_error().valid_up_to();
+        error(path, format!("byte {byte} is not UTF-8"))
+    })?;
+    let mut known: Vec<char> = text.chars().collect();
+    known.sort_unstable();
+    known.dedup();
+    if known.is_empty() {
+        return Err(error(path, "the file is empty".to_owned()));
+    }
+    if known.len() > CHARACTERS {
+        let found = known.len();
+        let reason = format!("{found} different characters, at most {CHARACTERS} are possible");
+        return Err(error(path, reason));
+    }
+    let symbol = |c| known.binary_search(&c).unwrap_or_default() as u8;
+    Ok(text.chars().map(symbol).collect())
+}
+
+fn error(path: &Path, reason: String) -> DataError {
+    DataError::Text {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +183,7 @@ mod tests {
         ] {
             let (_dir, path) = written(content);
             let error = load(&path, 0, (5, 1), 4).unwrap_err().to_string();
-            assert_eq!(error, format!("{}: {said}", path.display()));
+            assert_eq!(error, format!("data.file: {}: {said}", path.display()));
         }
         let error = load(Path::new("/nowhere.txt"), 0, (5, 1), 4).unwrap_err();
         assert!(error.to_string().contains("/nowhere.txt"), "{error}");

@@ -151,9 +151,12 @@ fn check_names(
             let rule = format!("belongs under [{table}]");
             return Err(SpecError::value(key, value, rule));
         }
-        return Err(match TABLES.iter().any(|table| table.name == key) {
-            true => SpecError::new(key, format!(": a table of its own, [{key}]")),
-            false => SpecError::about(key, unknown("key", key, &known)),
+        return Err(match TABLES.iter().find(|table| table.name == key) {
+            Some(table) if table.list => {
+                SpecError::new(key, format!(": tables of their own, [[{key}]]"))
+            }
+            Some(_) => SpecError::new(key, format!(": a table of its own, [{key}]")),
+            None => SpecError::about(key, unknown("key", key, &known)),
         });
     }
     Ok(())

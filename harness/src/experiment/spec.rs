@@ -308,6 +308,17 @@ impl RunSpec {
         optimizer.map_err(|error| error.within("optimizer"))?;
         self.check_method()?;
         for (index, group) in self.groups.iter().enumerate() {
+            let there = self.network.layer_kinds();
+            if !there.contains(&group.kind) {
+                let there: Vec<&str> = there.iter().map(|kind| kind.name()).collect();
+                let (kind, network) = (group.kind.name(), self.network.kind());
+                let there = there.join(", ");
+                let rest = format!(
+                    " = \"{kind}\": this network.kind = \"{network}\" has no such parameters ({there})"
+                );
+                let error = SpecError::new("kind", rest);
+                return Err(error.at(&format!("groups[{index}]"), "groups"));
+            }
             let before = &self.groups[..index];
             if before.iter().any(|other| other.kind == group.kind) {
                 let rest = format!(" = \"{}\": stands there twice", group.kind.name());

@@ -156,6 +156,7 @@ struct Alike {
     batch_size: usize,
     device: &'static str,
     augment: bool,
+    downsample: bool,
 }
 
 impl Alike {
@@ -171,6 +172,7 @@ impl Alike {
                 _ => "cpu",
             },
             augment: spec.data.augment,
+            downsample: spec.data.downsample,
         })
     }
 }

@@ -79,8 +79,10 @@ pub(crate) struct RunState {
     pub(crate) summary: Option<Summary>,
     /// What it is judged by.
     pub(crate) metric: Metric,
-    /// That of the weights that its protocol reports, over the validation data; none before its end.
-    pub(crate) validation: Option<f64>,
+    /// Of the weights that its protocol reports, in \[0, 1\]; none before its end.
+    pub(crate) validation_accuracy: Option<f64>,
+    /// The same weights' loss.
+    pub(crate) validation_loss: Option<f64>,
 }
 
 impl RunState {
@@ -126,6 +128,16 @@ impl RunState {
         let metric = spec.as_ref().map(|spec| spec.network.metric());
         let metric = metric.unwrap_or_default();
         let log = log.ok().flatten();
+        let reported = log.as_ref().and_then(|log| {
+            let summary = log.summary.as_ref()?;
+            match summary.reported.as_str() {
+                "last" => log.epochs.last(),
+                _ => log
+                    .epochs
+                    .iter()
+                    .find(|epoch| Some(epoch.epoch) == summary.best_epoch),
+            }
+        });
         Self {
             dir: dir.to_owned(),
             name: match (name, &spec) {
@@ -142,18 +154,8 @@ impl RunState {
             process,
             error,
             metric,
-            validation: log.as_ref().and_then(|log| {
-                let summary = log.summary.as_ref()?;
-                let epoch = match summary.reported.as_str() {
-                    "last" => log.epochs.last(),
-                    _ => log
-                        .epochs
-                        .iter()
-                        .find(|epoch| Some(epoch.epoch) == summary.best_epoch),
-                };
-                let epoch = epoch?;
-                metric.value(epoch.validation_loss, epoch.validation_accuracy)
-            }),
+            validation_accuracy: reported.and_then(|epoch| epoch.validation_accuracy),
+            validation_loss: reported.map(|epoch| epoch.validation_loss),
             summary: log.and_then(|log| log.summary),
         }
     }
@@ -164,7 +166,13 @@ impl RunState {
         (!self.state.is_done()).then_some(left as f64 * self.seconds_per_epoch?)
     }
 
-    /// What it is judged by, of the weights that its protocol reports, over the test data.
+    /// What it is judged by, of the weights that its protocol reports, over the validation data.
+    pub(crate) fn validated(&self) -> Option<f64> {
+        self.metric
+            .value(self.validation_loss?, self.validation_accuracy)
+    }
+
+    /// The same over the test data.
     pub(crate) fn tested(&self) -> Option<f64> {
         let tested = self.summary.as_ref()?.reported()?;
         self.metric.value(tested.loss, tested.accuracy)

@@ -14,7 +14,7 @@ pub(crate) use manifest::{SweepManifest, SweepRun};
 use super::headline::headline;
 use super::job::Job;
 use super::resolve::resolve_device;
-use crate::data::{DataSetName, Location, cifar};
+use crate::data::{DataSetName, Location, cifar, text};
 use crate::device::DeviceName;
 use crate::exit::BadInput;
 use crate::experiment::sizes;
@@ -232,8 +232,14 @@ impl Sweep {
     /// Checks that the data is there, whole.
     pub(crate) fn check_data(&self, location: &Location) -> Result<()> {
         let mut checked: Vec<DataSetName> = Vec::new();
+        let mut files: Vec<&Path> = Vec::new();
         for combination in &self.combinations {
-            let set = combination.spec.data.set;
+            let data = &combination.spec.data;
+            if let Some(file) = data.file.as_deref().filter(|file| !files.contains(file)) {
+                text::read(&location.folder.join(file))?;
+                files.push(file);
+            }
+            let set = data.set;
             if let Some(cifar) = set.cifar()
                 && !checked.contains(&set)
             {

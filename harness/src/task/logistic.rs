@@ -45,6 +45,10 @@ impl Network for LogisticSettings {
     );
     const TAKES: Input = Input::Points;
 
+    fn layer_kinds(&self) -> &'static [LayerKind] {
+        &[LayerKind::Head]
+    }
+
     fn size(&self) -> String {
         format!("λ = {}", self.l2)
     }

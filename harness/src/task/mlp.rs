@@ -77,6 +77,13 @@ impl Network for MlpSettings {
     );
     const TAKES: Input = Input::Points;
 
+    fn layer_kinds(&self) -> &'static [LayerKind] {
+        match self.layers {
+            0 => &[LayerKind::Head],
+            _ => &[LayerKind::Weights, LayerKind::BiasesAndNorms, LayerKind::Head],
+        }
+    }
+
     fn size(&self) -> String {
         format!("{} × {}", self.layers, self.hidden)
     }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use autolr_core::optimizer::Flat;
 use autolr_core::{Kind, SettingsError};
 
-use super::{Metric, NetworkSpec, Task};
+use super::{LayerKind, Metric, NetworkSpec, Task};
 use crate::data::text::{self, Text};
 use crate::data::{DataSet, DataSetName, Form, Input, Location, Points, cifar};
 use crate::device::DeviceName;
@@ -32,6 +32,15 @@ pub trait Network: Clone + fmt::Debug + PartialEq {
     /// [`SettingsError`] that names the key and the value.
     fn check(&self) -> Result<(), SettingsError> {
         Ok(())
+    }
+
+    /// Which kinds of parameters it has.
+    fn layer_kinds(&self) -> &'static [LayerKind] {
+        &[
+            LayerKind::Weights,
+            LayerKind::BiasesAndNorms,
+            LayerKind::Head,
+        ]
     }
 
     /// Its size in a few words, such as `8`.
@@ -215,6 +224,11 @@ macro_rules! networks {
             /// [`SettingsError`] that names the key and the value.
             pub fn check(&self) -> Result<(), SettingsError> {
                 match self { $(Self::$Name(network) => network.check()),+ }
+            }
+
+            /// Which kinds of parameters it has.
+            pub fn layer_kinds(&self) -> &'static [LayerKind] {
+                match self { $(Self::$Name(network) => network.layer_kinds()),+ }
             }
 
             /// Its size in a few words, such as `8`.

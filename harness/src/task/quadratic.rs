@@ -124,8 +124,21 @@ impl Network for NoisyQuadratic {
         } else if self.condition.to_bits() != usual.condition.to_bits() {
             Err(SettingsError::value("condition", self.condition, rule))
         } else {
-            Ok(())
+            // σ² = noise / h has to be a number.
+            let tiny = |h: &f64| !(self.noise / h).is_finite();
+            match self.curvatures.iter().position(tiny) {
+                Some(index) => {
+                    let (key, h) = (format!("curvatures[{index}]"), self.curvatures[index]);
+                    let rule = format!("too small beside noise = {}", self.noise);
+                    Err(SettingsError::value(&key, h, rule))
+                }
+                None => Ok(()),
+            }
         }
+    }
+
+    fn layer_kinds(&self) -> &'static [LayerKind] {
+        &[LayerKind::Weights]
     }
 
     fn size(&self) -> String {

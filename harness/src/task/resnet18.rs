@@ -6,7 +6,7 @@ use autolr_core::ValueKind::{Switch, Whole};
 use autolr_core::{Key, Kind, Range};
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Parts, Visitor};
+use super::{LayerKind, Network, Parts, Visitor};
 use crate::data::{DataSetName, Input};
 
 /// ResNet-18 for 32 × 32 and 16 × 16 images, through libtorch.
@@ -41,6 +41,15 @@ impl Network for ResNet18Settings {
     );
     const TAKES: Input = Input::Images;
     const USES_LIBTORCH: bool = true;
+
+    fn layer_kinds(&self) -> &'static [LayerKind] {
+        if self.batch_norm {
+            &[LayerKind::Weights, LayerKind::BiasesAndNorms, LayerKind::Head]
+        } else {
+            // Its convolutions have no bias.
+            &[LayerKind::Weights, LayerKind::Head]
+        }
+    }
 
     fn size(&self) -> String {
         self.width.to_string()

@@ -12,11 +12,13 @@ use super::trainer::{Saving, Trainer};
 use crate::disk::{Disk, remove_half_written};
 use crate::exit::BadInput;
 use crate::experiment::RunSpec;
+use crate::number;
 use crate::number::plural;
 use crate::record::{
     Build, EpochRecord, Evaluation, Event, LOG_FORMAT, LogMark, LogWriter, Outcome, Provenance,
     RunLog, Summary, computed_epochs,
 };
+use crate::task::Metric;
 use crate::workload::Workload;
 
 /// What [`run`] found or did.
@@ -166,7 +168,8 @@ pub fn run_on(
     let needs = method.needs();
     let mut trainer = Trainer::new(saving, spec, options, workload, log, checkpoint, needs);
     let outcome = trainer.train(method.as_mut(), begun)?;
-    let summary = finish(&mut trainer, outcome)?;
+    let start = || Ok(build()?.test()?.loss);
+    let summary = finish(&mut trainer, outcome, &start)?;
     generations.forget_previous();
     Ok(RunStatus {
         summary,
@@ -229,8 +232,12 @@ fn make_method(
     }
 }
 
-/// Tests the last weights and the best, and closes the log.
-fn finish(trainer: &mut Trainer<'_, '_>, outcome: Outcome) -> Result<Summary> {
+/// Tests the last weights and the best, and closes the log. `start` is the test loss of the initial weights.
+fn finish(
+    trainer: &mut Trainer<'_, '_>,
+    outcome: Outcome,
+    start: &dyn Fn() -> Result<f64>,
+) -> Result<Summary> {
     let budget_spent = trainer.budget_spent;
     let Trainer {
         workload,
@@ -266,6 +273,19 @@ fn finish(trainer: &mut Trainer<'_, '_>, outcome: Outcome) -> Result<Summary> {
                 last.images
             ),
         },
+        (Outcome::Completed, Some(last)) if spec.network.metric() == Metric::Loss => {
+            let start = start()?;
+            // A start without any loss is no measure.
+            if start > 0.0 && last.loss > start {
+                let (now, then) = (number::significant(last.loss), number::significant(start));
+                let reason = format!(
+                    "the test loss when the run ends, {now}, is above that of the initial weights, {then}"
+                );
+                Outcome::Diverged { epoch, reason }
+            } else {
+                Outcome::Completed
+            }
+        }
         (Outcome::Completed, None) => Outcome::Diverged {
             epoch,
             reason: "the test loss of the last weights is not finite".into(),

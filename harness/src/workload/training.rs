@@ -9,7 +9,7 @@ use crate::data::batches::{Epoch, sample};
 use crate::data::{Purpose, Split, SplitSpec, Stream, attempt_stream};
 use crate::exit::BadInput;
 use crate::experiment::sizes::{check_batches, check_subset, split_error};
-use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch, SpecError};
+use crate::experiment::{Cost, GradientBatch, ProbeSpec, RunSpec, ScoringBatch};
 use crate::record::{DataProvenance, Evaluation};
 use crate::task::{Metric, Part, Score, StateArray, StateValues, Sums, Task};
 
@@ -133,26 +133,12 @@ fn groups<T: Task>(spec: &RunSpec, task: &T) -> Result<Option<Groups<T::Vector>>
     let n = layers.iter().map(|(_, range)| range.end).max().unwrap_or(0);
     let mut multiplier = vec![1.0; n];
     let mut decay = vec![spec.optimizer.weight_decay(); n];
-    for (index, group) in spec.groups.iter().enumerate() {
-        let mut found = false;
+    for group in &spec.groups {
         for (_, range) in layers.iter().filter(|(kind, _)| *kind == group.kind) {
-            found = true;
             multiplier[range.clone()].fill(group.multiplier);
             if let Some(own) = group.weight_decay {
                 decay[range.clone()].fill(own);
             }
-        }
-        if !found {
-            let mut kinds: Vec<&str> = layers.iter().map(|(kind, _)| kind.name()).collect();
-            kinds.sort_unstable();
-            kinds.dedup();
-            let network = spec.network.kind();
-            let rule = format!(
-                "network.kind = \"{network}\" has no such parameters ({})",
-                kinds.join(", ")
-            );
-            let key = format!("groups[{index}].kind");
-            return Err(SpecError::set(key, format!("\"{}\"", group.kind.name()), rule).into());
         }
     }
     Ok(Some(Groups {

@@ -133,6 +133,11 @@ const COMBINATIONS: &[Case] = &[
         "groups.kind = \"head\": stands there twice",
     ),
     (
+        "kind = \"reference\"\nhidden = 8\n\n[optimizer]\nkind = \"sgd\"\n\n[scheduler]\nkind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"\n\n[probe]\nbatch_size = 32\n\n[training]\nepochs = 6\nbatch_size = 32\ndevice = \"cpu\"\n",
+        "kind = \"mlp\"\nlayers = 0\n[scheduler]\nkind = \"fixed\"\nlr = 1\n[training]\nepochs = 6\n[[groups]]\nkind = \"weights\" #!\n",
+        "groups.kind = \"weights\": this network.kind = \"mlp\" has no such parameters (head)",
+    ),
+    (
         END,
         "device = \"cpu\"\n[groups] #!\nkind = \"head\"\n",
         "[[groups]] tables are needed",

@@ -8,7 +8,9 @@ use toml::Value;
 use super::result::Compared;
 use super::side::Side;
 use crate::experiment::sweep::word;
-use crate::number::{count, duration, hundredths, loss, p_value, plural, signed, signed_loss};
+use crate::number::{
+    count, duration, hundredths, p_value, plural, signed, signed_significant, significant,
+};
 use crate::report::seeds::Weights;
 use crate::statistics::Judged;
 use crate::task::Metric;
@@ -42,11 +44,11 @@ pub(super) fn print(
     // A difference of losses needs a digit more.
     let signed = |value| match metric {
         Metric::Accuracy => signed(value),
-        Metric::Loss => signed_loss(value),
+        Metric::Loss => signed_significant(value),
     };
     let plain = match metric {
         Metric::Accuracy => hundredths,
-        Metric::Loss => loss,
+        Metric::Loss => significant,
     };
     let mut rows = vec![["seed", "A", "B", "A − B"].map(str::to_owned)];
     rows.extend(compared.pairs.iter().map(|pair| {

@@ -202,7 +202,7 @@ impl RunResult {
     pub(super) fn words(&self) -> String {
         let number = |accuracy: Option<f64>, loss: Option<f64>| {
             let accuracy = accuracy.map(hundredths);
-            accuracy.or_else(|| loss.map(number::loss))
+            accuracy.or_else(|| loss.map(number::significant))
         };
         let none = || "–".to_owned();
         let reported = number(self.accuracy, self.loss);
