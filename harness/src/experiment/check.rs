@@ -8,7 +8,8 @@ use toml::{Table, Value};
 use super::keys::{Keys, OF_THE_FILE, SCHEDULER, TABLES, TableKeys, of_kind};
 use super::schedulers::{schedules, within};
 use super::spec_error::SpecError;
-use super::value_kind::{check_value, shown};
+use super::spec_error::shown;
+use super::value_kind::check_value;
 use crate::did_you_mean::unknown;
 
 /// Checks that there is no unknown table or key, that no table and no key is missing, and that each key holds what it

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::keys::OF_THE_FILE;
 use super::lines::Lines;
 use super::spec_error::SpecError;
-use super::value_kind::shown;
+use super::spec_error::shown;
 use super::{RunSpec, length};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;

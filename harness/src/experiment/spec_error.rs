@@ -5,8 +5,21 @@ use std::fmt;
 use autolr_core::SettingsError;
 use toml::Value;
 
-use super::value_kind::shown;
 use crate::exit::BadInput;
+use crate::visible::{shortened, visible};
+
+/// As much of a value as an error shows.
+const SHOWN: usize = 100;
+
+/// A value as an error shows it: on one line, and not at length.
+pub(super) fn shown(value: &Value) -> String {
+    let text = match value {
+        // TOML would write a text of several lines on several lines.
+        Value::String(text) => format!("\"{text}\""),
+        other => other.to_string(),
+    };
+    shortened(&visible(&text), SHOWN)
+}
 
 /// What is wrong with a specification, in one line, and the key that it is wrong at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,20 +5,6 @@ use toml::Value;
 
 use super::spec_error::SpecError;
 use crate::did_you_mean::did_you_mean;
-use crate::visible::{shortened, visible};
-
-/// As much of a value as an error shows.
-const SHOWN: usize = 100;
-
-/// A value as an error shows it: on one line, and not at length.
-pub(super) fn shown(value: &Value) -> String {
-    let text = match value {
-        // TOML would write a text of several lines on several lines.
-        Value::String(text) => format!("\"{text}\""),
-        other => other.to_string(),
-    };
-    shortened(&visible(&text), SHOWN)
-}
 
 pub(crate) use autolr_core::ValueKind;
 
@@ -201,7 +187,8 @@ fn one_of(names: &[&str], found: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::ValueKind::{self, Length, Milestones, Number, OneOf, Schedule, Switch, Whole};
-    use super::{ValuesOf, shown};
+    use super::ValuesOf;
+    use crate::experiment::spec_error::shown;
     use toml::Value;
 
     const NAMES: ValueKind = OneOf(&["x", "cos"]);
