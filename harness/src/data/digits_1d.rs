@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::task::logistic::Logistic;
     use crate::task::mlp::{Mlp, MlpSettings, Normalization};
-    use crate::task::{Part, PureTask};
+    use crate::task::{Part, PureExamples, PureTask};
     use rand::seq::SliceRandom;
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
     /// Test accuracy after plain SGD on batches of 32.
     fn trained<T: PureTask>(task: &T, lr: f64, steps: usize) -> f64 {
         let mut rng = stream(0, Purpose::Order, 0, 0);
-        let mut order: Vec<u32> = (0..task.examples(Part::Train) as u32).collect();
+        let mut order: Vec<u32> = (0..task.examples().count(Part::Train) as u32).collect();
         let mut weights = task.start(0);
         let mut gradient = weights.clone();
         for step in 0..steps {
@@ -194,7 +194,7 @@ mod tests {
             task.evaluate(&weights, &batch, Some(&mut gradient));
             weights.scaled_add(-lr, &gradient);
         }
-        let all: Vec<u32> = (0..task.examples(Part::Test) as u32).collect();
+        let all: Vec<u32> = (0..task.examples().count(Part::Test) as u32).collect();
         let batch = task.batch(Part::Test, &all, None);
         let found = task.evaluate(&weights, &batch, None);
         found.correct.unwrap() as f64 / all.len() as f64

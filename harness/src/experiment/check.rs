@@ -27,14 +27,7 @@ pub(super) fn check(table: &Table) -> Result<(), SpecError> {
                 check_table(known, inner).map_err(|error| error.within(name))?;
             }
             Value::Array(list) if known.list => check_list(known, list)?,
-            other if known.list => {
-                let rule = format!("[[{name}]] tables are needed");
-                return Err(SpecError::value(name, other, rule));
-            }
-            other => {
-                let rule = format!("a table [{name}] is needed");
-                return Err(SpecError::value(name, other, rule));
-            }
+            other => return Err(SpecError::value(name, other, needed(known))),
         }
     }
     let missing = |known: &&TableKeys| !known.optional && !table.contains_key(known.name);
@@ -56,17 +49,25 @@ pub(super) fn check_scheduler(table: &Table) -> Result<(), SpecError> {
     check_kinds(SCHEDULER, &kinds, table, 1)
 }
 
+/// What has to stand there.
+fn needed(known: &TableKeys) -> String {
+    let name = known.name;
+    if known.list {
+        format!("[[{name}]] tables are needed")
+    } else {
+        format!("a table [{name}] is needed")
+    }
+}
+
 fn check_list(known: &TableKeys, list: &[Value]) -> Result<(), SpecError> {
     let name = known.name;
     if list.is_empty() {
-        let rule = format!("[[{name}]] tables are needed");
-        return Err(SpecError::new(name, format!(" = []: {rule}")));
+        return Err(SpecError::new(name, format!(" = []: {}", needed(known))));
     }
     for (index, value) in list.iter().enumerate() {
         let place = format!("{name}[{index}]");
         let Value::Table(inner) = value else {
-            let rule = format!("[[{name}]] tables are needed");
-            return Err(SpecError::value(place, value, rule));
+            return Err(SpecError::value(place, value, needed(known)));
         };
         check_table(known, inner).map_err(|error| error.at(&place, name))?;
     }

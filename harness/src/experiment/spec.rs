@@ -321,7 +321,7 @@ impl RunSpec {
             }
             let before = &self.groups[..index];
             if before.iter().any(|other| other.kind == group.kind) {
-                let rest = format!(" = \"{}\": stands there twice", group.kind.name());
+                let rest = format!(" = \"{}\": given twice", group.kind.name());
                 let error = SpecError::new("kind", rest);
                 return Err(error.at(&format!("groups[{index}]"), "groups"));
             }

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::point_set::PointSet;
 use super::product::product;
 use super::{
-    LayerKind, Metric, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
+    LayerKind, Metric, Network, Outcome, Parts, Pure, PureTask, TaskError, Visitor,
 };
-use crate::data::{DataSetName, Input, Points, Purpose, Stream, stream};
+use crate::data::{DataSetName, Input, Points, Purpose, stream};
 
 /// `[network]` of [`Autoencoder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,18 +123,10 @@ fn vector<'a>(weights: &'a Array1<f64>, range: &Range<usize>) -> ArrayView1<'a, 
 }
 
 impl PureTask for Autoencoder {
-    type Batch = Points;
+    type Examples = PointSet;
 
-    fn data_name(&self) -> String {
-        self.points.name.clone()
-    }
-
-    fn digest(&self) -> String {
-        self.points.digest()
-    }
-
-    fn examples(&self, part: Part) -> usize {
-        self.points.part(part).labels.len()
+    fn examples(&self) -> &PointSet {
+        &self.points
     }
 
     /// As PyTorch initialises `Linear`: uniform in ±1/√(inputs).
@@ -161,14 +153,6 @@ impl PureTask for Autoencoder {
             (LayerKind::BiasesAndNorms, places.bias),
             (LayerKind::Head, places.second.start..places.last.end),
         ]
-    }
-
-    fn batch(&self, part: Part, indices: &[u32], _: Option<&mut Stream>) -> Points {
-        self.points.batch(part, indices)
-    }
-
-    fn batch_arrays(&self, name: &str, batch: &Points) -> Vec<StateArray> {
-        PointSet::arrays(name, batch)
     }
 
     fn evaluate(
@@ -211,6 +195,7 @@ mod tests {
     use super::super::gradient_check::{assert_gradient, assert_layers_cover};
     use super::*;
     use crate::data::digits_1d;
+    use crate::task::Part;
 
     fn task(code: u32) -> Autoencoder {
         let (train, test) = digits_1d::points(2, 50, 20);

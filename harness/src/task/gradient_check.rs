@@ -2,13 +2,13 @@
 
 use ndarray::Array1;
 
-use super::PureTask;
+use super::{BatchOf, PureTask};
 
 /// Checks each entry of the gradient at `weights` against (L(w + h) − L(w − h)) / 2h with h = 10⁻⁵.
 ///
 /// The difference is off by h²/6 times the third derivative and by rounding, 10⁻¹⁶ / h: both are below 10⁻⁷ for losses and
 /// derivatives of order 1 to 100.
-pub(super) fn assert_gradient<T: PureTask>(task: &T, weights: &Array1<f64>, batch: &T::Batch) {
+pub(super) fn assert_gradient<T: PureTask>(task: &T, weights: &Array1<f64>, batch: &BatchOf<T>) {
     const H: f64 = 1e-5;
     let mut gradient = Array1::from_elem(weights.len(), f64::NAN);
     let with = task.evaluate(weights, batch, Some(&mut gradient));

@@ -13,9 +13,9 @@ use super::cross_entropy::cross_entropy;
 use super::point_set::PointSet;
 use super::product::product;
 use super::{
-    LayerKind, Network, Outcome, Part, Parts, Pure, PureTask, StateArray, TaskError, Visitor,
+    LayerKind, Network, Outcome, Part, Parts, Pure, PureTask, TaskError, Visitor,
 };
-use crate::data::{DataSetName, Input, Points, Stream};
+use crate::data::{DataSetName, Input, Points};
 
 /// Norm of the gradient below which Newton's method stops.
 const TOLERANCE: f64 = 1e-10;
@@ -112,7 +112,7 @@ impl Logistic {
     /// # Panics
     /// If an index is not that of an example.
     pub fn optimum(&self, indices: &[u32]) -> Result<(Array1<f64>, f64), TaskError> {
-        let batch = self.points.batch(Part::Train, indices);
+        let batch = self.batch(Part::Train, indices, None);
         if !(0..self.points.classes).all(|k| batch.labels.iter().any(|&l| usize::from(l) == k)) {
             return Err(TaskError::Zero("examples of a class"));
         }
@@ -212,18 +212,10 @@ fn dot(a: &Array1<f64>, b: &Array1<f64>) -> f64 {
 }
 
 impl PureTask for Logistic {
-    type Batch = Points;
+    type Examples = PointSet;
 
-    fn data_name(&self) -> String {
-        self.points.name.clone()
-    }
-
-    fn digest(&self) -> String {
-        self.points.digest()
-    }
-
-    fn examples(&self, part: Part) -> usize {
-        self.points.part(part).labels.len()
+    fn examples(&self) -> &PointSet {
+        &self.points
     }
 
     /// Zeros, whatever the seed.
@@ -234,14 +226,6 @@ impl PureTask for Logistic {
     fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
         let parameters = (self.points.features() + 1) * self.points.classes;
         vec![(LayerKind::Head, 0..parameters)]
-    }
-
-    fn batch(&self, part: Part, indices: &[u32], _: Option<&mut Stream>) -> Points {
-        self.points.batch(part, indices)
-    }
-
-    fn batch_arrays(&self, name: &str, batch: &Points) -> Vec<StateArray> {
-        PointSet::arrays(name, batch)
     }
 
     fn evaluate(
@@ -272,6 +256,7 @@ impl PureTask for Logistic {
 mod tests {
     use super::super::gradient_check::{assert_gradient, assert_layers_cover};
     use super::*;
+    use crate::task::PureExamples;
     use crate::data::badly_scaled::{CLASSES, points};
     use ndarray::array;
 
@@ -281,7 +266,7 @@ mod tests {
     }
 
     fn all(task: &Logistic) -> Vec<u32> {
-        (0..task.examples(Part::Train) as u32).collect()
+        (0..task.examples().count(Part::Train) as u32).collect()
     }
 
     /// Not zero, and without symmetry between the classes.

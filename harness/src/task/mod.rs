@@ -24,7 +24,7 @@ use network::networks;
 pub use definition::{DataIdentity, LayerKind, Metric, Part, Score, Sums, Task};
 pub use error::TaskError;
 pub use network::{Network, Parts, Visitor};
-pub use pure::{Outcome, Pure, PureTask};
+pub use pure::{BatchOf, Outcome, Pure, PureExamples, PureTask};
 pub use state::{StateArray, StateValues};
 #[cfg(feature = "tch")]
 pub use torch::{Examples, Images, Torch};

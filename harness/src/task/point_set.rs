@@ -3,12 +3,12 @@
 use ndarray::Axis;
 use sha2::{Digest, Sha256};
 
-use super::{Part, StateArray, StateValues, TaskError};
-use crate::data::Points;
+use super::{Part, PureExamples, StateArray, StateValues, TaskError};
+use crate::data::{Points, Stream};
 
 /// Points of both parts with their number of classes, checked to fit each other.
 #[derive(Debug, Clone)]
-pub(super) struct PointSet {
+pub struct PointSet {
     /// For a reader.
     pub(super) name: String,
     pub(super) classes: usize,
@@ -66,9 +66,21 @@ impl PointSet {
             Part::Test => &self.test,
         }
     }
+}
+
+impl PureExamples for PointSet {
+    type Batch = Points;
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn count(&self, part: Part) -> usize {
+        self.part(part).labels.len()
+    }
 
     /// The points of these indices, in their order.
-    pub(super) fn batch(&self, part: Part, indices: &[u32]) -> Points {
+    fn batch(&self, part: Part, indices: &[u32], _: Option<&mut Stream>) -> Points {
         let points = self.part(part);
         let rows: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
         Points {
@@ -78,7 +90,7 @@ impl PointSet {
     }
 
     /// A batch of points as arrays `….features` and `….labels`.
-    pub(super) fn arrays(name: &str, batch: &Points) -> Vec<StateArray> {
+    fn arrays(&self, name: &str, batch: &Points) -> Vec<StateArray> {
         let labels = batch.labels.iter().map(|&label| i64::from(label)).collect();
         vec![
             StateArray {
@@ -95,7 +107,7 @@ impl PointSet {
     }
 
     /// SHA-256 of features (float64, little-endian) and labels (bytes) of the training points, then of the test points.
-    pub(super) fn digest(&self) -> String {
+    fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for points in [&self.train, &self.test] {
             for value in &points.features {
@@ -149,11 +161,14 @@ mod tests {
         let train = points(array![[1.0], [2.0], [3.0]], &[0, 1, 2]);
         let set = PointSet::new(train, points(array![[9.0]], &[2]), 3).unwrap();
         assert_eq!(
-            set.batch(Part::Train, &[2, 0, 2]),
+            set.batch(Part::Train, &[2, 0, 2], None),
             points(array![[3.0], [1.0], [3.0]], &[2, 0, 2])
         );
-        assert_eq!(set.batch(Part::Test, &[0]), points(array![[9.0]], &[2]));
-        assert_eq!(set.batch(Part::Test, &[]).features.dim(), (0, 1));
+        assert_eq!(
+            set.batch(Part::Test, &[0], None),
+            points(array![[9.0]], &[2])
+        );
+        assert_eq!(set.batch(Part::Test, &[], None).features.dim(), (0, 1));
     }
 
     /// SHA-256 of 00×6 f0 3f 01, 00×7 40 00 (1.0, label 1; 2.0, label 0), computed apart from this code.

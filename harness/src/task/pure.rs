@@ -18,26 +18,19 @@ pub struct Outcome {
     pub correct: Option<u64>,
 }
 
-/// Data and model of a problem in pure Rust: no batches' order, no optimiser, no probe.
-pub trait PureTask {
+/// Examples of a problem in pure Rust.
+pub trait PureExamples {
     /// Examples of one batch, ready to be looked at.
     type Batch;
 
-    /// Name of the data for a reader, such as `synthetic points`.
-    fn data_name(&self) -> String;
+    /// Their name for a reader, such as `synthetic points`.
+    fn name(&self) -> String;
 
-    /// SHA-256 of the data, in hex.
+    /// SHA-256, in hex.
     fn digest(&self) -> String;
 
     /// Number of examples of a part.
-    fn examples(&self, part: Part) -> usize;
-
-    /// Initial weights for a seed, shape `[parameters]`.
-    fn start(&self, seed: u64) -> Array1<f64>;
-
-    /// Parameter groups: for each layer kind (`weights`, `biases-and-norms`, `head`) the ranges of the weights that are
-    /// of it. Together they cover all.
-    fn layers(&self) -> Vec<(LayerKind, Range<usize>)>;
+    fn count(&self, part: Part) -> usize;
 
     /// The examples of these indices. What is random about an example (noise, augmentation) comes from `random`;
     /// without, it is left out.
@@ -47,7 +40,23 @@ pub trait PureTask {
     fn batch(&self, part: Part, indices: &[u32], random: Option<&mut Stream>) -> Self::Batch;
 
     /// A batch as arrays, whose names begin with `name`.
-    fn batch_arrays(&self, name: &str, batch: &Self::Batch) -> Vec<StateArray>;
+    fn arrays(&self, name: &str, batch: &Self::Batch) -> Vec<StateArray>;
+}
+
+/// Data and model of a problem in pure Rust: no batches' order, no optimiser, no probe.
+pub trait PureTask {
+    /// The data.
+    type Examples: PureExamples;
+
+    /// The data.
+    fn examples(&self) -> &Self::Examples;
+
+    /// Initial weights for a seed, shape `[parameters]`.
+    fn start(&self, seed: u64) -> Array1<f64>;
+
+    /// Parameter groups: for each layer kind (`weights`, `biases-and-norms`, `head`) the ranges of the weights that are
+    /// of it. Together they cover all.
+    fn layers(&self) -> Vec<(LayerKind, Range<usize>)>;
 
     /// Mean loss over a batch at `weights`, and its gradient into `gradient` (overwritten) if given; NaN if the batch is
     /// empty.
@@ -57,10 +66,21 @@ pub trait PureTask {
     fn evaluate(
         &self,
         weights: &Array1<f64>,
-        batch: &Self::Batch,
+        batch: &BatchOf<Self>,
         gradient: Option<&mut Array1<f64>>,
     ) -> Outcome;
+
+    /// As [`PureExamples::batch`].
+    ///
+    /// # Panics
+    /// If an index is not that of an example.
+    fn batch(&self, part: Part, indices: &[u32], random: Option<&mut Stream>) -> BatchOf<Self> {
+        self.examples().batch(part, indices, random)
+    }
 }
+
+/// A batch of a task.
+pub type BatchOf<T> = <<T as PureTask>::Examples as PureExamples>::Batch;
 
 /// A task in pure Rust at its weights.
 #[derive(Debug)]
@@ -83,7 +103,7 @@ impl<T: PureTask> Pure<T> {
         }
     }
 
-    fn take_gradient(&mut self, batch: &T::Batch) -> Outcome {
+    fn take_gradient(&mut self, batch: &BatchOf<T>) -> Outcome {
         self.task
             .evaluate(&self.weights, batch, Some(&mut self.gradient))
     }
@@ -91,7 +111,7 @@ impl<T: PureTask> Pure<T> {
 
 impl<T: PureTask> Objective for Pure<T> {
     type Vector = Array1<f64>;
-    type Batch = (T::Batch, u64);
+    type Batch = (BatchOf<T>, u64);
     type Random = ();
     type Error = anyhow::Error;
 
@@ -128,14 +148,14 @@ impl<T: PureTask> Task for Pure<T> {
 
     fn data(&self) -> DataIdentity {
         DataIdentity {
-            name: self.task.data_name(),
+            name: self.task.examples().name(),
             synthetic: true,
-            digest: self.task.digest(),
+            digest: self.task.examples().digest(),
         }
     }
 
     fn examples(&self, part: Part) -> usize {
-        self.task.examples(part)
+        self.task.examples().count(part)
     }
 
     fn parameters(&self) -> usize {
@@ -157,7 +177,7 @@ impl<T: PureTask> Task for Pure<T> {
     }
 
     fn batch_arrays(&self, name: &str, (batch, _): &Self::Batch) -> Result<Vec<StateArray>> {
-        Ok(self.task.batch_arrays(name, batch))
+        Ok(self.task.examples().arrays(name, batch))
     }
 
     fn tally(&self, sums: Sums) -> Result<Sums> {

@@ -130,7 +130,7 @@ const COMBINATIONS: &[Case] = &[
     (
         END,
         "device = \"cpu\"\n[[groups]]\nkind = \"head\"\n[[groups]]\nkind = \"head\" #!\n",
-        "groups.kind = \"head\": stands there twice",
+        "groups.kind = \"head\": given twice",
     ),
     (
         "kind = \"reference\"\nhidden = 8\n\n[optimizer]\nkind = \"sgd\"\n\n[scheduler]\nkind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"\n\n[probe]\nbatch_size = 32\n\n[training]\nepochs = 6\nbatch_size = 32\ndevice = \"cpu\"\n",
