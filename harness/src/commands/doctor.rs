@@ -139,7 +139,7 @@ fn libtorch() -> Finding {
     Finding::wrong(
         "libtorch",
         Verdict::Missing,
-        "this autolr was built without it: it trains the networks in pure Rust alone".into(),
+        "this autolr was built without it: only the pure-Rust networks can be trained".into(),
         "cargo xtask setup, then cargo build --release",
     )
 }
