@@ -390,3 +390,60 @@ fn bad_input_is_named() {
         assert!(output.stdout.is_empty(), "{args:?}");
     }
 }
+
+/// A run that cannot be used may be the one that diverged: it is named, and withholds the verdict.
+#[test]
+fn a_hidden_run_withholds_the_verdict() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let (mut ours, mut baseline) = (OURS.to_vec(), BASELINE.to_vec());
+    ours.push(End::Completed(0.870));
+    baseline.push(End::Diverged);
+    set_up(dir, &ours, &baseline);
+    let compared = || {
+        let json = printed(dir, &["compare", "ours.toml", "constant.toml", "--json"]);
+        serde_json::from_str::<Value>(&json).unwrap()
+    };
+    assert_eq!(compared()["verdict"], "not-comparable");
+    let run = write_run(&dir.join("runs"), &constant(), 6, End::Diverged);
+    let path = run.join("spec.toml");
+    let own = fs::read_to_string(&path).unwrap();
+    for (what, text) in [
+        ("broken", Some(format!("{own}[\n"))),
+        ("empty", Some(String::new())),
+        ("removed", None),
+        ("epochs", Some(with(&own, "epochs = 6", "epochs = 7"))),
+        ("lr", Some(with(&own, "lr = 0.1", "lr = 0.2"))),
+        ("seed", Some(with(&own, "seed = 6", "seed = 60"))),
+    ] {
+        match text {
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let found = compared();
+        assert_eq!(found["verdict"], "not-comparable", "{what}");
+        let folder = found["unreadable"][0]["folder"].as_str().unwrap();
+        assert!(
+            folder.ends_with(run.file_name().unwrap().to_str().unwrap()),
+            "{what}: {folder}"
+        );
+        let said = printed(dir, &["compare", "ours.toml", "constant.toml"]);
+        assert!(
+            said.ends_with(
+                "Verdict: not comparable: 1 folder cannot be used, and may be a run of these.\n"
+            ),
+            "{what}: {said}"
+        );
+        assert!(said.contains("spec.toml"), "{what}: {said}");
+    }
+    fs::remove_dir_all(&run).unwrap();
+    fs::write(&run, "").unwrap();
+    assert_eq!(
+        compared()["verdict"],
+        "not-comparable",
+        "a file in its place"
+    );
+    // Taken away altogether, it is as if it had never been.
+    fs::remove_file(&run).unwrap();
+    assert_eq!(compared()["verdict"], "better");
+}

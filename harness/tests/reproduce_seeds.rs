@@ -95,6 +95,84 @@ fn several_seeds_and_one_of_them_again() {
     );
 }
 
+/// Runs in each other's places, in the manifest or on the disk, are no results of either.
+#[test]
+fn exchanged_runs_are_noticed() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let args = ["reproduce", "table1", "--scale", "smoke", "--out", "out"];
+    printed(dir, &[&args[..], &["--protocol", "released"]].concat());
+    let path = dir.join("out/manifest.json");
+    let own = Manifest::read(&dir.join("out")).unwrap().unwrap();
+    let problems = |manifest: &Manifest| {
+        fs::write(&path, serde_json::to_string(manifest).unwrap()).unwrap();
+        let input = ReportInput::read(&dir.join("out")).unwrap();
+        let series = input.sections[0].series.iter();
+        let runs = series.flat_map(|series| series.runs.iter());
+        runs.filter_map(|run| run.problem.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(problems(&own), Vec::<String>::new());
+    let names = |manifest: &Manifest| {
+        let series = manifest.sections[0].series.iter();
+        series.map(|series| series.name.clone()).collect::<Vec<_>>()
+    };
+    let names = names(&own);
+
+    let mut runs = own.clone();
+    let series = &mut runs.sections[0].series;
+    let first = series[0].runs.clone();
+    series[0].runs = series[1].runs.clone();
+    series[1].runs = first;
+    let found = problems(&runs);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let expected = format!(
+        "the specification of table1/released/{}; in the manifest the run stands under table1/released/{}",
+        names[1], names[0]
+    );
+    assert!(found[0].contains(&expected), "{found:?}");
+
+    let mut labels = own.clone();
+    let series = &mut labels.sections[0].series;
+    let first = series[0].label.clone();
+    series[0].label = series[1].label.clone();
+    series[1].label = first;
+    let found = problems(&labels);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("the manifest calls series"), "{found:?}");
+
+    // A folder with all files of another run.
+    let folder = |series: usize| {
+        let run = &own.sections[0].series[series].runs[0].run;
+        dir.join("out/runs").join(run)
+    };
+    let away = dir.join("away");
+    fs::rename(folder(0), &away).unwrap();
+    fs::rename(folder(1), folder(0)).unwrap();
+    fs::rename(&away, folder(1)).unwrap();
+    let found = problems(&own);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains("not the specification that the folder is named after"),
+        "{found:?}"
+    );
+    fs::rename(folder(0), &away).unwrap();
+    fs::rename(folder(1), folder(0)).unwrap();
+    fs::rename(&away, folder(1)).unwrap();
+
+    // An accuracy.
+    let log = folder(0).join("events.jsonl");
+    let text = fs::read_to_string(&log).unwrap();
+    let place = text.rfind("\"accuracy\":0.").unwrap() + 13;
+    fs::write(&log, format!("{}9{}", &text[..place], &text[place + 1..])).unwrap();
+    let found = problems(&own);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("changed after the run ended"),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn seeds_that_are_none_are_refused() {
     let temp = TempDir::new().unwrap();

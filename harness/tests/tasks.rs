@@ -80,6 +80,32 @@ fn the_quadratic_has_its_expected_loss() {
     }
 }
 
+/// Averaged SGD trains as SGD does, to the bit, and is validated and tested at the mean of its weights, where the noise of
+/// the steps averages out.
+#[test]
+fn the_mean_of_the_weights_is_what_is_tested() {
+    let text = |optimizer: &str, seed: u64| {
+        format!(
+            "[data]\nset = \"noise\"\ntrain_images = 400\ntest_images = 20\naugment = false\n\
+             [network]\nkind = \"quadratic\"\ndimension = 12\ncondition = 5\nnoise = 1\n\
+             [optimizer]\nkind = \"{optimizer}\"\n[scheduler]\nkind = \"fixed\"\nlr = 0.8\n\
+             [training]\nepochs = 2\nbatch_size = 2\nseed = {seed}\ntested_checkpoint = \"last\"\n"
+        )
+    };
+    for seed in 0..5 {
+        let [plain, averaged] =
+            ["sgd", "averaged-sgd"].map(|optimizer| trained(&spec(&text(optimizer, seed))));
+        for (plain, averaged) in plain.epochs.iter().zip(&averaged.epochs) {
+            assert_eq!(plain.train_loss.to_bits(), averaged.train_loss.to_bits());
+            assert!(averaged.validation_loss < plain.validation_loss);
+        }
+        let [plain, averaged] =
+            [plain, averaged].map(|log| log.summary.unwrap().last.unwrap().loss);
+        // The mean of 320 steps, of which half are behind the first epoch.
+        assert!(averaged < 0.25 * plain, "seed {seed}: {averaged}, {plain}");
+    }
+}
+
 /// The training loss of full batches comes down to that of Newton's optimum.
 #[test]
 fn the_logistic_regression_reaches_newtons_optimum() {

@@ -74,6 +74,14 @@ macro_rules! optimizers {
             fn rate(&self, lr: f64, number: u64) -> f64 {
                 match self { $(Self::$Rule(rule) => rule.rate(lr, number)),+ }
             }
+
+            fn moved<F: Flat>(&self, weights: &F, state: &mut [F], number: u64) -> Result<(), F::Error> {
+                match self { $(Self::$Rule(rule) => rule.moved(weights, state, number)),+ }
+            }
+
+            fn evaluated_at(&self) -> Option<usize> {
+                match self { $(Self::$Rule(rule) => rule.evaluated_at()),+ }
+            }
         }
     };
 }
@@ -83,6 +91,7 @@ optimizers! {
     sgd: Sgd = "sgd",
     adamw: AdamW = "adamw",
     signsgd: SignSgd = "signsgd",
+    averaged_sgd: AveragedSgd = "averaged-sgd",
 }
 
 impl OptimizerConfig {
@@ -131,6 +140,21 @@ pub trait Rule: Copy + fmt::Debug + PartialEq {
         let _ = number;
         lr
     }
+
+    /// What follows once the weights have moved in the step of a number (from 1): means of them, say.
+    ///
+    /// # Errors
+    /// When an operation does.
+    fn moved<F: Flat>(&self, weights: &F, state: &mut [F], number: u64) -> Result<(), F::Error> {
+        let _ = (weights, state, number);
+        Ok(())
+    }
+
+    /// Which vector of the state holds the weights at which the model is to be evaluated; none if they are those that are
+    /// trained.
+    fn evaluated_at(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What a step is made of; all vectors have shape `[n]`.
@@ -149,6 +173,18 @@ pub struct Step<'a, F> {
 }
 
 impl<F: Flat> Step<'_, F> {
+    /// The same step with the first `slots` of the state, for a rule that has another's and more.
+    fn with_slots(&mut self, slots: usize) -> Step<'_, F> {
+        Step {
+            number: self.number,
+            weights: self.weights,
+            gradient: &mut *self.gradient,
+            state: &mut self.state[..slots],
+            weight_decay: self.weight_decay,
+            groups: self.groups,
+        }
+    }
+
     /// Weight decay, whatever the gradient's vector holds by now: g ← g + λθ, with each parameter group's λ.
     ///
     /// # Errors
@@ -284,6 +320,7 @@ impl<F: Flat> Optimizer<F> {
         let lr = self.rate(lr);
         weights.add_scaled(-lr, along)?;
         self.steps += 1;
+        self.config.moved(weights, &mut self.state, self.steps)?;
         Ok(lr)
     }
 
@@ -314,6 +351,13 @@ impl<F: Flat> Optimizer<F> {
             Some(groups) => gradient.multiply(&groups.multiplier),
             None => Ok(()),
         }
+    }
+
+    /// The weights at which the model is to be evaluated, shape `[n]`; none if they are those that are trained, as they
+    /// always are before the first step.
+    pub fn evaluated_at(&self) -> Option<&F> {
+        let slot = self.config.evaluated_at()?;
+        self.state.get(slot).filter(|_| self.steps > 0)
     }
 
     /// The rate that the next step really takes where the schedule's is `lr`.

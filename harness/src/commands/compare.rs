@@ -16,6 +16,7 @@ use self::result::{Compared, Pair, RunResult, SideResult, differing_keys, name, 
 use self::side::{Run, Side};
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{RunSpec, Scale};
+use crate::number::plural;
 use crate::report::seeds::{Weights, compare_seeds, observe};
 use crate::statistics::{Observation, judge};
 use crate::task::Metric;
@@ -120,6 +121,23 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let difference = judged.comparison.difference;
     let test = judged.comparison.test;
     let interval = difference.and_then(|difference| difference.interval());
+    let mut unreadable = a.unreadable.clone();
+    // Both sides were looked for in one folder.
+    let of_b = b.unreadable.iter();
+    unreadable.extend(
+        of_b.filter(|folder| !a.unreadable.contains(folder))
+            .cloned(),
+    );
+    let (verdict, verdict_words) = match &unreadable[..] {
+        [] => (name(judged.verdict), words(judged.verdict)),
+        folders => (
+            "not-comparable",
+            format!(
+                "not comparable: {} cannot be used, and may be a run of these",
+                plural(folders.len(), "folder")
+            ),
+        ),
+    };
     let compared = Compared {
         metric,
         a: SideResult::of(&a),
@@ -136,8 +154,9 @@ pub fn compare(args: &CompareArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         }),
         p: test.map(|test| test.p),
         p_exact: test.map(|test| test.exact),
-        verdict: name(judged.verdict),
-        verdict_words: words(judged.verdict),
+        verdict,
+        verdict_words,
+        unreadable,
     };
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&compared)?)?;

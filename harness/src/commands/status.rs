@@ -11,10 +11,11 @@ use serde::Serialize;
 use crate::exit::ExitStatus;
 use crate::json_output::print_json;
 use crate::number::{self, plural};
-use crate::record::Holder;
+use crate::record::{Holder, Summary};
 use crate::runs::folder::{find_runs, folder_name};
 use crate::runs::state::{RunState, State};
 use crate::runs::stop;
+use crate::task::Metric;
 use crate::text_table::{TextTable, plain};
 use crate::visible::visible;
 
@@ -127,18 +128,21 @@ pub fn status(args: &StatusArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 }
 
 fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
-    let mut table = TextTable::new(&[
+    let has = |metric| runs.iter().any(|run| run.metric == metric);
+    // Runs of tasks without accuracy are judged by their loss.
+    let (losses, accuracies) = (has(Metric::Loss), has(Metric::Accuracy));
+    let mut head = vec![
         ("run", false),
         ("state", false),
         ("epochs", true),
         ("lr", true),
         ("training loss", true),
         ("validation loss", true),
-        ("test (%)", true),
-        ("s/epoch", true),
-        ("left", true),
-        ("process", false),
-    ]);
+    ];
+    head.extend(accuracies.then_some(("test (%)", true)));
+    head.extend(losses.then_some(("test loss", true)));
+    head.extend([("s/epoch", true), ("left", true), ("process", false)]);
+    let mut table = TextTable::new(&head);
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".into());
     for run in runs {
         // Runs of one name are told apart by their folders.
@@ -149,19 +153,27 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
         };
         let last = run.last.as_ref();
         let epochs = run.epochs.map_or_else(|| "?".into(), |n| n.to_string());
-        table.row([
+        // What a run reached before it diverged is no result of it.
+        let tested = |metric, words: fn(f64) -> String| {
+            let tested = run.summary.as_ref().and_then(Summary::reported);
+            let tested = tested.filter(|_| run.metric == metric && run.state != State::Diverged);
+            let value = tested.and_then(|tested| match metric {
+                Metric::Accuracy => tested.accuracy,
+                Metric::Loss => Some(tested.loss),
+            });
+            or_none(value.map(words))
+        };
+        let mut row = vec![
             name,
             run.state.name().into(),
             format!("{}/{epochs}", run.epochs_done),
             or_none(last.map(|last| number::rate(last.lr))),
             or_none(last.map(|last| number::loss(last.train_loss))),
             or_none(last.map(|last| number::loss(last.validation_loss))),
-            // What a run reached before it diverged is no result of it.
-            or_none(
-                run.accuracy()
-                    .filter(|_| run.state != State::Diverged)
-                    .map(number::percent),
-            ),
+        ];
+        row.extend(accuracies.then(|| tested(Metric::Accuracy, number::percent)));
+        row.extend(losses.then(|| tested(Metric::Loss, number::loss)));
+        row.extend([
             or_none(run.seconds_per_epoch.map(seconds)),
             or_none(
                 run.seconds_left()
@@ -170,6 +182,7 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
             ),
             process(&run.process),
         ]);
+        table.row(row);
     }
     write!(out, "{table}")?;
     writeln!(out, "{}: {}", plural(runs.len(), "run"), counts.words())?;

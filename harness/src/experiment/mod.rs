@@ -7,6 +7,7 @@ mod file;
 pub mod keys;
 mod length;
 mod lines;
+mod named;
 mod registry;
 pub(crate) mod schedulers;
 mod seeds;
@@ -19,6 +20,7 @@ pub(crate) mod value_kind;
 pub use budget::BudgetSpec;
 pub use cost::Cost;
 pub use file::{ExperimentFile, SeriesSpec};
+pub(crate) use named::{check_named, is_digest, own_name};
 pub use registry::{ExperimentName, Protocol, Scale, experiment_file};
 pub use seeds::seeds;
 pub use spec::{

@@ -1,5 +1,6 @@
 //! The paper's experiments, built into the program.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -21,6 +22,9 @@ pub enum ExperimentName {
 }
 
 impl ExperimentName {
+    /// All, in the paper's order.
+    pub const ALL: [Self; 4] = [Self::Table1, Self::Fig2, Self::Fig3, Self::Divergence];
+
     /// Name as on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -56,7 +60,7 @@ impl Protocol {
 }
 
 /// How large the experiments are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scale {
     /// All in under a minute, on the pure-Rust reference workload
     Smoke,
@@ -77,6 +81,12 @@ impl Scale {
             Self::Desk => "desk",
             Self::Paper => "paper",
         }
+    }
+
+    /// The scale of a name, if it is one.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut scales = Self::value_variants().iter().copied();
+        scales.find(|scale| scale.name() == name)
     }
 
     /// The tables that are laid over every specification, and sentences that say what they change.
@@ -127,7 +137,6 @@ pub fn experiment_file(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::ValueEnum;
 
     #[test]
     fn every_experiment_is_sound_at_every_scale() {

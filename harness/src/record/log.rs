@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -122,8 +122,9 @@ impl LogWriter {
     /// Appends an event.
     ///
     /// # Errors
-    /// If the disk does.
+    /// If somebody else removed, replaced or changed the file; if the disk fails.
     pub fn append(&mut self, event: &Event) -> Result<()> {
+        self.check_place()?;
         let mut line = serde_json::to_string(event)?;
         line.push('\n');
         self.disk
@@ -138,8 +139,9 @@ impl LogWriter {
     /// file beside it, in the form of `sha256sum`. That file comes first: a log with a summary always has it.
     ///
     /// # Errors
-    /// If the disk does.
+    /// If the file is not, byte for byte, what was written, before and after; if the disk fails.
     pub fn finish(&mut self, summary: &Summary) -> Result<Summary> {
+        self.check_content()?;
         let sealed = |sha256: String| {
             let bytes = self.bytes;
             Event::RunFinished(Summary {
@@ -158,6 +160,7 @@ impl LogWriter {
             .write_whole(&seal_path(&self.path), text.as_bytes(), None)?;
         self.append(&event)?;
         self.sync()?;
+        self.check_content()?;
         match event {
             Event::RunFinished(summary) => Ok(summary),
             _ => Ok(summary.clone()),
@@ -172,14 +175,83 @@ impl LogWriter {
         }
     }
 
+    /// Whether the file under the log's name is still the one that is written, with what was written in it, as far as its
+    /// length tells.
+    fn check_place(&self) -> Result<()> {
+        in_place(&self.file, &self.path)?;
+        let found = self.file.metadata().map(|metadata| metadata.len());
+        match found.with_context(|| format!("{}: cannot be read", self.path.display()))? {
+            bytes if bytes == self.bytes => Ok(()),
+            bytes => bail!(
+                "{}: changed by somebody else while the run was at work: it has {bytes} bytes, {} were written",
+                self.path.display(),
+                self.bytes
+            ),
+        }
+    }
+
+    /// Whether the file under the log's name holds what was written, byte for byte.
+    fn check_content(&self) -> Result<()> {
+        self.check_place()?;
+        let cannot = || format!("{}: cannot be read", self.path.display());
+        let mut content = Vec::new();
+        let file = File::open(&self.path).with_context(cannot)?;
+        file.take(self.bytes)
+            .read_to_end(&mut content)
+            .with_context(cannot)?;
+        if Sha256::digest(&content) != self.hash.clone().finalize() {
+            bail!(
+                "{}: changed by somebody else while the run was at work: its content is not what was written",
+                self.path.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Waits until the log is on the disk.
     ///
     /// # Errors
-    /// If the disk does.
+    /// As [`LogWriter::append`].
     pub fn sync(&self) -> Result<()> {
+        self.check_place()?;
         self.disk
             .sync(&self.file, &self.path)
             .with_context(|| format!("{}: cannot be synced", self.path.display()))
+    }
+}
+
+/// Whether `path` still names the open `file`. Elsewhere than on Unix that cannot be asked.
+///
+/// # Errors
+/// If it was removed or replaced.
+pub(crate) fn in_place(file: &File, path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let what = match std::fs::symlink_metadata(path) {
+            Ok(there) => {
+                let own = file
+                    .metadata()
+                    .with_context(|| format!("{}: cannot be read", path.display()))?;
+                if (there.dev(), there.ino()) == (own.dev(), own.ino()) {
+                    return Ok(());
+                }
+                "replaced"
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "removed",
+            Err(error) => {
+                return Err(error).with_context(|| format!("{}: cannot be read", path.display()));
+            }
+        };
+        bail!(
+            "{}: {what} by somebody else while the run was at work",
+            path.display()
+        );
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        Ok(())
     }
 }
 
@@ -306,6 +378,34 @@ impl RunLog {
         Self::read_up_to(mark.bytes, path)
     }
 
+    /// The epoch with the lowest validation loss of those whose losses are finite; the first of several.
+    pub fn best_epoch(&self) -> Option<&EpochRecord> {
+        let finite = |epoch: &&EpochRecord| {
+            epoch.train_loss.is_finite() && epoch.validation_loss.is_finite()
+        };
+        let epochs = self.epochs.iter().filter(finite);
+        epochs.min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+    }
+
+    /// Whether a summary is that of the epochs before it.
+    fn check_summary(&self, summary: &Summary) -> Result<(), String> {
+        let epochs = self.epochs.len() as u64;
+        if summary.epochs != epochs {
+            return Err(format!("epochs = {}: the log has {epochs}", summary.epochs));
+        }
+        let best = self.best_epoch().map(|best| best.epoch);
+        if summary.best_epoch != best {
+            let name =
+                |epoch: Option<u64>| epoch.map_or("none".to_owned(), |epoch| epoch.to_string());
+            return Err(format!(
+                "best_epoch = {}: the lowest validation loss is that of {}",
+                name(summary.best_epoch),
+                name(best)
+            ));
+        }
+        Ok(())
+    }
+
     fn read_up_to(bytes: u64, path: &Path) -> Result<Option<Self>> {
         let cannot = || format!("{}: cannot be read", path.display());
         match std::fs::metadata(path) {
@@ -387,35 +487,49 @@ impl RunLog {
                 (Some(_), Event::RunStarted(_)) => anyhow::bail!("{}: a second start", place()),
             }
         }
-        if let Some((summary, before, line)) = sealed {
-            check_seal(&summary, &before, &line, path)?;
+        if let (Some(log), Some((summary, before, line))) = (&log, sealed) {
+            log.check_summary(&summary)
+                .map_err(|why| anyhow!("{}, last line: {why}", path.display()))?;
+            check_seal(log.provenance.format, &summary, &before, &line, path)?;
         }
         Ok(log)
     }
 }
 
-/// Whether the seals of a finished log fit it: the one in its last line, and the one beside it if that is there. A log of
-/// format 1 has none.
-fn check_seal(summary: &Summary, before: &Sha256, line: &[u8], path: &Path) -> Result<()> {
-    let Some(seal) = &summary.log else {
-        return Ok(());
-    };
+/// Whether the seals of a finished log fit it: the one in its last line, and the one beside it if that is there. A log
+/// that was begun in format 1 may have none.
+fn check_seal(
+    format: u32,
+    summary: &Summary,
+    before: &Sha256,
+    line: &[u8],
+    path: &Path,
+) -> Result<()> {
     let changed = |what: &str| {
-        anyhow::anyhow!(
+        anyhow!(
             "{}: changed after the run ended: its hash is not the one {what}",
             path.display()
         )
     };
-    // Its own place in the line was empty when it was computed.
-    let text = String::from_utf8_lossy(line);
-    let unsealed = text.replacen(
-        &format!("\"sha256\":\"{}\"", seal.sha256),
-        "\"sha256\":\"\"",
-        1,
-    );
-    let hash = before.clone().chain_update(unsealed.as_bytes());
-    if hex::encode(hash.finalize()) != seal.sha256 {
-        return Err(changed("in its last line"));
+    match &summary.log {
+        Some(seal) => {
+            // Its own place in the line was empty when it was computed.
+            let text = String::from_utf8_lossy(line);
+            let unsealed = text.replacen(
+                &format!("\"sha256\":\"{}\"", seal.sha256),
+                "\"sha256\":\"\"",
+                1,
+            );
+            let hash = before.clone().chain_update(unsealed.as_bytes());
+            if hex::encode(hash.finalize()) != seal.sha256 {
+                return Err(changed("in its last line"));
+            }
+        }
+        None if format > 1 => bail!(
+            "{}: changed after the run ended: its last line has no hash, which every log of format {format} has",
+            path.display()
+        ),
+        None => {}
     }
     let beside = seal_path(path);
     let text = match std::fs::read_to_string(&beside) {

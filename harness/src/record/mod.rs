@@ -13,6 +13,7 @@ pub use event::{
 };
 pub use failure::Failure;
 pub use lock_holder::Holder;
+pub(crate) use log::in_place;
 pub use log::{Entry, LogMark, LogWriter, RunLog, begun_as};
 pub use replay::{Difference, Record, Replayed};
 pub(crate) use timings::append_timing;

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::place::Place;
 use super::sanitize;
 use crate::exit::BadInput;
-use crate::experiment::{ExperimentName, RunSpec};
+use crate::experiment::{ExperimentName, RunSpec, check_named, is_digest};
 use crate::record::RunLog;
 use crate::visible::visible;
 
@@ -153,23 +154,27 @@ impl ReportInput {
         sanitize::sanitize(&mut value);
         let manifest: Manifest = serde_json::from_value(value).map_err(wrong)?;
         let runs = dir.join("runs");
-        let read_series = |entry: &SeriesEntry| -> Result<Series> {
+        let read_series = |section: &SectionEntry, entry: &SeriesEntry| -> Result<Series> {
+            let place = Place {
+                scale: &manifest.scale,
+                section,
+                series: entry,
+            };
             let read = entry.runs.iter().map(|run| {
                 sanitize::check_run(&run.run).with_context(in_manifest)?;
-                Ok(Run::read(run, &runs))
+                Ok(Run::read(run, &place, &runs))
             });
             Ok(Series {
                 entry: entry.clone(),
                 runs: read.collect::<Result<_>>()?,
             })
         };
-        let sections = manifest.sections.iter().map(|entry| {
+        let sections = manifest.sections.iter().map(|section| {
+            let series = section.series.iter();
             Ok(Section {
-                entry: entry.clone(),
-                series: entry
-                    .series
-                    .iter()
-                    .map(read_series)
+                entry: section.clone(),
+                series: series
+                    .map(|entry| read_series(section, entry))
                     .collect::<Result<_>>()?,
             })
         });
@@ -200,27 +205,40 @@ impl Series {
 }
 
 /// The log of a run, if it is that of its specification, and that is the one that the manifest means.
-fn read_log(entry: &RunEntry, spec: &str, path: &Path) -> Result<Option<RunLog>> {
-    let table = spec.parse::<toml::Table>().ok();
-    let Some(Ok(spec)) = table.map(RunSpec::from_table) else {
-        return RunLog::read(path);
+fn read_log(entry: &RunEntry, place: &Place<'_>, spec: &str, dir: &Path) -> Result<Option<RunLog>> {
+    let path = dir.join("events.jsonl");
+    let table = spec.parse::<toml::Table>();
+    let spec = table.map_err(anyhow::Error::from).and_then(|table| {
+        let spec = RunSpec::from_table(table)?;
+        check_named(dir, &spec)?;
+        Ok(spec)
+    });
+    let in_spec = || dir.join("spec.toml").display().to_string();
+    let spec = match spec {
+        Ok(spec) => spec,
+        // A run that has not begun has none yet.
+        Err(_) if !path.exists() && !dir.join("spec.toml").exists() => return Ok(None),
+        // Of a folder that is named otherwise nothing was promised.
+        Err(_) if !is_digest(&entry.run) => return RunLog::read(&path),
+        Err(error) => return Err(error).with_context(in_spec),
     };
     anyhow::ensure!(
         spec.training.seed == entry.seed,
         "{}: its seed is {}, in the manifest {}",
-        path.with_file_name("spec.toml").display(),
+        in_spec(),
         spec.training.seed,
         entry.seed
     );
-    RunLog::read_of(&spec.digest()?, path)
+    place.check(&spec).with_context(in_spec)?;
+    RunLog::read_of(&spec.digest()?, &path)
 }
 
 impl Run {
     /// Reads a run from its folder under `runs`.
-    fn read(entry: &RunEntry, runs: &Path) -> Self {
+    fn read(entry: &RunEntry, place: &Place<'_>, runs: &Path) -> Self {
         let dir = runs.join(&entry.run);
         let spec = std::fs::read_to_string(dir.join("spec.toml")).unwrap_or_default();
-        let (log, problem) = match read_log(entry, &spec, &dir.join("events.jsonl")) {
+        let (log, problem) = match read_log(entry, place, &spec, &dir) {
             Ok(log) => (log, None),
             Err(error) => (None, Some(visible(&format!("{error:#}")).to_string())),
         };

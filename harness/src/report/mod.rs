@@ -24,6 +24,7 @@ mod loss_table;
 mod markdown;
 mod outcome;
 mod overview;
+mod place;
 mod probes;
 pub mod published;
 mod rates;

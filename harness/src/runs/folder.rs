@@ -7,18 +7,21 @@ use anyhow::Result;
 
 use super::sweep::SweepManifest;
 use crate::exit::BadInput;
-use crate::experiment::{ExperimentFile, RunSpec};
+use crate::experiment::{ExperimentFile, RunSpec, check_named, is_digest, own_name};
 use crate::report::Manifest;
 
 /// The specification of a run's folder.
 ///
 /// # Errors
-/// [`BadInput`] that names the file if it cannot be read or is no specification of one run.
+/// [`BadInput`] that names the file if it cannot be read, is no specification of one run, or is not the one that the
+/// folder is named after.
 pub(crate) fn read_spec(dir: &Path) -> Result<RunSpec> {
     let path = dir.join("spec.toml");
     let file = ExperimentFile::load(&path)?;
     let series = file.find(None)?;
-    Ok(file.spec(series, &toml::Table::new())?)
+    let spec = file.spec(series, &toml::Table::new())?;
+    check_named(dir, &spec)?;
+    Ok(spec)
 }
 
 pub(crate) fn folder_name(dir: &Path) -> String {
@@ -26,11 +29,9 @@ pub(crate) fn folder_name(dir: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Whether a folder is a run's: it has a specification, and a log or a digest for a name.
+/// Whether a folder is a run's: it has a digest for a name, whatever became of what was in it, or a log.
 pub(crate) fn is_run(dir: &Path) -> bool {
-    let name = folder_name(dir);
-    let digest = name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    dir.join("spec.toml").is_file() && (digest || dir.join("events.jsonl").is_file())
+    is_digest(&own_name(dir)) || dir.join("events.jsonl").exists()
 }
 
 /// A run's folder, and its name where a manifest gives it one.
@@ -79,7 +80,11 @@ fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>) {
     };
     let mut folders: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_dir() && !folder_name(path).starts_with('.'))
+        .filter(|path| {
+            let name = folder_name(path);
+            // A file in the place of a run's folder is not passed over.
+            (path.is_dir() || is_digest(&name)) && !name.starts_with('.')
+        })
         .collect();
     folders.sort();
     let (order, mut names) = manifest_beside(dir);

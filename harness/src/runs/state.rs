@@ -110,6 +110,8 @@ impl RunState {
             unreadable(error);
         }
         let state = match (&spec, &log) {
+            // It has just begun.
+            (Err(_), Ok(None)) if process.is_at_work() => State::Running,
             (Err(_), _) | (_, Err(())) => State::Unreadable,
             (_, Ok(log)) => match log.as_ref().and_then(|log| log.summary.as_ref()) {
                 Some(summary) if summary.outcome == Outcome::Completed => State::Finished,
@@ -176,10 +178,5 @@ impl RunState {
     pub(crate) fn tested(&self) -> Option<f64> {
         let tested = self.summary.as_ref()?.reported()?;
         self.metric.value(tested.loss, tested.accuracy)
-    }
-
-    /// The test accuracy that its protocol reports, in \[0, 1\].
-    pub(crate) fn accuracy(&self) -> Option<f64> {
-        self.summary.as_ref()?.reported()?.accuracy
     }
 }

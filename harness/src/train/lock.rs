@@ -1,22 +1,36 @@
 //! One process a run: the lock on its folder.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::exit::Busy;
+use crate::record::in_place;
 
 /// A folder taken for this process.
-pub(super) struct Lock(std::fs::File);
+pub(super) struct Lock {
+    file: std::fs::File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Whether the folder is still this process's: once the file is another, somebody else may be at work there.
+    ///
+    /// # Errors
+    /// If the file was removed or replaced.
+    pub(super) fn check(&self) -> Result<()> {
+        in_place(&self.file, &self.path)
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // A process that ends in order takes its name away: one that stays there was killed.
-        let _ = self.0.set_len(0);
+        let _ = self.file.set_len(0);
         // Said aloud: a child process that is just being started holds a copy of the file for a moment, and with it
         // the lock, if closing alone were to release it.
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 
@@ -59,7 +73,7 @@ pub(super) fn lock(dir: &Path) -> Result<Lock> {
     // For those who look; the lock itself does not depend on it.
     let _ = file.set_len(0);
     let _ = writeln!(file, "pid {} on {}", std::process::id(), host());
-    Ok(Lock(file))
+    Ok(Lock { file, path })
 }
 
 /// Name of this machine.

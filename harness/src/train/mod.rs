@@ -1,5 +1,6 @@
 //! The training loop: epochs, decisions, divergence, checkpoints.
 
+mod agreement;
 mod checkpoint;
 mod lock;
 mod options;

@@ -78,7 +78,7 @@ pub fn run_on(
     }
     // Bad input is found here, before anything is written.
     let mut workload = build()?;
-    let _lock = lock(dir)?;
+    let lock = lock(dir)?;
     let unreadable = match finished(&digest, &log_path) {
         Ok(Some(status)) => return Ok(status),
         Ok(None) => None,
@@ -88,6 +88,16 @@ pub fn run_on(
     let generations = Generations::of(dir);
     let usable = |checkpoint: &Checkpoint, path: &Path| -> Result<()> {
         checkpoint.progress.log.verify(&log_path)?;
+        let marked = RunLog::read_marked(&checkpoint.progress.log, &log_path)?;
+        checkpoint
+            .progress
+            .check(marked.as_ref(), spec, workload.as_ref())
+            .map_err(|why| {
+                BadInput(format!(
+                    "{}: does not agree with its log and specification: {why}",
+                    path.display()
+                ))
+            })?;
         Ok(checkpoint.restore(workload.as_mut(), path)?)
     };
     let found = generations.read(&digest, usable).map_err(or_start_again)?;
@@ -164,6 +174,7 @@ pub fn run_on(
         disk,
         generations: &generations,
         dir,
+        lock: &lock,
     };
     let needs = method.needs();
     let mut trainer = Trainer::new(saving, spec, options, workload, log, checkpoint, needs);
@@ -239,6 +250,7 @@ fn finish(
     start: &dyn Fn() -> Result<f64>,
 ) -> Result<Summary> {
     let budget_spent = trainer.budget_spent;
+    trainer.saving.lock.check()?;
     let Trainer {
         workload,
         progress,
@@ -248,19 +260,15 @@ fn finish(
         ..
     } = trainer;
     let epochs = progress.next_epoch;
-    let test = |progress: &mut Progress, workload: &mut dyn Workload| -> Result<Evaluation> {
-        let tested = workload.test()?;
+    let count = |progress: &mut Progress, tested: Evaluation| {
         progress.cost.forwards += tested.images;
-        Ok(tested)
+        tested
     };
-    let last = test(progress, workload.as_mut())?;
+    let last = count(progress, workload.test()?);
     let last = last.loss.is_finite().then_some(last);
     let tested = match progress.best {
         Some(best) if best.epoch + 1 == epochs => last,
-        Some(_) => {
-            workload.load(best)?;
-            Some(test(progress, workload.as_mut())?)
-        }
+        Some(_) => Some(count(progress, workload.test_saved(best)?)),
         None => None,
     };
     let epoch = epochs.saturating_sub(1);

@@ -13,6 +13,7 @@ use autolr_core::{
 use ndarray::Array1;
 
 use super::checkpoint::{Checkpoint, Generations, PartialEpoch, Progress};
+use super::lock::Lock;
 use super::options::{RunOptions, RunSize};
 use super::slots::{Best, Rates, SlotMark, SlotState, Slots};
 use crate::disk::Disk;
@@ -32,6 +33,7 @@ pub(super) struct Saving<'a> {
     pub(super) disk: &'a Disk,
     pub(super) generations: &'a Generations,
     pub(super) dir: &'a Path,
+    pub(super) lock: &'a Lock,
 }
 
 /// A training with its log and checkpoints.
@@ -281,7 +283,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
             validation_accuracy: validation.accuracy,
         };
         self.options.observer.epoch(&record);
-        self.log.append(&Event::Epoch(record))?;
+        self.append(&Event::Epoch(record))?;
         self.progress.next_epoch += 1;
         self.last = (train_loss, validation.loss);
         self.progress.within = None;
@@ -295,9 +297,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
         let best = self.progress.best;
         if best.is_none_or(|best| validation.loss < best.validation.loss) {
             self.progress.best = Some(Best { epoch, validation });
-            let mut arrays = self.workload.save()?;
-            arrays.retain(|array| !array.name.starts_with("optimizer."));
-            self.best = Rc::new(arrays);
+            self.best = Rc::new(self.workload.save_evaluated()?);
         }
         if self.progress.next_epoch < self.spec.training.epochs {
             self.go_to(EpochSums::default())?;
@@ -305,6 +305,12 @@ impl<'a, 'o> Trainer<'a, 'o> {
             self.freeze_if_asked();
         }
         Ok(())
+    }
+
+    /// Writes to the log, unless somebody else may be writing there too.
+    fn append(&mut self, event: &Event) -> Result<()> {
+        self.saving.lock.check()?;
+        self.log.append(event)
     }
 
     fn tell_epoch(&mut self, method: &mut dyn Method) -> Step<()> {
@@ -383,6 +389,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
     }
 
     pub(super) fn checkpoint(&mut self, method: &dyn Method) -> Result<()> {
+        self.saving.lock.check()?;
         self.log.sync()?;
         self.progress.log = self.log.mark();
         self.progress.scheduler = Some(method.state());
@@ -483,7 +490,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
             (kept.mark.base, kept.mark.search) = (kept.mark.sums.samples, Cost::default());
         }
         let Place { epoch, attempt } = self.place();
-        self.log.append(&Event::Moved(MoveRecord {
+        self.append(&Event::Moved(MoveRecord {
             epoch,
             step: self.steps,
             attempt,
@@ -647,7 +654,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
             }
             _ => return Ok(()),
         }
-        self.log.append(&Event::Answer(record))
+        self.append(&Event::Answer(record))
     }
 }
 
@@ -728,6 +735,6 @@ impl Training for Trainer<'_, '_> {
             }),
             _ => return Ok(()),
         };
-        Ok(self.log.append(&event)?)
+        Ok(self.append(&event)?)
     }
 }

@@ -86,6 +86,18 @@ pub trait Workload {
     /// When the machinery fails.
     fn test(&mut self) -> Result<Evaluation>;
 
+    /// The weights that [`Workload::validate`] and [`Workload::test`] look at, and running statistics.
+    ///
+    /// # Errors
+    /// When the machinery fails.
+    fn save_evaluated(&mut self) -> Result<Vec<StateArray>>;
+
+    /// Goes to weights of [`Workload::save_evaluated`], for good, and tests them.
+    ///
+    /// # Errors
+    /// When the machinery fails, or an array does not fit.
+    fn test_saved(&mut self, evaluated: &[StateArray]) -> Result<Evaluation>;
+
     /// A probe of one step a trial, as [`ProbeBackend::probe`]; what it costs is added to `cost`.
     ///
     /// # Errors

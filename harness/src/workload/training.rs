@@ -107,7 +107,23 @@ where
         Ok((scoring.collect::<Result<_>>()?, own.transpose()?))
     }
 
-    /// Over the examples that count: without the incomplete last batch, where that is left out.
+    /// Does `work` with the task at the weights at which the optimiser wants it evaluated; afterwards it is back at those
+    /// that are trained, whatever came of it.
+    fn at_evaluated<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let (weights, _) = self.task.vectors();
+        let Some(evaluated) = self.optimizer.evaluated_at() else {
+            return work(self);
+        };
+        let mut trained = weights.zeros_like()?;
+        trained.copy(weights)?;
+        weights.copy(evaluated)?;
+        let outcome = work(self);
+        let (weights, _) = self.task.vectors();
+        weights.copy(&trained)?;
+        outcome
+    }
+
+    /// Over the examples that count, at the task's weights: without the incomplete last batch, where that is left out.
     fn evaluate(&mut self, part: Part) -> Result<Evaluation> {
         let indices = match part {
             Part::Train => &self.split.validation,
@@ -245,10 +261,19 @@ where
     }
 
     fn validate(&mut self) -> Result<Evaluation> {
-        self.evaluate(Part::Train)
+        self.at_evaluated(|training| training.evaluate(Part::Train))
     }
 
     fn test(&mut self) -> Result<Evaluation> {
+        self.at_evaluated(|training| training.evaluate(Part::Test))
+    }
+
+    fn save_evaluated(&mut self) -> Result<Vec<StateArray>> {
+        self.at_evaluated(|training| training.task.save())
+    }
+
+    fn test_saved(&mut self, evaluated: &[StateArray]) -> Result<Evaluation> {
+        self.task.load(evaluated)?;
         self.evaluate(Part::Test)
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use toml::Value;
 
 use super::result::Compared;
-use super::side::Side;
+use super::side::{Side, Unreadable};
 use crate::experiment::sweep::word;
 use crate::number::{
     count, duration, hundredths, p_value, plural, signed, signed_significant, significant,
@@ -142,6 +142,13 @@ pub(super) fn print(
                 visible(&values.join(", "))
             )?;
         }
+    }
+    for Unreadable { folder, problem } in &compared.unreadable {
+        let (folder, problem) = (visible(folder), visible(problem));
+        writeln!(
+            out,
+            "\n{folder}: may be a run of these, and cannot be used: {problem}"
+        )?;
     }
     writeln!(out, "\nVerdict: {}.", compared.verdict_words)?;
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::side::{Run, Side};
+use super::side::{Run, Side, Unreadable};
 use crate::experiment::RunSpec;
 use crate::number::{self, hundredths};
 use crate::record::RunLog;
@@ -70,6 +70,9 @@ pub(super) struct Compared {
     pub(super) diverged_pairs: usize,
     /// Runs that diverged with a seed that only one has: they withhold the verdict too.
     pub(super) diverged_unpaired: usize,
+    /// Folders that may hold a run of either: they withhold the verdict, since what cannot be read may have diverged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unreadable: Vec<Unreadable>,
     pub(super) mean_difference: Option<f64>,
     pub(super) interval_95: Option<(f64, f64)>,
     /// Of the sign-flip test.

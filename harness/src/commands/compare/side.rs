@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use serde::Serialize;
 use toml::Table;
 
 use super::CompareArgs;
@@ -13,8 +14,8 @@ use crate::experiment::{ExperimentFile, RunSpec};
 use crate::number::plural;
 use crate::record::{Outcome, RunLog, read_seconds};
 use crate::report::seeds::{OverSeeds, Weights, observe};
+use crate::runs::folder::{is_run, read_spec};
 use crate::task::Metric;
-use crate::visible::visible;
 
 /// One of the two that are compared.
 pub(super) struct Side {
@@ -22,6 +23,15 @@ pub(super) struct Side {
     pub(super) spec: RunSpec,
     /// By seed.
     pub(super) runs: BTreeMap<u64, Run>,
+    /// What may be a run of it, for all that can be seen.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A run's folder whose specification cannot be read, or is not the one that the folder is named after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Unreadable {
+    pub(super) folder: String,
+    pub(super) problem: String,
 }
 
 /// A run, read.
@@ -33,8 +43,9 @@ pub(super) struct Run {
 
 impl Run {
     fn read(dir: PathBuf, spec: &RunSpec) -> Result<Self> {
+        let log = RunLog::read_of(&spec.digest()?, &dir.join("events.jsonl"));
         Ok(Self {
-            log: RunLog::read_of(&spec.digest()?, &dir.join("events.jsonl"))?,
+            log: log.map_err(|error| BadInput(format!("{error:#}")))?,
             seconds: read_seconds(&dir),
             dir,
         })
@@ -65,17 +76,20 @@ impl Side {
     }
 
     fn of_folder(given: &str, dir: &Path) -> Result<Self> {
-        let Some(spec) = read_spec(dir)? else {
+        let path = dir.join("spec.toml");
+        if matches!(path.try_exists(), Ok(false)) {
             return Err(BadInput(format!(
                 "{given}: no spec.toml there: not the folder of a run; name a run's folder or a specification file"
             ))
             .into());
-        };
+        }
+        let spec = read_spec(dir)?;
         let run = Run::read(dir.to_owned(), &spec)?;
         Ok(Self {
             name: given.to_owned(),
             runs: BTreeMap::from([(spec.training.seed, run)]),
             spec,
+            unreadable: Vec::new(),
         })
     }
 
@@ -104,12 +118,19 @@ impl Side {
             })?;
         let wanted = without_seed(&spec, &spec);
         let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
-        for dir in folders(&args.runs)? {
+        let mut unreadable = Vec::new();
+        for dir in entries(&args.runs)? {
+            if !may_be_run(&dir) {
+                continue;
+            }
             let found = match read_spec(&dir) {
-                Ok(Some(found)) => found,
-                Ok(None) => continue,
+                Ok(found) => found,
+                // It may be one of these runs.
                 Err(error) => {
-                    eprintln!("note: left out: {}", visible(&format!("{error:#}")));
+                    unreadable.push(Unreadable {
+                        folder: dir.display().to_string(),
+                        problem: format!("{error:#}"),
+                    });
                     continue;
                 }
             };
@@ -126,8 +147,11 @@ impl Side {
                 .into());
             }
             let seed = found.training.seed;
-            let run = Run::read(dir, &found)
-                .with_context(|| format!("{given}: the run of seed {seed} cannot be read"))?;
+            let run = Run::read(dir, &found).map_err(|error| {
+                BadInput(format!(
+                    "{given}: the run of seed {seed} cannot be read: {error:#}"
+                ))
+            })?;
             runs.insert(seed, run);
         }
         if runs.is_empty() {
@@ -141,6 +165,7 @@ impl Side {
             name: given.to_owned(),
             spec,
             runs,
+            unreadable,
         })
     }
 
@@ -166,34 +191,19 @@ impl Side {
     }
 }
 
-/// The specification in a run's folder; none if there is none.
-pub(super) fn read_spec(dir: &Path) -> Result<Option<RunSpec>> {
-    let path = dir.join("spec.toml");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(error).with_context(|| format!("{}: cannot be read", path.display()));
-        }
-    };
-    let wrong = |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-    let table: Table = text.parse().map_err(|error| wrong(&error))?;
-    let spec = RunSpec::from_table(table).map_err(|error| wrong(&error))?;
-    Ok(Some(spec))
+/// What is in a folder, in the order of the names.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let cannot = |error: std::io::Error| BadInput(format!("--runs {}: {error}", dir.display()));
+    let entries = std::fs::read_dir(dir).map_err(cannot)?;
+    let paths = entries.map(|entry| Ok(entry.map_err(cannot)?.path()));
+    let mut paths = paths.collect::<Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
-/// The folders in a folder, in the order of their names.
-pub(super) fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
-    let cannot = |error: std::io::Error| BadInput(format!("--runs {}: {error}", dir.display()));
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
-        if path.is_dir() {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    Ok(folders)
+/// Whether it is a run's folder, or one that has a specification or cannot be looked into.
+fn may_be_run(path: &Path) -> bool {
+    is_run(path) || (path.is_dir() && !matches!(path.join("spec.toml").try_exists(), Ok(false)))
 }
 
 /// A specification without what does not count beside `wanted`.
