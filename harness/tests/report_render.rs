@@ -81,10 +81,10 @@ fn summary(losses: &[f64], outcome: Outcome, accuracy: f64) -> Summary {
     Summary {
         outcome,
         epochs: losses.len() as u64,
-        best_epoch: losses
-            .iter()
-            .position(|loss| loss.is_finite())
-            .map(|i| i as u64),
+        best_epoch: (0..losses.len())
+            .filter(|&epoch| losses[epoch].is_finite())
+            .min_by(|&a, &b| losses[a].total_cmp(&losses[b]))
+            .map(|epoch| epoch as u64),
         best: Some(tested),
         last: losses
             .last()

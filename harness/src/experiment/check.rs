@@ -61,9 +61,6 @@ fn needed(known: &TableKeys) -> String {
 
 fn check_list(known: &TableKeys, list: &[Value]) -> Result<(), SpecError> {
     let name = known.name;
-    if list.is_empty() {
-        return Err(SpecError::new(name, format!(" = []: {}", needed(known))));
-    }
     for (index, value) in list.iter().enumerate() {
         let place = format!("{name}[{index}]");
         let Value::Table(inner) = value else {
