@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::visible::message;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
@@ -21,6 +23,12 @@ impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(status as u8)
     }
+}
+
+/// What is said of an error: names and values in it may be anything, and nothing in them is to drive the terminal or to
+/// fill it.
+pub fn said(error: &anyhow::Error) -> String {
+    message(&format!("{error:#}"))
 }
 
 /// Input that cannot be used, said in one line that names the key, file or value.
