@@ -3,12 +3,18 @@
 
 use toml::{Table, Value};
 
-/// What is wrong with a word that is no number, and how it is written if it is nearly one.
+/// The number that a word is.
+///
+/// # Errors
+/// The rule that it breaks, and how the number is written if it is nearly one.
 pub(crate) fn number(word: &str) -> Result<f64, String> {
     match toml_number(word) {
         Some(Value::Integer(number)) => Ok(number as f64),
         Some(Value::Float(number)) => Ok(number),
-        _ => Err(rule("must be a number", word)),
+        _ => Err(match meant(word) {
+            Some(meant) => format!("must be a number: write {meant}"),
+            None => "must be a number".to_owned(),
+        }),
     }
 }
 
@@ -16,14 +22,11 @@ pub(crate) fn number(word: &str) -> Result<f64, String> {
 pub(crate) fn whole(word: &str) -> Result<u64, String> {
     match toml_number(word) {
         Some(Value::Integer(number)) if number >= 0 => Ok(number.unsigned_abs()),
-        _ => Err(rule("must be a whole number", word)),
-    }
-}
-
-fn rule(rule: &str, word: &str) -> String {
-    match meant(word) {
-        Some(meant) => format!("{rule}: write {meant}"),
-        None => rule.to_owned(),
+        _ => Err(match word.parse::<i128>() {
+            Ok(number) if number > i64::MAX.into() => format!("must be at most {}", i64::MAX),
+            Ok(number) if number >= 0 => format!("must be a whole number: write {number}"),
+            _ => "must be a whole number".to_owned(),
+        }),
     }
 }
 
@@ -109,8 +112,18 @@ mod tests {
     fn whole_numbers_are_whole() {
         assert_eq!(whole("1_000"), Ok(1000));
         assert_eq!(whole("0"), Ok(0));
-        for word in ["", "-1", "1.0", "1e3", "9223372036854775808", "x"] {
-            assert!(whole(word).is_err(), "{word}");
+        for (word, hint) in [
+            ("", ""),
+            ("-1", ""),
+            ("1.0", ""),
+            ("1e3", ""),
+            (".5", ""),
+            ("x", ""),
+            ("007", ": write 7"),
+        ] {
+            assert_eq!(whole(word), Err(format!("must be a whole number{hint}")));
         }
+        let most = "must be at most 9223372036854775807".to_owned();
+        assert_eq!(whole("9223372036854775808"), Err(most));
     }
 }

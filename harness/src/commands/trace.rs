@@ -43,6 +43,8 @@ pub struct TraceArgs {
     json: bool,
 }
 
+/// Steps that are taken at most: each has a line of its own.
+const MOST_STEPS: u64 = 10_000_000;
 /// Coordinates on a line for a person.
 const COORDINATES: usize = 6;
 
@@ -65,6 +67,10 @@ struct Line<'a> {
 pub fn trace(args: &TraceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     if args.steps == 0 {
         return Err(BadInput("--steps = 0: must be at least 1".to_owned()).into());
+    }
+    if args.steps > MOST_STEPS {
+        let text = format!("--steps = {}: must be at most {MOST_STEPS}", args.steps);
+        return Err(BadInput(text).into());
     }
     let spec = spec(&args.settings, args.steps)?;
     let mut problem = Problem::read(&args.problem)?;
