@@ -1,5 +1,6 @@
 //! Exit codes: 0 done, 1 something failed, 2 bad input, 75 time budget spent, 130 interrupted.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::visible::message;
@@ -29,6 +30,11 @@ impl From<ExitStatus> for ExitCode {
 /// fill it.
 pub fn said(error: &anyhow::Error) -> String {
     message(&format!("{error:#}"))
+}
+
+/// A line on standard error, as [`said`]. Where nobody can read it, such as on a full disk, the work goes on.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", message(text));
 }
 
 /// Input that cannot be used, said in one line that names the key, file or value.

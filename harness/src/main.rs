@@ -10,7 +10,7 @@ use harness::commands::{
     schedule, status, sweep, trace, update,
 };
 use harness::data::DataError;
-use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent, said};
+use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent, say};
 use harness::experiment::SpecError;
 use harness::visible::typed;
 
@@ -123,10 +123,11 @@ fn explain(mut error: clap::Error, out: &mut dyn Write) -> anyhow::Result<ExitSt
         };
         error.insert(kind, cut);
     }
-    error.print()?;
+    let printed = error.print();
     if error.use_stderr() {
         return Ok(ExitStatus::BadInput);
     }
+    printed?;
     out.flush()?;
     Ok(ExitStatus::Success)
 }
@@ -147,9 +148,9 @@ fn main() -> ExitCode {
             let status = status_of(&error);
             if status != ExitStatus::Success {
                 if io::stderr().is_terminal() && status == ExitStatus::Interrupted {
-                    eprintln!();
+                    say("");
                 }
-                eprintln!("error: {}", said(&error));
+                say(&format!("error: {error:#}"));
             }
             status
         }

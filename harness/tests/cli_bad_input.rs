@@ -738,6 +738,22 @@ fn a_full_disk_is_no_success() {
         assert_eq!(output.status.code(), Some(1), "{line}: {stderr}");
         assert!(stderr.starts_with("error: "), "{line}: {stderr}");
     }
+    // An error that cannot be said is still the same error.
+    for line in [
+        "run nowhere.toml",
+        "run --nothing",
+        "plan spec.toml --set x",
+    ] {
+        let mut command = autolr(dir, &line.split(' ').collect::<Vec<_>>());
+        command.stderr(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        );
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}");
+    }
 }
 
 /// Without libtorch, networks that need it are refused, and so is an experiment that has one.

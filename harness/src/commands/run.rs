@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::arguments::{check_folder, cores, data_location, thread_count};
 use crate::device::DeviceName;
-use crate::exit::{ExitStatus, said};
+use crate::exit::{ExitStatus, said, say};
 use crate::experiment::{RunSpec, Scale};
 use crate::json_output::print_json;
 use crate::number;
@@ -74,7 +74,7 @@ impl Observer for EpochLines<'_> {
     }
 
     fn note(&mut self, text: &str) {
-        eprintln!("note: {text}");
+        say(&format!("note: {text}"));
     }
 }
 

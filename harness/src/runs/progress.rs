@@ -2,6 +2,7 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::exit::say;
 use crate::number::{loss, percent, rate};
 use crate::record::EpochRecord;
 use crate::train::{Observer, RunSize};
@@ -54,7 +55,7 @@ impl Observer for RunBar {
     }
 
     fn note(&mut self, text: &str) {
-        self.0.suspend(|| eprintln!("note: {text}"));
+        self.0.suspend(|| say(&format!("note: {text}")));
     }
 }
 
