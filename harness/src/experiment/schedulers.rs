@@ -49,7 +49,7 @@ impl Stretch {
     fn length(self, length: i64, least: i64) -> i64 {
         let stretched = (length as f64 * self.times).round() as i64;
         match length.cmp(&self.was) {
-            Ordering::Less => stretched.min(self.is - 1).max(least),
+            Ordering::Less => stretched.min(self.is.saturating_sub(1)).max(least),
             Ordering::Equal => self.is.max(1),
             Ordering::Greater => stretched.max(self.is).max(least),
         }
@@ -57,7 +57,8 @@ impl Stretch {
 
     /// The part between two points, each as it was and as it is now; none is after the end.
     fn part(self, from: (i64, i64), to: (i64, i64)) -> Self {
-        let between = |from: i64, to: i64, end: i64| (to.min(end) - from.min(end)).max(0);
+        let between =
+            |from: i64, to: i64, end: i64| to.min(end).saturating_sub(from.min(end)).max(0);
         Self {
             was: between(from.0, to.0, self.was),
             is: between(from.1, to.1, self.is),
