@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::data::{DataError, Location};
+use crate::device::DeviceName;
 use crate::exit::BadInput;
-use crate::experiment::{ExperimentName, Protocol};
+use crate::experiment::{ExperimentName, Protocol, Scale};
+use crate::runs::job::Job;
 use crate::runs::stop::BudgetArgs;
+use crate::typed_number::whole;
 
 /// How the trainings of `sweep`, `resume`, `retry` and `reproduce` are carried out.
 #[derive(Debug, Args)]
@@ -98,12 +101,25 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// How many trainings go on at a time where the user asks for no number: one on CUDA, whose memory they would share.
+pub(crate) fn at_once(asked: Option<usize>, jobs: &[Job]) -> usize {
+    let mut devices = jobs.iter().map(|job| job.spec.training.device);
+    let cuda = devices.any(|device| device == DeviceName::Cuda);
+    asked.unwrap_or_else(|| if cuda { 1 } else { cores() })
+}
+
+/// What is asked for where the paper's experiments are run: of the smallest ones, which take a second each, one at a
+/// time if no other number is.
+pub(crate) fn jobs_at_scale(asked: Option<usize>, scale: Scale) -> Option<usize> {
+    asked.or((scale == Scale::Smoke).then_some(1))
+}
+
 /// A count on the command line that cannot be zero.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
+    match usize::try_from(whole(text)?) {
         Ok(0) => Err("must be at least 1".into()),
         Ok(count) => Ok(count),
-        Err(error) => Err(format!("{error}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

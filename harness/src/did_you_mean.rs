@@ -1,5 +1,10 @@
 //! What a misspelt word was probably meant to be.
 
+use crate::visible::typed;
+
+/// The longest word that could be meant for another; a longer one would take its time.
+const LONGEST: usize = 200;
+
 /// The word of `known` closest to `word`, if one is close.
 ///
 /// Close is one slip of the keyboard (a letter more, less, other, or swapped with its neighbour)
@@ -7,6 +12,9 @@
 /// known word that `word` begins with, or the other way round, is close too, from three letters on.
 /// The first of equally close ones wins.
 pub fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let word = plain(word);
     let allowed = (word.chars().count() / 3).max(1);
     let closest = known
@@ -35,7 +43,9 @@ pub fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
 /// gamma)``.
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let list = known.join(", ");
-    match did_you_mean(word, known) {
+    let meant = did_you_mean(word, known);
+    let word = typed(word);
+    match meant {
         Some(meant) => format!("unknown {what} `{word}`: did you mean `{meant}`? ({list})"),
         None => format!("unknown {what} `{word}` ({list})"),
     }

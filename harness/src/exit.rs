@@ -1,6 +1,9 @@
 //! Exit codes: 0 done, 1 something failed, 2 bad input, 75 time budget spent, 130 interrupted.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use crate::visible::message;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,17 @@ impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(status as u8)
     }
+}
+
+/// What is said of an error: names and values in it may be anything, and nothing in them is to drive the terminal or to
+/// fill it.
+pub fn said(error: &anyhow::Error) -> String {
+    message(&format!("{error:#}"))
+}
+
+/// A line on standard error, as [`said`]. Where nobody can read it, such as on a full disk, the work goes on.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", message(text));
 }
 
 /// Input that cannot be used, said in one line that names the key, file or value.

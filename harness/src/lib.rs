@@ -19,5 +19,6 @@ pub mod task;
 pub mod text_figure;
 mod text_table;
 pub mod train;
+mod typed_number;
 pub mod visible;
 pub mod workload;

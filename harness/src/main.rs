@@ -3,15 +3,16 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use harness::commands::{
     compare, completions, data, doctor, plan, probe, replay, report, reproduce, resume, run,
     schedule, status, sweep, trace, update,
 };
 use harness::data::DataError;
-use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent};
+use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent, say};
 use harness::experiment::SpecError;
-use harness::visible::visible_lines;
+use harness::visible::typed;
 
 /// Learning rates that set themselves while a network trains: the paper's experiments, beside its numbers.
 #[derive(Debug, Parser)]
@@ -97,19 +98,59 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
     ExitStatus::Failure
 }
 
+/// Words on the command line that clap shows in its errors, and what it makes of them.
+const TYPED: [ContextKind; 5] = [
+    ContextKind::InvalidSubcommand,
+    ContextKind::InvalidArg,
+    ContextKind::InvalidValue,
+    ContextKind::TrailingArg,
+    ContextKind::Suggested,
+];
+
+/// Prints the help or the version, or what is wrong with the command line.
+fn explain(mut error: clap::Error, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
+    for kind in TYPED {
+        let cut = match error.get(kind) {
+            Some(ContextValue::String(text)) => ContextValue::String(typed(text)),
+            Some(ContextValue::Strings(texts)) => {
+                ContextValue::Strings(texts.iter().map(|text| typed(text)).collect())
+            }
+            Some(ContextValue::StyledStrs(texts)) => {
+                let short = texts.iter().filter(|text| text.to_string().len() < 1000);
+                ContextValue::StyledStrs(short.cloned().collect())
+            }
+            _ => continue,
+        };
+        error.insert(kind, cut);
+    }
+    let printed = error.print();
+    if error.use_stderr() {
+        return Ok(ExitStatus::BadInput);
+    }
+    printed?;
+    out.flush()?;
+    Ok(ExitStatus::Success)
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let parsed = Cli::try_parse();
     let mut out = io::stdout().lock();
-    let status = match dispatch(&cli.command, &mut out) {
+    let done = match parsed {
+        Ok(cli) => dispatch(&cli.command, &mut out).and_then(|status| {
+            out.flush()?;
+            Ok(status)
+        }),
+        Err(error) => explain(error, &mut out),
+    };
+    let status = match done {
         Ok(status) => status,
         Err(error) => {
             let status = status_of(&error);
             if status != ExitStatus::Success {
                 if io::stderr().is_terminal() && status == ExitStatus::Interrupted {
-                    eprintln!();
+                    say("");
                 }
-                // Names and values in it may be anything: nothing in them is to drive the terminal.
-                eprintln!("error: {}", visible_lines(&format!("{error:#}")));
+                say(&format!("error: {error:#}"));
             }
             status
         }

@@ -1,17 +1,29 @@
 //! How numbers are written for a person: in the report, on a terminal, in messages.
 
-/// A share in \[0, 1\] in percent, to one decimal: `87.0`.
+/// A share in \[0, 1\] in percent, to one decimal, or one digit of what would be none: `87.0`, `0.004`.
 pub(crate) fn percent(share: f64) -> String {
     if share.is_finite() {
-        format!("{:.1}", 100.0 * share)
+        let percent = 100.0 * share;
+        if percent != 0.0 && !(0.05..1e6).contains(&percent.abs()) {
+            to_digits(percent, 1)
+        } else {
+            format!("{percent:.1}")
+        }
     } else {
         not_finite(share)
     }
 }
 
-/// A number to two decimals, such as percents over seeds: `87.05`, `−3.20`.
+/// The same to three significant digits: `87.0`, `0.0250`, `2.50e-7`.
+pub(crate) fn percent_to_digits(share: f64) -> String {
+    to_digits(100.0 * share, 3)
+}
+
+/// Percents over seeds, to two decimals, below which they say nothing: `87.05`, `−3.20`.
 pub(crate) fn hundredths(value: f64) -> String {
-    if value.is_finite() {
+    if value.abs() >= 1e6 {
+        to_digits(value, 4)
+    } else if value.is_finite() {
         format!("{value:.2}").replace('-', "−")
     } else {
         not_finite(value)
@@ -43,30 +55,41 @@ pub(crate) fn p_value(p: f64) -> String {
     }
 }
 
-/// A loss (nats), to three decimals; very large ones in scientific notation.
+/// A loss (nats), to three decimals: see [`decimals`].
 pub(crate) fn loss(value: f64) -> String {
-    if !value.is_finite() {
-        not_finite(value)
-    } else if value.abs() < 1e4 {
-        format!("{value:.3}")
+    decimals(value, 3)
+}
+
+/// A number to so many decimals, and where that says less, or goes on for long, to as many significant digits: `2.308`,
+/// `0.0251`, `2.51e-5`, `1.23e4`.
+pub(crate) fn decimals(value: f64, decimals: usize) -> String {
+    let size = value.abs();
+    if value == 0.0 || (0.1..1e4).contains(&size) {
+        format!("{value:.decimals$}").replace('-', "−")
     } else {
-        format!("{value:.2e}")
+        to_digits(value, decimals)
     }
 }
 
 /// A loss that is a result, to four significant digits: `2.308`, `0.02510`, `5.120e-9`.
 pub(crate) fn significant(value: f64) -> String {
+    to_digits(value, 4)
+}
+
+/// A number to so many significant digits: plain from 0.001 on, as long as it has no more digits before the point.
+pub(crate) fn to_digits(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return not_finite(value);
     }
     let size = value.abs();
+    let digits = digits.max(1);
     let text = if size == 0.0 {
         "0".to_owned()
-    } else if (1e-3..1e4).contains(&size) {
-        let decimals = (3 - size.log10().floor() as i32).max(0) as usize;
+    } else if (1e-3..10_f64.powi(digits as i32)).contains(&size) {
+        let decimals = (digits as i32 - 1 - size.log10().floor() as i32).max(0) as usize;
         format!("{size:.decimals$}")
     } else {
-        format!("{size:.3e}")
+        format!("{size:.*e}", digits - 1)
     };
     if value < 0.0 {
         format!("−{text}")
@@ -91,6 +114,16 @@ pub(crate) fn rate(value: f64) -> String {
         format!("{value:.2e}")
     } else {
         not_finite(value)
+    }
+}
+
+/// A number with all its digits, and no more characters than these need: `0.30000000000000004`, `1e300`.
+pub(crate) fn exact(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || !size.is_finite() || (1e-4..1e6).contains(&size) {
+        value.to_string()
+    } else {
+        format!("{value:e}")
     }
 }
 
@@ -195,6 +228,50 @@ mod tests {
         assert_eq!(signed_significant(0.5), "+0.5000");
         assert_eq!(signed_significant(-0.5), "−0.5000");
         assert_eq!(signed_significant(0.0), "0");
+    }
+
+    /// Whatever the number: none is lost to a zero, and none is long.
+    #[test]
+    fn every_magnitude_keeps_its_digits_in_few_characters() {
+        let forms: [fn(f64) -> String; 8] = [
+            percent_to_digits,
+            loss,
+            significant,
+            rate,
+            |value| to_digits(value, 7),
+            |value| decimals(value, 2),
+            exact,
+            plain,
+        ];
+        for exponent in -307..=306 {
+            let number = format!("1.2345678e{exponent}").parse::<f64>().unwrap();
+            for form in forms {
+                for value in [number, -number] {
+                    let text = form(value);
+                    assert!(text.chars().count() <= 24, "{text}");
+                    let read: f64 = text.replace('−', "-").parse().unwrap();
+                    let ratio = read / value;
+                    let near = (ratio - 1.0).abs() < 0.05 || (ratio - 100.0).abs() < 5.0;
+                    assert!(near, "{value}: {text}");
+                }
+            }
+        }
+        for (share, text) in [(0.87, "87.0"), (4e-4, "0.04"), (2e-7, "2e-5"), (0.0, "0.0")] {
+            assert_eq!(percent(share), text);
+        }
+        for (value, text) in [
+            (2.3, "2.300"),
+            (0.0251, "0.0251"),
+            (0.1, "0.100"),
+            (-0.000_025, "−2.50e-5"),
+            (0.0, "0.000"),
+            (435_777_895_476_605_952.0, "4.36e17"),
+        ] {
+            assert_eq!(loss(value), text);
+        }
+        assert_eq!(to_digits(9_999_999.9, 7), "10000000");
+        assert_eq!(hundredths(-1e300), "−1.000e300");
+        assert_eq!(signed(1e300), "+1.000e300");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::visible::visible;
+use crate::visible::{visible, without_middle};
 
 /// The longest cell: names may come from files of others.
 const LONGEST: usize = 72;
@@ -29,18 +29,9 @@ impl TextTable {
     }
 }
 
-/// A text on one line, harmless, and no longer than it may be. It is cut in the middle: what tells names apart may
-/// stand at either end.
+/// A text on one line, harmless, and no longer than it may be.
 pub(crate) fn plain(text: &str) -> String {
-    let text = visible(text);
-    let length = text.chars().count();
-    if length <= LONGEST {
-        return text;
-    }
-    let end = LONGEST / 2;
-    let start = text.chars().take(LONGEST - 1 - end);
-    let start: String = start.chain(['…']).collect();
-    start + &text.chars().skip(length - end).collect::<String>()
+    without_middle(&visible(text), LONGEST)
 }
 
 impl fmt::Display for TextTable {

@@ -44,6 +44,42 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// As much as an error shows of a text that was typed.
+const TYPED: usize = 100;
+
+/// A text that somebody typed or wrote into a file, as an error shows it: on one line, and not at length.
+pub fn typed(text: &str) -> String {
+    shortened(&visible(text), TYPED)
+}
+
+/// A text of at most `limit` characters, cut in the middle: what tells names apart, or what is wrong, may stand at
+/// either end.
+pub fn without_middle(text: &str, limit: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return text.to_owned();
+    }
+    let end = limit / 2;
+    let start = text.chars().take(limit.saturating_sub(1 + end));
+    let start: String = start.chain(['…']).collect();
+    start + &text.chars().skip(length - end).collect::<String>()
+}
+
+/// As long as a path can be: a longer word is none.
+const PATH: usize = 4096;
+/// As much as an error says, whatever is named in it.
+const MESSAGE: usize = 8_000;
+
+/// A message with whatever others wrote in it, harmless, and of a length that can be read.
+pub fn message(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace);
+    let words = words.map(|word| match word.trim_end().len() > PATH {
+        true => shortened(word.trim_end(), TYPED) + " ",
+        false => word.to_owned(),
+    });
+    without_middle(&visible_lines(&words.collect::<String>()), MESSAGE)
+}
+
 /// The first `limit` characters of a text, and how long it is if that is not all of it.
 pub fn shortened(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
@@ -79,7 +115,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_typed_is_on_one_short_line() {
+        assert_eq!(typed("a\nb"), "a\\nb");
+        let long = typed(&"ü".repeat(100_000));
+        assert_eq!(long, format!("{}… (100000 characters)", "ü".repeat(100)));
+        // A message keeps what can be a path, and its two ends.
+        let path = "p".repeat(4095);
+        let all = message(&format!(
+            "{path}: no such file\n{}: the\u{1b} rule",
+            "n".repeat(100_000)
+        ));
+        let cut = format!("{}… (100001 characters)", "n".repeat(100));
+        assert_eq!(
+            all,
+            format!("{path}: no such file\n{cut} the\\u{{1b}} rule")
+        );
+        let long = message(&format!("begin {} end", "word ".repeat(10_000)));
+        assert_eq!(long.chars().count(), MESSAGE);
+        assert!(long.starts_with("begin word") && long.ends_with("word  end"));
+    }
+
+    #[test]
     fn long_texts_are_cut_between_characters() {
+        assert_eq!(without_middle("ünïcödé", 7), "ünïcödé");
+        assert_eq!(without_middle("ünïcödés", 7), "ünï…dés");
         assert_eq!(shortened("ünï", 3), "ünï");
         assert_eq!(shortened("ünïx", 3), "ünï… (4 characters)");
         assert_eq!(shortened("", 0), "");

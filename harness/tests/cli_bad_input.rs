@@ -246,7 +246,7 @@ fn specifications(dir: &Path) -> String {
         wrong(
             IMAGES,
             "train_images = 800\nvalidation_fraction = 1e-9",
-            &["data.validation_fraction = 0.000000001", "800"],
+            &["data.validation_fraction = 1e-9", "800"],
         ),
         wrong(PROBE, "[probe]\nbatch_size = 0", &["probe.batch_size = 0"]),
         wrong(
@@ -509,6 +509,250 @@ fn options_out_of_range_are_refused() {
             output.stdout.is_empty() && contents(temp.path()).is_empty(),
             "{line}"
         );
+    }
+}
+
+/// Whatever is named in an error, and however long it is: one that fits on a screen.
+#[test]
+fn names_are_cut_in_errors() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let long = "n".repeat(100_000);
+    fs::write(dir.join("spec.toml"), REFERENCE).unwrap();
+    let check = |args: &[&str], input: &str| {
+        let mut command = autolr(dir, args);
+        command.stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::piped());
+        command.stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Who does not read its input may be gone before it is written.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let what: Vec<String> = args
+            .iter()
+            .map(|arg| arg.chars().take(20).collect())
+            .collect();
+        assert_eq!(output.status.code(), Some(2), "{what:?} {stderr:.3000}");
+        assert!(
+            stderr.len() < 2000,
+            "{what:?}: {} bytes, {stderr:.3000}",
+            stderr.len()
+        );
+        assert!(stderr.contains("nnnnnnnnnn"), "{what:?}: {stderr}");
+    };
+    for line in [
+        "LONG",
+        "--LONG",
+        "run LONG",
+        "run spec.toml --series LONG",
+        "run spec.toml --scale LONG",
+        "run spec.toml --device=LONG",
+        "run spec.toml --threads LONG",
+        "run spec.toml --time-budget 3LONG",
+        "run spec.toml LONG",
+        "run spec.toml --LONG",
+        "plan LONG",
+        "plan spec.toml --set LONG",
+        "plan spec.toml --set LONG=1",
+        "plan spec.toml --set LONG.x=1",
+        "plan spec.toml --set scheduler.LONG=1",
+        "plan spec.toml --set scheduler.lr=LONG",
+        "plan spec.toml --set scheduler.lr=1,LONG",
+        "plan spec.toml --set scheduler.kind=LONG",
+        "plan spec.toml --set scheduler.factors=LONG",
+        "plan spec.toml --set training.budget=LONG",
+        "plan spec.toml --set data.file=LONG",
+        "plan spec.toml --set x.LONG=1 --set x.LONG=2",
+        "plan spec.toml --seeds LONG",
+        "plan spec.toml --seeds 0..LONG",
+        "plan spec.toml --jobs LONG",
+        "plan spec.toml --runs LONG",
+        "sweep spec.toml --sweep LONG",
+        "probe spec.toml --lrs LONG",
+        "probe spec.toml --lrs 0.1..1:LONG",
+        "probe spec.toml --checkpoint LONG",
+        "schedule LONG",
+        "schedule step LONG",
+        "schedule step LONG=1",
+        "schedule step gamma=LONG",
+        "schedule step t_max=LONG",
+        "schedule step --epochs LONG",
+        "schedule one-cycle anneal_strategy=LONG",
+        "compare LONG spec.toml",
+        "compare spec.toml#LONG spec.toml",
+        "replay LONG",
+        "report LONG",
+        "status LONG",
+        "resume LONG",
+        "reproduce LONG",
+        "completions LONG",
+        "trace LONG --set scheduler.lr=1",
+        "trace LONG --set LONG=1",
+        "trace LONG --set optimizer.LONG=1",
+    ] {
+        let line = line.replace("LONG", &long);
+        check(&line.split(' ').collect::<Vec<_>>(), "");
+    }
+    for (old, new) in [
+        ("[data]", "LONG = 1\n[data]"),
+        ("[data]", "[LONG]\nx = 1\n[data]"),
+        ("[data]", "[[series]]\nname = \"LONG\"\n[data]"),
+        ("[data]", "LONG\n[data]"),
+        ("[data]", "\"LONG\" = 1e999\n[data]"),
+        (RATE, "lr = \"LONG\""),
+        (RATE, "LONG = 1"),
+        (RATE, "lr = LONG"),
+        (FACTORS, "factors = \"LONG\""),
+        (KIND, "kind = \"LONG\""),
+        (SET, "set = \"LONG\""),
+        (SET, "set = \"synthetic\"\nfile = \"LONG\""),
+        (EPOCHS, "epochs = 6\nbudget = \"LONG\""),
+    ] {
+        let text = with(REFERENCE, old, new).replace("LONG", &long);
+        fs::write(dir.join("long.toml"), text).unwrap();
+        check(&["run", "long.toml"], "");
+    }
+    for text in [
+        "LONG = 1",
+        "seeds = \"LONG\"",
+        "[set]\nLONG = 1",
+        "[set]\nLONG = [1]",
+        "set = \"LONG\"",
+    ] {
+        fs::write(dir.join("long.toml"), text.replace("LONG", &long)).unwrap();
+        check(&["sweep", "spec.toml", "--sweep", "long.toml"], "");
+    }
+    for line in [
+        r#"{"LONG": 1}"#,
+        r#"{"lr": "LONG", "factors": [1], "losses": [1]}"#,
+        r#"{"lr": 1, "factors": "LONG", "losses": [1]}"#,
+        r#"{"lr": 1, "factors": [1], "losses": [1], "normalization": "LONG"}"#,
+        r#"{"start": {"lr": 1, "LONG": 1}}"#,
+        r#"{"ask": {"kind": "LONG", "version": 3}}"#,
+        r#"{"method": {"kind": "LONG"}}"#,
+        r#"{"method": {"kind": "fixed", "lr": 1, "LONG": 1}}"#,
+        r#"{"event": {"kind": "LONG"}, "state": {"kind": "LONG"}}"#,
+        r#"{"resume": {"kind": "LONG", "version": 1}}"#,
+    ] {
+        check(&["update"], &line.replace("LONG", &long));
+    }
+}
+
+/// The same number is one wherever it is given, or none.
+#[test]
+fn numbers_are_the_same_everywhere() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    fs::write(dir.join("spec.toml"), REFERENCE).unwrap();
+    let everywhere = |number: &str| {
+        fs::write(
+            dir.join("number.toml"),
+            with(REFERENCE, RATE, &format!("lr = {number}")),
+        )
+        .unwrap();
+        let (set, lr) = (
+            format!("--set=scheduler.lr={number}"),
+            format!("lr={number}"),
+        );
+        let lrs = format!("--lrs={number}");
+        [
+            autolr(dir, &["plan", "number.toml"]),
+            autolr(dir, &["plan", "spec.toml", &set]),
+            autolr(dir, &["schedule", "fixed", &lr, "--epochs", "1"]),
+            autolr(dir, &["probe", "spec.toml", &lrs]),
+        ]
+        .map(|mut command| command.output().unwrap())
+    };
+    for number in ["1_000", "0.5", "+5e-1", "1e-3", "0x10", "2_0.2_5"] {
+        for output in everywhere(number) {
+            assert_eq!(output.status.code(), Some(0), "{number}: {output:?}");
+        }
+    }
+    for (number, written) in [
+        (".5", "0.5"),
+        ("5.", "5.0"),
+        ("-.5", "-0.5"),
+        ("007", "7"),
+        ("1__0", ""),
+        ("1_", ""),
+    ] {
+        for output in everywhere(number) {
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{number}: {stderr}");
+            // Nobody typed any.
+            assert!(!stderr.contains("quotes"), "{number}: {stderr}");
+            let hint = written.is_empty() || stderr.contains(&format!(" {written}\n"));
+            assert!(hint, "{number}: {stderr}");
+        }
+    }
+}
+
+/// A byte-order mark before the first line is none of the text.
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    fs::write(dir.join("spec.toml"), format!("\u{feff}{REFERENCE}")).unwrap();
+    fs::write(dir.join("values.toml"), "\u{feff}seeds = \"0..2\"").unwrap();
+    let plan = ["plan", "spec.toml", "--sweep", "values.toml"];
+    assert!(printed(dir, &plan).contains("2 runs: "));
+    fs::write(
+        dir.join("wrong.toml"),
+        format!("\u{feff}{}", with(REFERENCE, RATE, "lr = 0")),
+    )
+    .unwrap();
+    call(dir, "run wrong.toml", &["line 16: scheduler.lr = 0"]);
+}
+
+/// What cannot be written is an error, of the help too.
+#[test]
+fn a_full_disk_is_no_success() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    fs::write(dir.join("spec.toml"), REFERENCE).unwrap();
+    for line in [
+        "--help",
+        "--version",
+        "help run",
+        "run --help",
+        "update --schema",
+        "completions bash",
+        "schedule cosine",
+        "schedule cosine --json",
+        "plan spec.toml",
+        "plan spec.toml --json",
+        "plan spec.toml --emit parallel",
+        "probe spec.toml --json",
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        let mut command = autolr(dir, &args);
+        command.stdout(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        );
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line}: {stderr}");
+        assert!(stderr.starts_with("error: "), "{line}: {stderr}");
+    }
+    // An error that cannot be said is still the same error.
+    for line in [
+        "run nowhere.toml",
+        "run --nothing",
+        "plan spec.toml --set x",
+    ] {
+        let mut command = autolr(dir, &line.split(' ').collect::<Vec<_>>());
+        command.stderr(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        );
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}");
     }
 }
 

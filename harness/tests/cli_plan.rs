@@ -213,6 +213,48 @@ fn a_plan_as_it_is_read() {
     assert!(before == contents(dir), "something was written");
 }
 
+/// Runs side by side end with the last of them: no more places shorten the longest one.
+#[test]
+fn the_time_at_once_is_that_of_the_longest_run() {
+    let temp = folder(REFERENCE);
+    let dir = temp.path();
+    printed(dir, &["sweep", "spec.toml"]);
+    let planned = |args: &[&str]| -> Value {
+        let text = printed(dir, &[&["plan", "spec.toml", "--json"], args].concat());
+        serde_json::from_str(&text).unwrap()
+    };
+    let seeds = ["--seeds", "1..4"];
+    for (jobs, at_once, rounds) in [("1", 1, 3.0), ("2", 2, 2.0), ("3", 3, 1.0), ("100", 3, 1.0)] {
+        let plan = planned(&[&seeds[..], &["--jobs", jobs]].concat());
+        let each = plan["runs"][0]["seconds_left"].as_f64().unwrap();
+        let together = plan["seconds_at_once"].as_f64().unwrap();
+        assert_eq!(plan["at_once"], at_once, "{jobs}");
+        assert!(
+            each > 0.0 && (together - rounds * each).abs() < 1e-6,
+            "{jobs}: {together}, {each}"
+        );
+    }
+    // One that is longer than all others together.
+    let plan = planned(&["--set", "training.epochs=1,2,200", "--jobs", "8"]);
+    let longest = plan["runs"][2]["seconds_left"].as_f64().unwrap();
+    let together = plan["seconds_at_once"].as_f64().unwrap();
+    assert!((together - longest).abs() < 1e-6, "{together}, {longest}");
+    // A single run takes as long as it takes.
+    let text = printed(
+        dir,
+        &[
+            "sweep",
+            "spec.toml",
+            "--seeds",
+            "1",
+            "--jobs",
+            "8",
+            "--dry-run",
+        ],
+    );
+    assert!(!text.contains("at a time"), "{text}");
+}
+
 /// A text without the places of this machine.
 fn stable(text: &str, dir: &Path) -> String {
     let dir = fs::canonicalize(dir).unwrap();

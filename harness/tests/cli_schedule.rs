@@ -117,6 +117,8 @@ fn errors() {
         &["fixed", "lr=-0.1"],
         &["fixed", "lr=inf"],
         &["fixed", "lr=fast"],
+        &["fixed", "lr=.5"],
+        &["multi-step", "milestones=.5"],
         &["fixed", "lr="],
         &["fixed", "lr"],
         &["constant", "factor=1.5"],
@@ -144,6 +146,7 @@ fn errors() {
         &["cosine-warm-restarts", "t_mult=1.5"],
         &["fixed", "schedule=cosine"],
         &["cosine", "--epochs", "0"],
+        &["cosine", "--epochs", "1000000000000"],
     ]
     .iter()
     .map(|args| format!("$ autolr schedule {}\n{}", args.join(" "), refused(args)))
@@ -225,6 +228,25 @@ fn the_number_of_epochs_is_the_default_of_a_schedules_length()
         assert_relative_eq!(half, 0.1, max_relative = 1e-14);
     }
     Ok(())
+}
+
+/// Neither a parameter nor a list of them makes the title long, and no digit of a small one is lost.
+#[test]
+fn titles_are_short() {
+    let milestones: Vec<String> = (0..20_000).map(|n| n.to_string()).collect();
+    let milestones = format!("milestones={}", milestones.join(","));
+    for (args, shown) in [
+        (
+            &["exponential", "lr=1e-300", "gamma=0.123456789"][..],
+            "lr 1e-300, gamma 0.123457",
+        ),
+        (&["multi-step", &milestones], "0,1,2,3,"),
+        (&["fixed", "lr=1_000"], "lr 1000"),
+    ] {
+        let text = printed(&[args, &["--epochs", "3"]].concat());
+        let title = text.lines().next().unwrap();
+        assert!(title.contains(shown) && title.len() < 200, "{title}");
+    }
 }
 
 #[test]

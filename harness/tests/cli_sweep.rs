@@ -108,7 +108,7 @@ fn every_combination_once_and_a_table_of_them() {
     assert!(between(one) == between(other));
     // More at a time than there are is as many as there are.
     assert_eq!(
-        printed(dir, &sweep(&["--jobs", "18446744073709551615"])),
+        printed(dir, &sweep(&["--jobs", "9223372036854775807"])),
         first
     );
     let after: Vec<String> = runs(dir).iter().map(timings).collect();
@@ -293,6 +293,7 @@ fn what_is_wrong_is_named_before_any_training() {
     for (set, names) in [
         ("scheduler.lr=0.1,-1", &["scheduler.lr = -1"][..]),
         ("scheduler.lr=fast", &["scheduler.lr = \"fast\""]),
+        ("scheduler.lr=0.1,.5", &["`.5`: no number: write 0.5"]),
         ("training.epoch=3", &["training", "`epoch`", "`epochs`"]),
         ("trainig.epochs=3", &["`trainig`", "`training`"]),
         ("lr=0.1", &["lr = 0.1", "[scheduler]"]),
@@ -329,6 +330,13 @@ fn what_is_wrong_is_named_before_any_training() {
         &["--set", "scheduler.lr="],
         &["--set", LRS, "--set", "scheduler.lr=1"],
         &["--seeds", "3..3"],
+        &[
+            "--seeds",
+            &(0..=10_000)
+                .map(|n| n.to_string())
+                .collect::<Vec<_>>()
+                .join(","),
+        ],
         &["--set", "training.seed=1", "--seeds", "0..2"],
         &["--sweep", "no.toml"],
         &["--series", "none"],

@@ -183,9 +183,10 @@ fn bad_input_is_named_before_any_step() {
         assert!(output.stdout.is_empty());
     }
     let dir = written(good);
-    let none = output(
-        dir.path(),
-        &["trace", "problem.json", "--set", lr, "--steps", "0"],
-    );
-    assert_eq!(none.status.code(), Some(2));
+    for steps in ["0", "1000000000000", "0.5"] {
+        let args = ["trace", "problem.json", "--set", lr, "--steps", steps];
+        let refused = output(dir.path(), &args);
+        assert_eq!(refused.status.code(), Some(2), "{steps}");
+        assert!(refused.stdout.is_empty(), "{steps}");
+    }
 }

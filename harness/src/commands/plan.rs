@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use crate::arguments::{
-    ExperimentChoice, ProtocolChoice, at_least_one, cores, data_location, experiments,
+    ExperimentChoice, ProtocolChoice, at_least_one, at_once, data_location, experiments,
+    jobs_at_scale,
 };
 use crate::device::DeviceName;
 use crate::disk::write_whole;
@@ -21,6 +22,7 @@ use crate::runs::outlook::{Outlook, time_folders};
 use crate::runs::paper::{Plan, PlanRequest};
 use crate::runs::sweep::{self, Sweep, SweepManifest, VariationArgs};
 use crate::shell::quoted;
+use crate::visible::typed;
 
 /// Show what would run and what it would cost; train nothing
 #[derive(Debug, Args)]
@@ -72,11 +74,16 @@ fn paper(args: &PlanArgs, choices: &[ExperimentChoice], folder: &Path) -> Result
     let request = PlanRequest {
         experiments: &experiments(choices),
         protocols: args.protocol.protocols(),
-        scale: args.variation.scale.unwrap_or(Scale::Quick),
+        scale: scale(args),
         device: args.variation.device.unwrap_or(DeviceName::Auto),
         seeds: args.variation.seeds().unwrap_or(&[0]),
     };
     Plan::new(&request, folder, &location)
+}
+
+/// Of the paper's experiments.
+fn scale(args: &PlanArgs) -> Scale {
+    args.variation.scale.unwrap_or(Scale::Quick)
 }
 
 fn what(args: &PlanArgs) -> Result<What> {
@@ -113,7 +120,8 @@ fn what(args: &PlanArgs) -> Result<What> {
         let names = experiments
             .filter_map(|choice| Some(choice.to_possible_value()?.get_name().to_owned()));
         return Err(BadInput(format!(
-            "{neither}: there is no such file, nor is it an experiment of the paper ({})",
+            "{}: there is no such file, nor is it an experiment of the paper ({})",
+            typed(neither),
             names.collect::<Vec<_>>().join(", ")
         ))
         .into());
@@ -153,6 +161,11 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             (jobs, folder)
         }
     };
+    let asked = match &what {
+        What::Paper(..) => jobs_at_scale(args.jobs, scale(args)),
+        What::Sweeps(..) => args.jobs,
+    };
+    let at_once = at_once(asked, &jobs);
     if let Some(engine) = args.emit {
         let text = job_file(args, engine, &jobs, &folder.join("runs"))?;
         // Found before anything is written.
@@ -165,9 +178,8 @@ pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             What::Paper(plan, _) => plan.write_manifest(folder, false)?,
             What::Sweeps(sweeps, _) => sweep::write_manifest(sweeps, folder)?,
         }
-        return emit(args, engine, &jobs, &text, out);
+        return emit(args, engine, (jobs.len(), at_once), &text, out);
     }
-    let at_once = args.jobs.unwrap_or_else(cores);
     let outlook = Outlook::of(&jobs, at_once, &time_folders(folder))?;
     if args.json {
         print_json(out, &outlook)?;
@@ -216,7 +228,7 @@ fn job_file(args: &PlanArgs, engine: Engine, jobs: &[Job], folder: &Path) -> Res
 fn emit(
     args: &PlanArgs,
     engine: Engine,
-    jobs: &[Job],
+    (jobs, at_once): (usize, usize),
     text: &str,
     out: &mut dyn Write,
 ) -> Result<ExitStatus> {
@@ -226,18 +238,14 @@ fn emit(
     };
     write_whole(path, text.as_bytes())?;
     let carry_out = match engine {
-        Engine::Parallel => format!(
-            "parallel --jobs {} --arg-file {}",
-            args.jobs.unwrap_or_else(cores),
-            quoted(path)
-        ),
+        Engine::Parallel => format!("parallel --jobs {at_once} --arg-file {}", quoted(path)),
         Engine::Slurm => format!("sbatch {}", quoted(path)),
     };
     writeln!(
         out,
         "{}: {}. To carry out, and to go on after a stop: {carry_out}",
         path.display(),
-        plural(jobs.len(), "run")
+        plural(jobs, "run")
     )?;
     Ok(ExitStatus::Success)
 }

@@ -17,11 +17,13 @@ use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::Cost;
 use crate::experiment::{BatchNormAfterValidation, RunSpec, Scale};
-use crate::number::plural;
+use crate::number::{self, plural};
 use crate::runs::resolve::{locate_in, resolve};
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
 use crate::train::write_arrays;
+use crate::typed_number;
+use crate::visible::typed;
 use crate::workload::{self, Draw, StateArray, Workload};
 use autolr_core::optimizer::TrialLoss;
 
@@ -60,30 +62,37 @@ pub struct ProbeArgs {
     json: bool,
 }
 
+/// More than a figure can show.
+const MOST_RATES: usize = 10_000;
+
 /// Rates of `--lrs`, positive and finite.
 fn parse_rates(text: &str) -> Result<Array1<f64>, BadInput> {
+    let wrong = |message: String| BadInput(format!("--lrs {}: {message}", typed(text)));
     let number = |part: &str| {
-        let value: f64 = part
-            .trim()
-            .parse()
-            .map_err(|_| BadInput(format!("--lrs {text}: `{part}` is not a number")))?;
+        let part = part.trim();
+        let value = typed_number::number(part)
+            .map_err(|rule| wrong(format!("`{}` {rule}", typed(part))))?;
         if value > 0.0 && value.is_finite() {
             Ok(value)
         } else {
-            Err(BadInput(format!(
-                "--lrs {text}: {part}: a learning rate must be positive and finite"
+            let part = typed(part);
+            Err(wrong(format!(
+                "{part}: a learning rate must be positive and finite"
             )))
         }
     };
     let Some((from, rest)) = text.split_once("..") else {
+        if text.split(',').nth(MOST_RATES).is_some() {
+            return Err(wrong(format!("more than {MOST_RATES} rates")));
+        }
         return text.split(',').map(number).collect();
     };
     let (to, count) = rest
         .split_once(':')
-        .ok_or_else(|| BadInput(format!("--lrs {text}: a range is FROM..TO:N")))?;
+        .ok_or_else(|| wrong("a range is FROM..TO:N".to_owned()))?;
     let (from, to) = (number(from)?, number(to)?);
-    match count.trim().parse::<usize>() {
-        Ok(count @ 2..=10_000) => Ok(Array1::from_iter((0..count).map(|index| {
+    match typed_number::whole(count.trim()).map(|count| count as usize) {
+        Ok(count @ 2..=MOST_RATES) => Ok(Array1::from_iter((0..count).map(|index| {
             let share = index as f64 / (count - 1) as f64;
             match index {
                 0 => from,
@@ -93,8 +102,8 @@ fn parse_rates(text: &str) -> Result<Array1<f64>, BadInput> {
                 _ => ((1.0 - share) * from.ln() + share * to.ln()).exp(),
             }
         }))),
-        _ => Err(BadInput(format!(
-            "--lrs {text}: the number of rates must be from 2 to 10000"
+        _ => Err(wrong(format!(
+            "the number of rates must be from 2 to {MOST_RATES}"
         ))),
     }
 }
@@ -196,9 +205,10 @@ fn print(
     losses: &Array1<f64>,
     update: &Update,
 ) -> Result<()> {
-    writeln!(out, "{:>12}  {:>12}  {:>7}", "rate", "loss", "weight")?;
+    writeln!(out, "{:>12}  {:>14}  {:>9}", "rate", "loss", "weight")?;
     for ((lr, loss), weight) in lrs.iter().zip(losses).zip(&update.weights) {
-        writeln!(out, "{lr:>12.4e}  {loss:>12.6}  {:>5.1} %", 100.0 * weight)?;
+        let (loss, weight) = (written(*loss), number::percent_to_digits(*weight));
+        writeln!(out, "{lr:>12.4e}  {loss:>14}  {weight:>7} %")?;
     }
     let points: Vec<(f64, f64)> = lrs.iter().copied().zip(losses.iter().copied()).collect();
     let finite = || points.iter().filter(|(_, loss)| loss.is_finite());
@@ -225,7 +235,7 @@ fn print(
         return Ok(());
     }
     match finite().min_by(|a, b| a.1.total_cmp(&b.1)) {
-        Some((lr, loss)) => writeln!(out, "lowest loss {loss:.6} at rate {lr:.4e}")?,
+        Some((lr, loss)) => writeln!(out, "lowest loss {} at rate {lr:.4e}", written(*loss))?,
         None => writeln!(out, "no rate gives a finite loss")?,
     }
     if update.weights.sum() > 0.0 {
@@ -236,6 +246,11 @@ fn print(
         )?;
     }
     Ok(())
+}
+
+/// A loss with digits enough to tell those of two small rates apart.
+fn written(loss: f64) -> String {
+    number::to_digits(loss, 7)
 }
 
 fn dump(
@@ -275,6 +290,14 @@ mod tests {
         assert!((range[1] - 0.1).abs() < 1e-15, "{range}");
         let far = parse_rates("1e-300..1e300:3").unwrap();
         assert!(far.iter().all(|lr| lr.is_finite()), "{far}");
+        assert_eq!(parse_rates("1_000").unwrap().to_vec(), [1000.0]);
+        let error = parse_rates(".5,1").unwrap_err().to_string();
+        assert_eq!(error, "--lrs .5,1: `.5` must be a number: write 0.5");
+        // A list has as many rates as a range.
+        assert!(parse_rates(&vec!["1"; 10_000].join(",")).is_ok());
+        let error = parse_rates(&vec!["1"; 10_001].join(",")).unwrap_err();
+        assert!(error.0.ends_with("more than 10000 rates"), "{error}");
+        assert!(error.0.len() < 200, "{error}");
         for bad in [
             "", "0", "-1", "nan", "inf", "1..2", "1..2:1", "1,x", "0..1:3",
         ] {

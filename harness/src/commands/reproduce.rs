@@ -8,7 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::arguments::{
-    ExperimentChoice, ProtocolChoice, TrainingArgs, check_folder, cores, data_location, experiments,
+    ExperimentChoice, ProtocolChoice, TrainingArgs, at_once, check_folder, data_location,
+    experiments, jobs_at_scale,
 };
 use crate::device::DeviceName;
 use crate::exit::ExitStatus;
@@ -20,6 +21,7 @@ use crate::runs::job::lay_out;
 use crate::runs::paper::{Plan, PlanRequest};
 use crate::runs::pool;
 use crate::runs::state::RunState;
+use crate::typed_number::whole;
 
 /// Run the paper's experiments and write a report
 #[derive(Debug, Args)]
@@ -38,7 +40,7 @@ pub struct ReproduceArgs {
     device: DeviceName,
     /// Seed of all runs; the paper's is 0
     // No larger than TOML can hold.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, default_value_t = 0, value_parser = whole)]
     seed: u64,
     /// Several seeds: 0..6 (which is 0 to 5), 0..=5, or 0,1,7
     #[arg(long, value_name = "SEEDS", value_parser = seeds, conflicts_with = "seed")]
@@ -86,17 +88,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
     lay_out(jobs)?;
     plan.write_manifest(&args.out, args.only)?;
 
-    let cuda = jobs
-        .iter()
-        .any(|job| job.spec.training.device == DeviceName::Cuda);
-    let at_once = args
-        .training
-        .jobs
-        .unwrap_or(if cuda || args.scale == Scale::Smoke {
-            1
-        } else {
-            cores()
-        });
+    let at_once = at_once(jobs_at_scale(args.training.jobs, args.scale), jobs);
     let unfinished = pool::carry_out(jobs, &location, at_once, budget);
     // Whatever happened, what there is is shown.
     let path = crate::report::write(&args.out)?;

@@ -7,8 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::arguments::{TrainingArgs, cores, data_location};
-use crate::device::DeviceName;
+use crate::arguments::{TrainingArgs, at_once, data_location};
 use crate::exit::{BadInput, ExitStatus};
 use crate::json_output::print_json;
 use crate::number::plural;
@@ -102,10 +101,7 @@ fn go_on(
         // The only one there is.
         return Err(BadInput(text.clone()).into());
     }
-    let cuda = jobs
-        .iter()
-        .any(|job| job.spec.training.device == DeviceName::Cuda);
-    let at_once = how.jobs.unwrap_or(if cuda { 1 } else { cores() });
+    let at_once = at_once(how.jobs, &jobs);
     let budget = how.budget.start();
     unfinished.extend(pool::carry_out(&jobs, &location, at_once, budget));
     let failed = unfinished.iter().filter(|run| run.is_failure()).count();

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::arguments::{check_folder, cores, data_location, thread_count};
 use crate::device::DeviceName;
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, said, say};
 use crate::experiment::{RunSpec, Scale};
 use crate::json_output::print_json;
 use crate::number;
@@ -74,7 +74,7 @@ impl Observer for EpochLines<'_> {
     }
 
     fn note(&mut self, text: &str) {
-        eprintln!("note: {text}");
+        say(&format!("note: {text}"));
     }
 }
 
@@ -86,8 +86,9 @@ pub(crate) fn describe(summary: &Summary) -> String {
             accuracy: Some(accuracy),
             images,
         }) => format!(
-            "{:.1} % of {images} test images, loss {loss:.4}",
-            100.0 * accuracy
+            "{} % of {images} test images, loss {}",
+            number::percent(accuracy),
+            number::significant(loss)
         ),
         Some(Evaluation { loss, images, .. }) => {
             let loss = number::significant(loss);
@@ -180,7 +181,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
                     dir: &dir,
                     was_finished: false,
                     summary: None,
-                    error: Some(format!("{error:#}")),
+                    error: Some(said(&error)),
                 };
                 print_json(out, &result)?;
             }

@@ -16,11 +16,17 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::schedulers::schedules;
 use crate::experiment::value_kind::{ValuesOf, check_value};
 use crate::text_figure::{significant, text_figure};
+use crate::typed_number::whole;
+use crate::visible::{shortened, typed};
 
 /// The paper's rate (section 3.1).
 const DEFAULT_LR: &str = "0.005";
 
-/// Significant digits in the table; the JSON has them all.
+/// Rates that are printed at most: each has a line of its own.
+const MOST_EPOCHS: u64 = 10_000_000;
+/// As much of a parameter as the title shows.
+const TITLE_VALUE: usize = 60;
+/// Significant digits in the title and the table; the JSON has them all.
 const TABLE_DIGITS: usize = 6;
 /// Width of the figure and height of its plotting area, in characters.
 const FIGURE: (usize, usize) = (72, 10);
@@ -41,7 +47,7 @@ pub struct ScheduleArgs {
     #[arg(value_name = "KEY=VALUE")]
     parameters: Vec<String>,
     /// How many epochs; the paper's experiments have 100
-    #[arg(long, value_name = "EPOCHS", default_value_t = 100)]
+    #[arg(long, value_name = "EPOCHS", default_value_t = 100, value_parser = whole)]
     epochs: u64,
     /// Print a JSON array of {"epoch": 0, "lr": 0.005} instead of the table
     #[arg(long)]
@@ -55,6 +61,10 @@ pub struct ScheduleArgs {
 pub fn schedule(args: &ScheduleArgs, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     if args.epochs == 0 {
         return Err(BadInput("--epochs = 0: must be at least 1".to_owned()).into());
+    }
+    if args.epochs > MOST_EPOCHS {
+        let text = format!("--epochs = {}: must be at most {MOST_EPOCHS}", args.epochs);
+        return Err(BadInput(text).into());
     }
     let (schedule, title) = parse(&args.name, &args.parameters, args.epochs).map_err(BadInput)?;
     let mut out = BufWriter::new(out);
@@ -160,7 +170,7 @@ fn parse(
             (None, _) => continue,
         };
         let value = key.holds.parse(word);
-        let value = value.map_err(|rule| format!("{} = {word}: {rule}", key.name))?;
+        let value = value.map_err(|rule| format!("{} = {}: {rule}", key.name, typed(word)))?;
         check_value(key, &value).map_err(|error| error.to_string())?;
         table.insert(key.name.into(), value);
     }
@@ -176,13 +186,15 @@ fn read<'a>(kind: &Kind, parameters: &'a [String]) -> Result<BTreeMap<&'a str, &
     for parameter in parameters {
         let Some((key, value)) = parameter.split_once('=') else {
             return Err(format!(
-                "`{parameter}`: a parameter is written key=value, such as lr=0.1"
+                "`{}`: a parameter is written key=value, such as lr=0.1",
+                typed(parameter)
             ));
         };
         if !keys.contains(&key) {
             return Err(if flat().any(|other| other.key(key).is_some()) {
                 format!(
-                    "{key} = {value}: `{}` has no such key ({})",
+                    "{key} = {}: `{}` has no such key ({})",
+                    typed(value),
                     kind.name,
                     keys.join(", ")
                 )
@@ -191,6 +203,7 @@ fn read<'a>(kind: &Kind, parameters: &'a [String]) -> Result<BTreeMap<&'a str, &
             });
         }
         if let Some(first) = given.insert(key, value) {
+            let (first, value) = (typed(first), typed(value));
             return Err(format!("{key} is given twice: {first} and {value}"));
         }
     }
@@ -204,6 +217,7 @@ fn title(kind: &Kind, schedule: &ScheduleConfig) -> anyhow::Result<String> {
     for (index, key) in kind.keys.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         let value = values.get(key.name).map(words).unwrap_or_default();
+        let value = shortened(&value, TITLE_VALUE);
         write!(title, "{comma} {} {value}", key.name)?;
     }
     Ok(title)
@@ -213,7 +227,7 @@ fn title(kind: &Kind, schedule: &ScheduleConfig) -> anyhow::Result<String> {
 fn words(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Float(number) => number.to_string(),
+        Value::Float(number) => significant(*number, TABLE_DIGITS),
         Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }

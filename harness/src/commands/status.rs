@@ -195,10 +195,10 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
 }
 
 fn seconds(seconds: f64) -> String {
-    if seconds < 10.0 {
-        format!("{seconds:.2}")
+    if seconds < 100.0 {
+        number::to_digits(seconds, 3)
     } else {
-        format!("{seconds:.0}")
+        number::plain(seconds)
     }
 }
 

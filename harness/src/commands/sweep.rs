@@ -7,8 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::arguments::{TrainingArgs, check_folder, cores, data_location};
-use crate::device::DeviceName;
+use crate::arguments::{TrainingArgs, at_once, check_folder, data_location};
 use crate::exit::ExitStatus;
 use crate::json_output::print_json;
 use crate::number;
@@ -51,10 +50,7 @@ pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let location = data_location(args.training.data.as_ref())?;
     sweep.check_data(&location)?;
     let jobs = sweep.jobs(&args.out.join("runs"))?;
-    let cuda = jobs
-        .iter()
-        .any(|job| job.spec.training.device == DeviceName::Cuda);
-    let at_once = args.training.jobs.unwrap_or(if cuda { 1 } else { cores() });
+    let at_once = at_once(args.training.jobs, &jobs);
     if args.dry_run {
         let outlook = Outlook::of(&jobs, at_once, &time_folders(&args.out))?;
         if args.training.json {

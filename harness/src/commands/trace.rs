@@ -16,6 +16,8 @@ use toml::{Table, Value};
 
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{RunSpec, schedulers, sweep};
+use crate::typed_number::whole;
+use crate::visible::typed;
 
 /// Take steps on a quadratic problem, to check an optimiser or scheduler against another implementation
 ///
@@ -34,12 +36,17 @@ pub struct TraceArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// How many steps
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole)]
     steps: u64,
     /// Print a JSON object a step, with all digits: where the gradient is taken, and the rate that was really taken
     #[arg(long)]
     json: bool,
 }
+
+/// Steps that are taken at most: each has a line of its own.
+const MOST_STEPS: u64 = 10_000_000;
+/// Coordinates on a line for a person.
+const COORDINATES: usize = 6;
 
 /// A step, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -60,6 +67,10 @@ struct Line<'a> {
 pub fn trace(args: &TraceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     if args.steps == 0 {
         return Err(BadInput("--steps = 0: must be at least 1".to_owned()).into());
+    }
+    if args.steps > MOST_STEPS {
+        let text = format!("--steps = {}: must be at most {MOST_STEPS}", args.steps);
+        return Err(BadInput(text).into());
     }
     let spec = spec(&args.settings, args.steps)?;
     let mut problem = Problem::read(&args.problem)?;
@@ -93,7 +104,14 @@ pub fn trace(args: &TraceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             let line = Line { step, lr, loss, x };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         } else {
-            writeln!(out, "step {step}  lr {lr:?}  loss {loss:?}  x {x}")?;
+            let shown: Vec<String> = x
+                .iter()
+                .take(COORDINATES)
+                .map(|x| format!("{x:?}"))
+                .collect();
+            let more = if x.len() > COORDINATES { ", …" } else { "" };
+            let x = shown.join(", ");
+            writeln!(out, "step {step}  lr {lr:?}  loss {loss:?}  x [{x}{more}]")?;
         }
         tell(
             method.as_mut(),
@@ -119,6 +137,7 @@ fn spec(settings: &[String], steps: u64) -> Result<RunSpec, BadInput> {
         let sweep::Axis { key, values } = axis;
         let mut values = values.into_iter();
         let (Some(value), None) = (values.next(), values.next()) else {
+            let setting = typed(setting);
             return Err(BadInput(format!("--set {setting}: one value is needed")));
         };
         let mut path = key.split('.');
@@ -128,6 +147,7 @@ fn spec(settings: &[String], steps: u64) -> Result<RunSpec, BadInput> {
             .split_last()
             .filter(|_| ["optimizer", "scheduler"].contains(&table))
         else {
+            let key = typed(&key);
             return Err(BadInput(format!(
                 "--set {key}: a trace has keys of [optimizer] and [scheduler], such as scheduler.lr"
             )));
@@ -138,6 +158,7 @@ fn spec(settings: &[String], steps: u64) -> Result<RunSpec, BadInput> {
                 .entry((*name).to_owned())
                 .or_insert_with(|| Value::Table(Table::new()));
             let Value::Table(inner) = inner else {
+                let (key, name) = (typed(&key), typed(name));
                 return Err(BadInput(format!("--set {key}: {name} is no table")));
             };
             place = inner;

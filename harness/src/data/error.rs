@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::data::name::Cifar;
+use crate::number::exact;
 
 /// An error of the data layer; each names the thing and the value that is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +91,7 @@ pub enum DataError {
         expected: String,
     },
     /// A split with a part that would be empty, or with sizes that do not fit.
-    #[error("{what} = {value}: {reason}")]
+    #[error("{what} = {}: {reason}", exact(*value))]
     Split {
         /// Which quantity.
         what: &'static str,

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::typed_number;
+use crate::visible::typed;
+
 /// A limit of compute, in optimiser steps or epochs of training: of each example a forward pass costs 1 and a backward
 /// pass 2, so that a step costs 3 times its batch. Probing and search count too.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,12 +58,12 @@ impl FromStr for BudgetSpec {
             return Err(RULE.to_owned());
         };
         match unit {
-            "step" | "steps" => match number.parse() {
+            "step" | "steps" => match typed_number::whole(number) {
                 Ok(0) => Err("must be at least one step".to_owned()),
                 Ok(steps) => Ok(Self::Steps(steps)),
                 Err(_) => Err(RULE.to_owned()),
             },
-            "epoch" | "epochs" => match number.parse::<f64>() {
+            "epoch" | "epochs" => match epochs(number) {
                 Ok(epochs) if epochs > 0.0 && epochs.is_finite() => Ok(Self::Epochs(epochs)),
                 Ok(_) => Err("must be positive and finite".to_owned()),
                 Err(_) => Err(RULE.to_owned()),
@@ -68,6 +71,16 @@ impl FromStr for BudgetSpec {
             _ => Err(RULE.to_owned()),
         }
     }
+}
+
+/// A number of epochs. As a budget is written, all its digits are there, which may be too many for a whole number of
+/// TOML.
+fn epochs(word: &str) -> Result<f64, String> {
+    let digits = word.bytes().all(|byte| byte.is_ascii_digit());
+    typed_number::number(word).or_else(|rule| match word.parse() {
+        Ok(epochs) if digits && !word.starts_with('0') => Ok(epochs),
+        _ => Err(rule),
+    })
 }
 
 impl fmt::Display for BudgetSpec {
@@ -84,7 +97,7 @@ impl TryFrom<String> for BudgetSpec {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
-            .map_err(|rule| format!("training.budget = {text:?}: {rule}"))
+            .map_err(|rule| format!("training.budget = \"{}\": {rule}", typed(&text)))
     }
 }
 
@@ -105,11 +118,14 @@ mod tests {
             (" 1  step ", BudgetSpec::Steps(1), "1 steps"),
             ("2.5 epochs", BudgetSpec::Epochs(2.5), "2.5 epochs"),
             ("1e-3 epochs", BudgetSpec::Epochs(1e-3), "0.001 epochs"),
+            ("1_000 steps", BudgetSpec::Steps(1000), "1000 steps"),
         ] {
             assert_eq!(text.parse(), Ok(budget));
             assert_eq!(budget.to_string(), written);
             assert_eq!(written.parse(), Ok(budget));
         }
+        let long = BudgetSpec::Epochs(1e300);
+        assert_eq!(long.to_string().parse(), Ok(long));
         for text in [
             "",
             "500",
@@ -122,6 +138,9 @@ mod tests {
             "nan epochs",
             "3 hours",
             "3 steps more",
+            ".5 epochs",
+            "1. epochs",
+            "05 epochs",
         ] {
             assert!(text.parse::<BudgetSpec>().is_err(), "{text}");
         }

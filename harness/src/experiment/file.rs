@@ -5,13 +5,14 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::keys::OF_THE_FILE;
+use super::keys::{OF_THE_FILE, fill_in_kinds};
 use super::lines::Lines;
 use super::spec_error::SpecError;
 use super::spec_error::shown;
 use super::{RunSpec, length};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
+use crate::visible::typed;
 
 /// Characters that a series' name may have at most: it stands in paths and in the columns of tables.
 const NAME_LENGTH: usize = 64;
@@ -125,6 +126,7 @@ impl ExperimentFile {
         let mut base: Table = text
             .parse()
             .map_err(|error: toml::de::Error| place.error(None, error.message()))?;
+        fill_in_kinds(&mut base);
         let top = |error: SpecError| place.at(&error);
         let title = take_text(&mut base, "title", LINE_LENGTH).map_err(top)?;
         let title = title.unwrap_or_default();
@@ -168,7 +170,8 @@ impl ExperimentFile {
                 names.join(", ")
             ))),
             Some(name) if names == [""] => Err(error(format!(
-                "--series {name}: the file holds one run and no [[series]]"
+                "--series {}: the file holds one run and no [[series]]",
+                typed(name)
             ))),
             Some(name) => self
                 .series
@@ -181,8 +184,9 @@ impl ExperimentFile {
     /// The specification of a series, with `scale` laid over it.
     ///
     /// Where the scale changes the number of epochs, the lengths of open-loop schedules (`t_max`, `milestones`,
-    /// `total_iters` and so on) change in proportion, rounded, at least 1 (`total_iters`: 2). `cosine` without `t_max`
-    /// takes the number of epochs; so do `linear-decay` without `total_iters` and `one-cycle` without `total_steps`.
+    /// `total_iters` and so on, given or not) change in proportion, rounded, at least 1 (`total_iters`: 2), and what came
+    /// before the end of the run still does. `cosine` without `t_max` takes the number of epochs; so do `linear-decay`
+    /// without `total_iters` and `one-cycle` without `total_steps`.
     ///
     /// # Errors
     /// [`BadInput`] that names the file, the line, the key and the value.
@@ -202,9 +206,9 @@ impl ExperimentFile {
     ) -> Result<RunSpec, BadInput> {
         let located = |error: SpecError| self.locate(series, &[scale, settings], &error);
         let mut table = self.base.clone();
-        overlay(&mut table, &series.overrides);
+        lay_over(&mut table, &series.overrides);
         let before = (!scale.is_empty()).then(|| table.clone());
-        overlay(&mut table, scale);
+        lay_over(&mut table, scale);
         if let Some(before) = before {
             length::fit(&before, &mut table).map_err(located)?;
         }
@@ -215,7 +219,7 @@ impl ExperimentFile {
                 )));
             }
         }
-        overlay(&mut table, settings);
+        lay_over(&mut table, settings);
         length::fill_in(&mut table).map_err(located)?;
         RunSpec::read(table).map_err(located)
     }
@@ -323,6 +327,12 @@ fn series(mut table: Table) -> Result<SeriesSpec, SpecError> {
         label,
         overrides: table,
     })
+}
+
+/// Lays tables over those of a specification, whose kinds are known before and after.
+fn lay_over(lower: &mut Table, upper: &Table) {
+    overlay(lower, upper);
+    fill_in_kinds(lower);
 }
 
 /// Lays `upper` over `lower`: tables are merged key by key, but one whose `kind` differs replaces the lower whole,

@@ -7,6 +7,7 @@ use autolr_core::ValueKind::{Number, OneOf, Seed, Switch, Text, Whole};
 use autolr_core::{Key, Kind, Range};
 
 use autolr_core::optimizer::OptimizerConfig;
+use toml::{Table, Value};
 
 use crate::data::DataSetName;
 use crate::task::NetworkSpec;
@@ -20,6 +21,8 @@ pub struct TableKeys {
     pub keys: Keys,
     /// Whether a specification can be without it.
     pub optional: bool,
+    /// What `kind` is where it is not given.
+    pub default_kind: Option<&'static str>,
     /// Whether there can be several, each in double brackets.
     pub list: bool,
 }
@@ -47,6 +50,17 @@ impl TableKeys {
 pub(super) fn of_kind(kind: &'static Kind) -> impl Iterator<Item = &'static Key> {
     let unit = kind.key(UNIT).filter(|_| kind.is_schedule);
     kind.keys.iter().chain(unit)
+}
+
+/// Fills in the kind of each table that has keys and says none, if there is a default.
+pub(super) fn fill_in_kinds(tables: &mut Table) {
+    for known in &TABLES {
+        if let (Some(kind), Some(Value::Table(table))) =
+            (known.default_kind, tables.get_mut(known.name))
+        {
+            table.entry("kind").or_insert(kind.into());
+        }
+    }
 }
 
 /// What the outermost schedule counts.
@@ -91,24 +105,28 @@ pub const TABLES: [TableKeys; 7] = [
                 .about("leave out the incomplete last batch, in validation and test too"),
         ]),
         optional: false,
+        default_kind: None,
         list: false,
     },
     TableKeys {
         name: "network",
         keys: Keys::OfKind(|| NetworkSpec::KINDS.iter().collect()),
         optional: false,
+        default_kind: None,
         list: false,
     },
     TableKeys {
         name: "optimizer",
         keys: Keys::OfKind(|| OptimizerConfig::KINDS.iter().collect()),
         optional: true,
+        default_kind: Some("sgd"),
         list: false,
     },
     TableKeys {
         name: SCHEDULER,
         keys: Keys::OfKind(|| autolr_core::kinds().collect()),
         optional: false,
+        default_kind: None,
         list: false,
     },
     TableKeys {
@@ -127,6 +145,7 @@ pub const TABLES: [TableKeys; 7] = [
             ),
         ]),
         optional: true,
+        default_kind: None,
         list: false,
     },
     TableKeys {
@@ -158,6 +177,7 @@ pub const TABLES: [TableKeys; 7] = [
             .about("whose test accuracy is reported"),
         ]),
         optional: false,
+        default_kind: None,
         list: false,
     },
     TableKeys {
@@ -174,6 +194,7 @@ pub const TABLES: [TableKeys; 7] = [
                 .about("their weight decay"),
         ]),
         optional: true,
+        default_kind: None,
         list: true,
     },
 ];

@@ -2,34 +2,52 @@
 
 use toml::{Table, Value};
 
+use super::schedulers::Stretch;
 use super::spec_error::SpecError;
 use super::{BudgetSpec, RunSpec, schedulers, sizes};
 
-/// Fits lengths to a run whose tables were `before` and are now `table`: those of the scheduler in proportion to what it
-/// counts, the budget in proportion to its unit.
+/// Fits lengths to a run whose tables were `before` and are now `table`: the budget in proportion to its unit, those of
+/// the scheduler in proportion to what it counts.
 pub(super) fn fit(before: &Table, table: &mut Table) -> Result<(), SpecError> {
     let epochs = (epochs(before), epochs(table));
     let (Some(scheduler), (Some(was), Some(is))) = (scheduler(table), epochs) else {
         return Ok(());
     };
-    let budget = budget(table);
     let by_steps = schedulers::counts_steps(scheduler);
+    let budget = budget(table);
+    let ratio = |(was, is): (i64, i64)| is as f64 / was.max(1) as f64;
     let counts_steps = by_steps || matches!(budget, Some(BudgetSpec::Steps(_)));
     let steps = if counts_steps {
         (steps_without_budget(before)?, steps_without_budget(table)?)
     } else {
         (was, is)
     };
-    let (was_long, is_long) = if by_steps { steps } else { (was, is) };
-    if let Some(Value::Table(scheduler)) = table.get_mut("scheduler") {
-        schedulers::fit(scheduler, was_long, is_long);
-    }
     if let (Some(budget), Some(Value::Table(training))) = (budget, table.get_mut("training")) {
-        let ratio = |(was, is): (i64, i64)| is as f64 / was.max(1) as f64;
         let fitted = budget.stretched(ratio((was, is)), ratio(steps));
         training.insert("budget".to_owned(), fitted.to_string().into());
     }
+    let length = if by_steps { steps } else { (was, is) };
+    if length.0 < 1 || length.0 == length.1 {
+        return Ok(());
+    }
+    let stretch = Stretch {
+        times: ratio(length),
+        was: end(before, by_steps)?,
+        is: end(table, by_steps)?,
+    };
+    if let Some(Value::Table(scheduler)) = table.get_mut("scheduler") {
+        schedulers::fit(scheduler, stretch);
+    }
     Ok(())
+}
+
+/// When a run ends, in steps or in epochs, by its budget or by its epochs.
+fn end(table: &Table, by_steps: bool) -> Result<i64, SpecError> {
+    match (by_steps, budget(table), epochs(table)) {
+        (true, ..) => in_steps(table, sizes::run_steps),
+        (false, None, Some(epochs)) => Ok(epochs),
+        (false, ..) => in_steps(table, |spec| Ok(sizes::planned_epochs(spec))),
+    }
 }
 
 /// Fills in a length of the scheduler whose default is that of the run.
@@ -67,7 +85,7 @@ fn steps_without_budget(table: &Table) -> Result<i64, SpecError> {
     })
 }
 
-/// A number of steps that depends on data and batches, not on the scheduler, which may still lack a length.
+/// A number of steps or epochs that depends on data and batches, not on the scheduler, which may still lack a length.
 fn in_steps(
     table: &Table,
     of: impl Fn(&RunSpec) -> Result<u64, SpecError>,
@@ -81,3 +99,6 @@ fn in_steps(
     let steps = of(&spec)?;
     Ok(i64::try_from(steps).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::visible::shortened;
-
-/// As much of a line as an error shows.
-const SHOWN: usize = 100;
+use crate::typed_number;
+use crate::visible::typed;
 
 /// The line of a mistake, if it is known, and what is wrong there.
 pub(super) type Mistake = (Option<usize>, String);
@@ -89,6 +87,7 @@ fn collect_value(
     // Numbers are read only when they are used, and the errors then know no line.
     let unread = |number_text: &str| {
         let line = number(text, value.span().start);
+        let (path, number_text) = (typed(path), typed(number_text));
         let message = format!("{path} = {number_text}: no number that fits into 64 bits");
         Err((Some(line), message))
     };
@@ -137,9 +136,20 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> Mistake {
     let start = span.start.min(text.len());
     let number = number(text, start);
     let line = text.lines().nth(number - 1).unwrap_or_default().trim();
+    // What is typed there, as far as it could be a number.
+    let other = |c: char| !(c.is_ascii_alphanumeric() || "+-._".contains(c));
+    let (before, after) = text.split_at_checked(start).unwrap_or_default();
+    let word: String = [before.rsplit(other).next(), after.split(other).next()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let said = match typed_number::meant(&word) {
+        Some(meant) => format!("no number: write {meant}"),
+        None => typed(&plain(error.message())),
+    };
     let message = match line {
-        "" => plain(error.message()),
-        line => format!("`{}`: {}", shortened(line, SHOWN), plain(error.message())),
+        "" => said,
+        line => format!("`{}`: {said}", typed(line)),
     };
     (Some(number), message)
 }

@@ -137,6 +137,37 @@ pub fn experiment_file(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::DeviceName;
+
+    /// What a scale makes of a specification is what it made of it when the records were computed.
+    #[test]
+    fn recorded_runs_have_the_digests_of_the_experiments_at_their_scale() {
+        let (quick, _) = Scale::Quick.overlay().unwrap();
+        let mut known = std::collections::BTreeSet::new();
+        for protocol in Protocol::ALL {
+            for experiment in ExperimentName::ALL {
+                let file = experiment_file(experiment, protocol).unwrap();
+                for series in &file.series {
+                    let mut spec = file.spec(series, &quick).unwrap();
+                    spec.training.device = DeviceName::Cpu;
+                    for seed in 0..10 {
+                        spec.training.seed = seed;
+                        known.insert(spec.run_name().unwrap());
+                    }
+                }
+            }
+        }
+        let records = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/records");
+        let mut found = 0;
+        for folder in ["table1-quick", "figures-quick"] {
+            for run in std::fs::read_dir(format!("{records}/{folder}/runs")).unwrap() {
+                let name = run.unwrap().file_name().into_string().unwrap();
+                assert!(known.contains(&name), "{folder}/runs/{name}");
+                found += 1;
+            }
+        }
+        assert!(found >= 96, "{found}");
+    }
 
     #[test]
     fn every_experiment_is_sound_at_every_scale() {

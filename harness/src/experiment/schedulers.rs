@@ -1,5 +1,7 @@
 //! `[scheduler]` of a specification file: the schedules within it, and its lengths.
 
+use std::cmp::Ordering;
+
 use autolr_core::schedule::ScheduleConfig;
 use autolr_core::{KeyDefault, Kind};
 use toml::{Table, Value};
@@ -30,12 +32,46 @@ pub(super) fn within<'a>(kind: &Kind, table: &'a Table) -> Vec<(String, &'a Tabl
     found
 }
 
-/// Fits a `[scheduler]` to another length of the run, in what it counts: its lengths change in proportion, rounded, at
-/// least 1 (`total_iters`: 2), those of the schedules within it too.
-pub(super) fn fit(scheduler: &mut Table, before: i64, after: i64) {
-    if before > 0 && before != after {
-        stretch(scheduler, after as f64 / before as f64, 1);
+/// What becomes of a run's length, or of a part of it, in what its scheduler counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Stretch {
+    /// How many times as long the whole run is now.
+    pub(super) times: f64,
+    /// When the run, or the part, ended.
+    pub(super) was: i64,
+    /// When it ends now.
+    pub(super) is: i64,
+}
+
+impl Stretch {
+    /// A length in proportion, rounded. What came before the end still does, what came at the end or never still comes
+    /// there or never: milestone 99 of 100 epochs is 39 of 40.
+    fn length(self, length: i64, least: i64) -> i64 {
+        let stretched = (length as f64 * self.times).round() as i64;
+        match length.cmp(&self.was) {
+            Ordering::Less => stretched.min(self.is.saturating_sub(1)).max(least),
+            Ordering::Equal => self.is.max(1),
+            Ordering::Greater => stretched.max(self.is).max(least),
+        }
     }
+
+    /// The part between two points, each as it was and as it is now; none is after the end.
+    fn part(self, from: (i64, i64), to: (i64, i64)) -> Self {
+        let between =
+            |from: i64, to: i64, end: i64| to.min(end).saturating_sub(from.min(end)).max(0);
+        Self {
+            was: between(from.0, to.0, self.was),
+            is: between(from.1, to.1, self.is),
+            ..self
+        }
+    }
+}
+
+/// Fits a `[scheduler]` to another length of the run: its lengths change in proportion, at least 1 (`total_iters` of
+/// `constant`, `linear` and `polynomial`: 2), those of the schedules within it too. A length that is not given is its
+/// default, which changes as if it were written.
+pub(super) fn fit(scheduler: &mut Table, stretch: Stretch) {
+    stretch_level(scheduler, stretch, 1);
 }
 
 /// Fills in a length whose default is that of the run, in what the scheduler counts, and that is absent, at the outermost.
@@ -58,32 +94,63 @@ fn kind_of(table: &Table) -> Option<&'static Kind> {
     autolr_core::kinds().find(|kind| kind.name == name)
 }
 
-fn stretch(scheduler: &mut Table, times: f64, level: usize) {
+fn stretch_level(scheduler: &mut Table, stretch: Stretch, level: usize) {
     let Some(kind) = kind_of(scheduler) else {
         return;
     };
+    let (mut steps, mut milestones) = ((0, 0), Vec::new());
     for key in kind.keys {
-        // With a warm-up of one epoch, `constant` and `linear` would be the same schedule.
-        let least = if key.name == "total_iters" { 2 } else { 1 };
-        let stretched = |length: i64| ((length as f64 * times).round() as i64).max(least);
+        let mut least = 1;
+        if let (Length, KeyDefault::Core(default)) = (key.holds, key.default) {
+            // With a warm-up of one epoch, `constant` and `linear` would be the same schedule.
+            least = 2;
+            if let Ok(default) = default.parse::<i64>() {
+                scheduler.entry(key.name).or_insert(default.into());
+            }
+        }
         match (key.holds, scheduler.get_mut(key.name)) {
-            (Length, Some(Value::Integer(length))) => *length = stretched(*length),
+            (Length, Some(Value::Integer(length))) => {
+                let was = *length;
+                *length = stretch.length(was, least);
+                steps = (was, *length);
+            }
             (Milestones, Some(Value::Array(list))) => {
                 for value in list {
-                    match value {
+                    if let Value::Integer(length) = value {
+                        let was = *length;
                         // From the start on: no length.
-                        Value::Integer(0) => {}
-                        Value::Integer(length) => *length = stretched(*length),
-                        _ => {}
+                        if was != 0 {
+                            *length = stretch.length(was, least);
+                        }
+                        milestones.push((was, *length));
                     }
                 }
             }
-            (Schedule, Some(Value::Table(inner))) if level < ScheduleConfig::MAX_NESTING => {
-                stretch(inner, times, level + 1);
+            _ => {}
+        }
+    }
+    if level == ScheduleConfig::MAX_NESTING {
+        return;
+    }
+    // Schedules within a schedule count from where they begin.
+    let end = (stretch.was, stretch.is);
+    for key in kind.keys {
+        match (key.holds, scheduler.get_mut(key.name)) {
+            // After the steps of a warm-up.
+            (Schedule, Some(Value::Table(inner))) => {
+                stretch_level(inner, stretch.part(steps, end), level + 1);
             }
-            (Schedules, Some(Value::Array(list))) if level < ScheduleConfig::MAX_NESTING => {
-                for inner in list.iter_mut().filter_map(Value::as_table_mut) {
-                    stretch(inner, times, level + 1);
+            // One after another, or all from the start where there are no milestones.
+            (Schedules, Some(Value::Array(list))) => {
+                for (index, inner) in list.iter_mut().enumerate() {
+                    let from = index
+                        .checked_sub(1)
+                        .and_then(|before| milestones.get(before));
+                    let from = from.copied().unwrap_or((0, 0));
+                    let to = milestones.get(index).copied().unwrap_or(end);
+                    if let Value::Table(inner) = inner {
+                        stretch_level(inner, stretch.part(from, to), level + 1);
+                    }
                 }
             }
             _ => {}

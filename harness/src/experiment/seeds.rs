@@ -1,5 +1,8 @@
 //! Seeds on the command line.
 
+use crate::typed_number;
+use crate::visible::typed;
+
 /// The most seeds of one command.
 const MOST: u64 = 10_000;
 
@@ -10,18 +13,21 @@ const MOST: u64 = 10_000;
 pub fn seeds(text: &str) -> Result<Vec<u64>, String> {
     let rule = "write 0..6 (which is 0 to 5), 0..=5, or a list such as 0,1,7";
     let number = |word: &str| -> Result<u64, String> {
-        let seed: u64 = word
-            .trim()
-            .parse()
-            .map_err(|_| format!("{word:?} is no seed; {rule}"))?;
-        // No larger than TOML can hold.
-        match i64::try_from(seed) {
-            Ok(_) => Ok(seed),
-            Err(_) => Err(format!("{word} is above {}", i64::MAX)),
-        }
+        let word = word.trim();
+        typed_number::whole(word).map_err(|_| match word.parse::<u64>() {
+            // No larger than TOML can hold.
+            Ok(seed) if seed > i64::MAX.unsigned_abs() => format!("{word} is above {}", i64::MAX),
+            _ => format!("\"{}\" is no seed; {rule}", typed(word)),
+        })
     };
+    let too_many = || format!("{} holds more than {MOST} seeds", typed(text));
     let mut seeds: Vec<u64> = match text.split_once("..") {
-        None => text.split(',').map(number).collect::<Result<_, _>>()?,
+        None => {
+            if text.split(',').nth(MOST as usize).is_some() {
+                return Err(too_many());
+            }
+            text.split(',').map(number).collect::<Result<_, _>>()?
+        }
         Some((first, last)) => {
             let first = number(first)?;
             let end = match last.strip_prefix('=') {
@@ -29,10 +35,10 @@ pub fn seeds(text: &str) -> Result<Vec<u64>, String> {
                 None => number(last)?,
             };
             if end <= first {
-                return Err(format!("{text} holds no seed; {rule}"));
+                return Err(format!("{} holds no seed; {rule}", typed(text)));
             }
             if end - first > MOST {
-                return Err(format!("{text} holds more than {MOST} seeds"));
+                return Err(too_many());
             }
             (first..end).collect()
         }
@@ -55,11 +61,24 @@ mod tests {
             ("2..=3", &[2, 3]),
             ("7, 1", &[1, 7]),
             ("5", &[5]),
+            ("1_000", &[1000]),
             ("9223372036854775807", &[i64::MAX as u64]),
         ] {
             assert_eq!(seeds(text).as_deref(), Ok(expected), "{text}");
         }
-        assert_eq!(seeds("0..10000").map(|seeds| seeds.len()), Ok(10_000));
+        let list = |count: u64| {
+            (0..count)
+                .map(|n| n.to_string())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        for text in ["0..10000", &list(10_000)] {
+            assert_eq!(seeds(text).map(|seeds| seeds.len()), Ok(10_000));
+        }
+        // One too many, in a list as in a range; and not all of them in the error.
+        let error = seeds(&list(10_001)).unwrap_err();
+        assert!(error.ends_with("holds more than 10000 seeds"), "{error}");
+        assert!(error.len() < 200, "{error}");
     }
 
     #[test]

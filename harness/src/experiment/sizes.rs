@@ -2,6 +2,7 @@
 
 use super::{RunSpec, SpecError};
 use crate::data::{DataError, DataSetName, Split, SplitSpec, cifar};
+use crate::number;
 
 /// How many images a run trains on, validates on, draws its scoring batches from, and tests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub(crate) fn split_error(error: &DataError) -> SpecError {
             what,
             value,
             reason,
-        } => SpecError::set(format!("data.{what}"), value, reason),
+        } => SpecError::set(format!("data.{what}"), number::exact(*value), reason),
         other => SpecError::whole(other.to_string()),
     }
 }

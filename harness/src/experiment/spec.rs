@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::check::{check, check_scheduler};
-use super::keys::SCHEDULER;
+use super::keys::{SCHEDULER, fill_in_kinds};
 use super::spec_error::SpecError;
 use super::{BudgetSpec, sizes};
 use crate::data::{DataSetName, Input, SplitKind};
 use crate::device::DeviceName;
 use crate::exit::BadInput;
 use crate::task::{LayerKind, NetworkSpec};
+use crate::visible::typed;
 
 /// A training run: `[data]`, `[network]`, `[optimizer]`, `[scheduler]`, `[probe]`, `[training]` of a TOML file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -274,7 +275,8 @@ impl RunSpec {
     }
 
     /// As [`RunSpec::from_table`], with the key apart.
-    pub(super) fn read(table: toml::Table) -> Result<Self, SpecError> {
+    pub(super) fn read(mut table: toml::Table) -> Result<Self, SpecError> {
+        fill_in_kinds(&mut table);
         check(&table)?;
         // What has rules between its keys says so with the key; the rest of the form is what was checked.
         if let Some(toml::Value::Table(scheduler)) = table.get(SCHEDULER) {
@@ -342,7 +344,7 @@ impl RunSpec {
                 } else {
                     format!("set = \"{}\" is no file of one's own", data.set.key())
                 };
-                let file = format!("\"{}\"", file.display());
+                let file = format!("\"{}\"", typed(&file.display().to_string()));
                 return Err(SpecError::set("data.file", file, rule));
             }
             _ => {}
@@ -379,7 +381,7 @@ impl RunSpec {
                 let rule = format!("less than one of the {of_epoch} steps of an epoch");
                 return Err(SpecError::set(
                     "training.budget",
-                    format!("\"{budget}\""),
+                    format!("\"{}\"", typed(&budget.to_string())),
                     rule,
                 ));
             }

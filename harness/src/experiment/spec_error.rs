@@ -6,10 +6,7 @@ use autolr_core::SettingsError;
 use toml::Value;
 
 use crate::exit::BadInput;
-use crate::visible::{shortened, visible};
-
-/// As much of a value as an error shows.
-const SHOWN: usize = 100;
+use crate::visible::typed;
 
 /// A value as an error shows it: on one line, and not at length.
 pub(super) fn shown(value: &Value) -> String {
@@ -18,7 +15,7 @@ pub(super) fn shown(value: &Value) -> String {
         Value::String(text) => format!("\"{text}\""),
         other => other.to_string(),
     };
-    shortened(&visible(&text), SHOWN)
+    typed(&text)
 }
 
 /// What is wrong with a specification, in one line, and the key that it is wrong at.

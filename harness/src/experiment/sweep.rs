@@ -5,7 +5,10 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::seeds;
+use super::spec_error::shown;
 use crate::exit::BadInput;
+use crate::typed_number;
+use crate::visible::typed;
 
 /// The key that seeds are values of.
 pub(crate) const SEED: &str = "training.seed";
@@ -38,12 +41,12 @@ pub fn axis(text: &str) -> Result<Axis, String> {
                 .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
     };
     if !key.split('.').all(plain) {
-        return Err(format!("{key:?} is no key such as scheduler.lr"));
+        return Err(format!("\"{}\" is no key such as scheduler.lr", typed(key)));
     }
-    let values: Vec<Value> = split(values)?.into_iter().map(value).collect();
+    let values: Result<_, _> = split(values)?.into_iter().map(value).collect();
     Ok(Axis {
         key: key.to_owned(),
-        values,
+        values: values?,
     })
 }
 
@@ -71,16 +74,19 @@ fn split(text: &str) -> Result<Vec<&str>, String> {
     }
 }
 
-/// A value of TOML; what is none is a name.
-fn value(word: &str) -> Value {
+/// A value of TOML; what is none is a name, unless it can only be meant for a number.
+fn value(word: &str) -> Result<Value, String> {
+    if let Some(meant) = typed_number::meant(word) {
+        return Err(format!("`{}`: no number: write {meant}", typed(word)));
+    }
     let document = format!("value = {word}");
     let parsed = document.parse::<Table>().ok();
     // A line feed in the word would bring other keys.
     let only = |table: &Table| table.len() == 1;
-    parsed
+    let value = parsed
         .filter(only)
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(word.to_owned()))
+        .and_then(|mut table| table.remove("value"));
+    Ok(value.unwrap_or_else(|| Value::String(word.to_owned())))
 }
 
 /// Reads a sweep file: `seeds = "0..6"` or a list, and `[set]` with a list of values for each key, whose name is quoted
@@ -100,9 +106,9 @@ fn parse(text: &str) -> Result<(Vec<Axis>, Option<Vec<u64>>), String> {
         .map_err(|error: toml::de::Error| match error.span() {
             Some(span) => {
                 let number = 1 + text[..span.start].matches('\n').count();
-                format!("line {number}: {}", error.message())
+                format!("line {number}: {}", typed(error.message()))
             }
-            None => error.message().to_owned(),
+            None => typed(error.message()),
         })?;
     let (mut axes, mut given) = (Vec::new(), None);
     for (key, value) in table {
@@ -118,7 +124,8 @@ fn parse(text: &str) -> Result<(Vec<Axis>, Option<Vec<u64>>), String> {
             ("set", Value::Table(set)) => flatten("", set, &mut axes)?,
             ("seeds" | "set", other) => {
                 return Err(format!(
-                    "{key} = {other}: `seeds` is a text or a list, `set` a table"
+                    "{key} = {}: `seeds` is a text or a list, `set` a table",
+                    shown(&other)
                 ));
             }
             _ => {
@@ -139,6 +146,7 @@ fn flatten(above: &str, table: Table, axes: &mut Vec<Axis>) -> Result<(), String
             Value::Table(inner) => flatten(&key, inner, axes)?,
             Value::Array(values) if !values.is_empty() => axes.push(Axis { key, values }),
             other => {
+                let (key, other) = (typed(&key), shown(&other));
                 return Err(format!(
                     "set.{key} = {other}: a list of values is needed, such as [1e-3, 1e-2]"
                 ));
@@ -163,8 +171,12 @@ pub fn points(axes: &[Axis]) -> Result<Vec<Point>, BadInput> {
             .find(|other| clash(&other.key, &axis.key))
         {
             return Err(BadInput(match other.key == axis.key {
-                true => format!("{} is set twice", axis.key),
-                false => format!("{} and {} set the same key", other.key, axis.key),
+                true => format!("{} is set twice", typed(&axis.key)),
+                false => format!(
+                    "{} and {} set the same key",
+                    typed(&other.key),
+                    typed(&axis.key)
+                ),
             }));
         }
         if points.len().saturating_mul(axis.values.len()) > MOST {
@@ -271,6 +283,7 @@ mod tests {
                 &["[2, 1, 0.5]", "\"factor_3\""],
             ),
             ("a.b=best-validation", "a.b", &["\"best-validation\""]),
+            ("a.b=1_000,2024-07.txt", "a.b", &["1000", "\"2024-07.txt\""]),
             (
                 "a.b={kind=\"fixed\",lr=1},x",
                 "a.b",
@@ -298,6 +311,9 @@ mod tests {
         ] {
             assert!(axis(text).is_err(), "{text}");
         }
+        // Numbers as no file has them: no names either.
+        let error = axis("scheduler.lr=0.1,.5").unwrap_err();
+        assert_eq!(error, "`.5`: no number: write 0.5");
         // No further keys through the back door.
         assert_eq!(words("a=1\nb = 2").1, ["\"\"\"\n1\nb = 2\"\"\""]);
     }

@@ -5,6 +5,7 @@ use toml::Value;
 
 use super::spec_error::SpecError;
 use crate::did_you_mean::did_you_mean;
+use crate::typed_number;
 
 pub(crate) use autolr_core::ValueKind;
 
@@ -71,7 +72,7 @@ pub(crate) trait ValuesOf: Copy {
     fn broken_by(self, value: &Value) -> Option<String>;
 
     /// The value that a word of the command line stands for, or the rule that it breaks.
-    fn parse(self, word: &str) -> Result<Value, &'static str>;
+    fn parse(self, word: &str) -> Result<Value, String>;
 }
 
 impl ValuesOf for ValueKind {
@@ -140,32 +141,28 @@ impl ValuesOf for ValueKind {
         (!good).then_some(rule)
     }
 
-    fn parse(self, word: &str) -> Result<Value, &'static str> {
-        let whole = |word: &str| {
-            word.parse()
-                .ok()
-                .filter(|&n: &i64| n >= 0)
-                .map(Value::Integer)
-        };
+    fn parse(self, word: &str) -> Result<Value, String> {
+        // What is read is at most TOML's largest.
+        let whole = |word: &str| typed_number::whole(word).map(|n| Value::Integer(n as i64));
         match self {
-            Self::Number => word
-                .parse()
-                .map(Value::Float)
-                .map_err(|_| "must be a number"),
-            Self::Length => whole(word).ok_or("must be a whole number of epochs, at least 1"),
-            Self::Whole | Self::Seed => whole(word).ok_or("must be a whole number"),
-            Self::Milestones => word
-                .split(',')
-                .map(whole)
-                .collect::<Option<_>>()
-                .map(Value::Array)
-                .ok_or("must be whole numbers of epochs with commas in between, such as 30,80"),
+            Self::Number => typed_number::number(word).map(Value::Float),
+            Self::Length => {
+                whole(word).map_err(|_| "must be a whole number of epochs, at least 1".to_owned())
+            }
+            Self::Whole | Self::Seed => whole(word),
+            Self::Milestones => {
+                let list: Result<_, _> = word.split(',').map(whole).collect();
+                list.map(Value::Array).map_err(|_| {
+                    "must be whole numbers of epochs with commas in between, such as 30,80"
+                        .to_owned()
+                })
+            }
             Self::Switch => word
                 .parse()
                 .map(Value::Boolean)
-                .map_err(|_| "must be true or false"),
+                .map_err(|_| "must be true or false".to_owned()),
             Self::OneOf(_) => Ok(Value::String(word.to_owned())),
-            _ => Err("is for specification files only"),
+            _ => Err("is for specification files only".to_owned()),
         }
     }
 }

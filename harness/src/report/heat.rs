@@ -1,6 +1,7 @@
 //! A heat map of probe losses, before it is drawn: what was tried after each epoch, and what was chosen.
 
 use super::data::{Data, Value};
+use crate::number::decimals;
 use crate::record::DecisionRecord;
 
 /// Upper ends of the colours: a loss above the lowest of its decision by so much (nats), the last without an end.
@@ -252,7 +253,7 @@ pub(super) fn ticks(map: &HeatMap) -> Vec<(f64, String)> {
     let mut logs: Vec<f64> = map.cells.iter().map(|cell| cell.log2).collect();
     logs.sort_by(f64::total_cmp);
     logs.dedup_by(|a, b| (*a - *b).abs() < map.spacing / 2.0);
-    let label = |log2: f64| format!("× {:.3}", log2.exp2());
+    let label = |log2: f64| format!("× {}", decimals(log2.exp2(), 3));
     logs.into_iter().take(12).map(|x| (x, label(x))).collect()
 }
 

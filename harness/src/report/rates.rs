@@ -4,7 +4,7 @@ use super::outcome::{Status, synthetic_note};
 use super::table::{Cell, Column, Table};
 use super::{Experiment, published};
 use crate::experiment::ExperimentName;
-use crate::number::signed;
+use crate::number::{decimals, signed};
 
 /// The mean of |log₂ ratio| if the candidates' losses were independent normal draws of one number: no information.
 ///
@@ -120,8 +120,8 @@ fn row(label: &str, name: &str, source: &str, state: Cell, ratios: Option<Ratios
         Cell::new(source),
         state,
         Cell::or_none(ratios.map(|ratios| ratios.n.to_string())),
-        Cell::or_none(ratios.map(|ratios| format!("{:.3}", ratios.mean))),
-        Cell::or_none(ratios.map(|ratios| format!("{:.2}", ratios.largest))),
+        Cell::or_none(ratios.map(|ratios| decimals(ratios.mean, 3))),
+        Cell::or_none(ratios.map(|ratios| decimals(ratios.largest, 2))),
         Cell::or_none(noise.map(|(_, mean)| format!("{mean:.2}"))),
         Cell::or_none(ratios.and_then(|ratios| ratios.autocorrelation).map(signed)),
         Cell::or_none(

@@ -1,7 +1,10 @@
 //! What runs are going to cost, all told: for `autolr plan` and `autolr sweep --dry-run`.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -43,6 +46,9 @@ pub(crate) struct Outlook {
     disk: u64,
     /// Of all runs one after another; none if it is not known of each.
     seconds_left: Option<f64>,
+    /// The same with as many at a time as are asked for.
+    seconds_at_once: Option<f64>,
+    /// How many at a time there can be: no more than are to do.
     at_once: usize,
 }
 
@@ -60,7 +66,8 @@ impl Outlook {
             compute: Range::default(),
             disk: 0,
             seconds_left: Some(0.0),
-            at_once,
+            seconds_at_once: None,
+            at_once: 1,
         };
         for job in jobs {
             let forecast = Forecast::of(&job.spec)
@@ -104,6 +111,10 @@ impl Outlook {
                 seconds_left,
             });
         }
+        let times = outlook.runs.iter().filter(|run| !run.state.is_done());
+        let times: Option<Vec<f64>> = times.map(|run| run.seconds_left).collect();
+        outlook.at_once = at_once.min(outlook.to_do).max(1);
+        outlook.seconds_at_once = times.map(|times| time_at_once(&times, outlook.at_once));
         Ok(outlook)
     }
 
@@ -144,14 +155,14 @@ impl Outlook {
             out,
             "Compute is in forward passes of an example: a forward pass costs 1, a backward pass 2; validation and tests are free."
         )?;
-        let one = match self.seconds_left {
-            Some(seconds) if self.at_once > 1 => format!(
+        let one = match self.seconds_left.zip(self.seconds_at_once) {
+            Some((seconds, together)) if self.at_once > 1 => format!(
                 "about {} one after another, {} with {} at a time",
                 number::duration(seconds),
-                number::duration(seconds / self.at_once as f64),
+                number::duration(together),
                 self.at_once
             ),
-            Some(seconds) => format!("about {}", number::duration(seconds)),
+            Some((seconds, _)) => format!("about {}", number::duration(seconds)),
             None => "unknown, until an epoch of each network and size has been timed".into(),
         };
         writeln!(
@@ -165,6 +176,23 @@ impl Outlook {
         )?;
         Ok(())
     }
+}
+
+/// When the last of some runs ends that are begun in their order, each as soon as one of `at_once` places is free, as
+/// [`super::pool`] does it. Seconds.
+fn time_at_once(times: &[f64], at_once: usize) -> f64 {
+    let mut free: BinaryHeap<Reverse<Duration>> = (0..at_once.min(times.len()))
+        .map(|_| Reverse(Duration::ZERO))
+        .collect();
+    let mut end = Duration::ZERO;
+    for &seconds in times {
+        let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let Reverse(begin) = free.pop().unwrap_or_default();
+        let done = begin.saturating_add(time);
+        free.push(Reverse(done));
+        end = end.max(done);
+    }
+    end.as_secs_f64()
 }
 
 fn time(seconds: Option<f64>) -> String {
@@ -199,4 +227,26 @@ fn bytes(bytes: u64) -> String {
 pub(crate) fn time_folders(folder: &Path) -> Vec<PathBuf> {
     let usual = ["runs", "sweep", "report"].map(PathBuf::from);
     [folder.to_owned()].into_iter().chain(usual).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_runs_side_by_side_is_when_the_last_one_ends() {
+        for (times, at_once, end) in [
+            (&[10.0][..], 1, 10.0),
+            // No run is shorter for more places.
+            (&[10.0], 8, 10.0),
+            (&[10.0, 1.0, 1.0], 4, 10.0),
+            (&[3.0, 3.0, 3.0], 2, 6.0),
+            (&[1.0, 1.0, 10.0], 2, 11.0),
+            (&[4.0, 1.0, 2.0, 1.0], 2, 4.0),
+            (&[], 3, 0.0),
+        ] {
+            assert_eq!(time_at_once(times, at_once), end, "{times:?} {at_once}");
+        }
+        assert!(time_at_once(&[f64::MAX, f64::NAN, 1.0], 2).is_finite());
+    }
 }

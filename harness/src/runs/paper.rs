@@ -11,6 +11,7 @@ use super::job::Job;
 use super::resolve::resolve_device;
 use crate::data::{DataError, DataSetName, Location, cifar};
 use crate::device::DeviceName;
+use crate::exit::say;
 use crate::experiment::{ExperimentName, Protocol, RunSpec, Scale, experiment_file};
 use crate::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
 
@@ -104,14 +105,14 @@ impl Plan {
             }
         }
         for (set, _) in available.iter().filter(|(_, there)| !there) {
-            eprintln!(
+            say(&format!(
                 "{} was not found: these runs are on a synthetic set of ten classes that the harness draws itself, and \
                  say nothing about {}. `autolr data fetch {}` gets the real one. It was looked for in {}.",
                 set.title(),
                 set.title(),
                 set.key(),
                 location.folder.display()
-            );
+            ));
         }
         // One seed of everything first: what is there after an interruption can be compared.
         jobs.sort_by_key(|job| job.spec.training.seed);

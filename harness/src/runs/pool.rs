@@ -15,11 +15,11 @@ use super::job::Job;
 use super::progress::{Overview, glance};
 use super::stop::{self, Budget};
 use crate::data::Location;
-use crate::exit::{ExitStatus, Interrupted, TimeSpent};
+use crate::exit::{ExitStatus, Interrupted, TimeSpent, say};
 use crate::experiment::sizes;
 use crate::record::{EpochRecord, Failure};
+use crate::text_table::plain;
 use crate::train::Observer;
-use crate::visible::visible_lines;
 
 /// How long a training that was told to stop may take over it. What it then loses are the steps since its last
 /// checkpoint.
@@ -115,10 +115,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Says on standard error what failed, and gives the status of the whole: an error where it was stopped.
 pub(crate) fn status(unfinished: &[Unfinished]) -> Result<ExitStatus> {
     for run in unfinished.iter().filter(|run| run.is_failure()) {
-        eprintln!(
-            "{}",
-            visible_lines(&format!("{}: {:#}", run.name, run.error))
-        );
+        say(&format!("{}: {:#}", plain(&run.name), run.error));
     }
     if stop::is_due() {
         return Err(stop::reason());
@@ -143,7 +140,7 @@ impl Observer for OnEpoch<'_> {
     }
 
     fn note(&mut self, text: &str) {
-        eprintln!("note: {text}");
+        say(&format!("note: {text}"));
     }
 }
 
@@ -257,7 +254,7 @@ fn in_a_child(
         Ok((child.wait()?, said.join().unwrap_or_default()))
     })?;
     for note in said.lines().filter(|line| line.starts_with("note: ")) {
-        eprintln!("{note}");
+        say(note);
     }
     if status.success() {
         return Ok(());

@@ -2,6 +2,8 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::exit::say;
+use crate::number::{loss, percent, rate};
 use crate::record::EpochRecord;
 use crate::train::{Observer, RunSize};
 
@@ -15,10 +17,13 @@ fn style(template: &str) -> ProgressStyle {
 /// What is worth a glance after an epoch.
 pub(crate) fn glance(record: &EpochRecord) -> String {
     let accuracy = record.validation_accuracy;
-    let accuracy = accuracy.map_or_else(String::new, |share| format!(" ({:.1} %)", 100.0 * share));
+    let accuracy = accuracy.map_or_else(String::new, |share| format!(" ({} %)", percent(share)));
     format!(
-        "epoch {}: lr {:.3e}, training {:.3}, validation {:.3}{accuracy}",
-        record.epoch, record.lr, record.train_loss, record.validation_loss,
+        "epoch {}: lr {}, training {}, validation {}{accuracy}",
+        record.epoch,
+        rate(record.lr),
+        loss(record.train_loss),
+        loss(record.validation_loss),
     )
 }
 
@@ -50,7 +55,7 @@ impl Observer for RunBar {
     }
 
     fn note(&mut self, text: &str) {
-        self.0.suspend(|| eprintln!("note: {text}"));
+        self.0.suspend(|| say(&format!("note: {text}")));
     }
 }
 

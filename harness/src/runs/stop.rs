@@ -9,6 +9,7 @@ use clap::Args;
 use crate::exit::{ExitStatus, Interrupted, TimeSpent};
 use crate::record::EpochRecord;
 use crate::train::{Observer, RunSize};
+use crate::visible::typed;
 
 /// Whether it is the budget that set the flag.
 static OUT_OF_TIME: AtomicBool = AtomicBool::new(false);
@@ -80,7 +81,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be above zero".into()),
         Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write 30m, 1h 30m, 90s")),
+        Err(error) => Err(format!(
+            "{}; write 30m, 1h 30m, 90s",
+            typed(&error.to_string())
+        )),
     }
 }
 

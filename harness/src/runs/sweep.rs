@@ -20,6 +20,7 @@ use crate::exit::BadInput;
 use crate::experiment::sizes;
 use crate::experiment::sweep::{self, Axis, Point, SEED};
 use crate::experiment::{ExperimentFile, RunSpec, Scale, SeriesSpec, SpecError};
+use crate::visible::typed;
 
 /// What is varied.
 #[derive(Debug, Clone, Args)]
@@ -262,6 +263,7 @@ fn refuse_twins(combinations: &[Combination]) -> Result<()> {
                 sweep::describe(&other.point),
                 sweep::describe(&combination.point),
             );
+            let (one, two) = (typed(&one), typed(&two));
             return Err(BadInput(if one == two {
                 format!("{one} stands there twice")
             } else {
@@ -285,7 +287,7 @@ fn with_combination(point: &Point, error: BadInput) -> BadInput {
             } else {
                 ""
             };
-            BadInput(format!("{} (with {with}){hint}", error.0))
+            BadInput(format!("{} (with {}){hint}", error.0, typed(&with)))
         }
     }
 }

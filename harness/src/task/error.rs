@@ -1,5 +1,7 @@
 //! What can be wrong with a task's data or settings.
 
+use crate::number::exact;
+
 /// A task that cannot be made; each case names the thing and the value that is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -26,7 +28,7 @@ pub enum TaskError {
         classes: usize,
     },
     /// A number outside its range.
-    #[error("{what} = {value}: it must be {range}")]
+    #[error("{what} = {}: it must be {range}", exact(*value))]
     Range {
         /// Which quantity.
         what: &'static str,

@@ -16,6 +16,7 @@ use super::{
     LayerKind, Network, Outcome, Part, Parts, Pure, PureTask, TaskError, Visitor,
 };
 use crate::data::{DataSetName, Input, Points};
+use crate::number;
 
 /// Norm of the gradient below which Newton's method stops.
 const TOLERANCE: f64 = 1e-10;
@@ -50,7 +51,7 @@ impl Network for LogisticSettings {
     }
 
     fn size(&self) -> String {
-        format!("λ = {}", self.l2)
+        format!("λ = {}", number::plain(self.l2))
     }
 
     fn parameters(&self, set: DataSetName) -> u64 {

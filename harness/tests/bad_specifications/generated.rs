@@ -187,8 +187,11 @@ impl Base {
             }
         }
         if let Some(kind) = self.kind {
-            let said = format!("{}: missing", place("kind"));
-            add("kind", None, &[said]);
+            let mut tables = TABLES.iter().filter(|table| table.name == self.table);
+            if tables.all(|table| table.default_kind.is_none()) {
+                let said = format!("{}: missing", place("kind"));
+                add("kind", None, &[said]);
+            }
             let said = format!("{} = 1: must be a name in quotes", place("kind"));
             add("kind", Some("1".to_owned()), &[said]);
             let misspelt = format!("{}x", kind.name);

@@ -14,7 +14,7 @@ use crate::number::{
 use crate::report::seeds::Weights;
 use crate::statistics::Judged;
 use crate::task::Metric;
-use crate::visible::visible;
+use crate::visible::{typed, visible};
 
 /// Prints it.
 pub(super) fn print(
@@ -28,7 +28,11 @@ pub(super) fn print(
     writeln!(out, "B  {}: {}", visible(&b.name), b.seeds())?;
     writeln!(out, "\nThe specifications differ in")?;
     let none = || "–".to_owned();
-    let text = |value: &Option<Value>| value.as_ref().map_or_else(none, word);
+    let text = |value: &Option<Value>| {
+        value
+            .as_ref()
+            .map_or_else(none, |value| typed(&word(value)))
+    };
     let keys = &compared.differing_keys;
     let width = keys.iter().map(|key| key.key.len()).max().unwrap_or(0);
     for key in keys {

@@ -69,6 +69,9 @@ pub struct UpdateArgs {
     schema: bool,
 }
 
+/// What some programs write before the first line of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Answers each line of `input` with a line on `out`, flushed before the next is read.
 ///
 /// # Errors
@@ -90,6 +93,10 @@ pub fn update(
         if input.read_until(b'\n', &mut line)? == 0 {
             break;
         }
+        let line = match line.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) if number == 1 => rest,
+            _ => &line[..],
+        };
         if line.trim_ascii().is_empty() {
             continue;
         }
@@ -138,6 +145,25 @@ mod tests {
         assert!(error.is::<BadInput>());
         assert_eq!(out.passed.iter().filter(|byte| **byte == b'\n').count(), 2);
         assert!(out.held.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn a_byte_order_mark_stands_at_the_very_beginning() -> anyhow::Result<()> {
+        let question = r#"{"lr": 0.1, "factors": [2, 1], "losses": [1.0, 1.0]}"#;
+        let answers = |input: &str| {
+            let mut out = Vec::new();
+            update(&UpdateArgs::default(), &mut input.as_bytes(), &mut out)?;
+            anyhow::Ok(out)
+        };
+        let plain = answers(&format!("{question}\n"))?;
+        assert_eq!(answers(&format!("\u{feff}{question}\n"))?, plain);
+        assert_eq!(answers(&format!("\u{feff}\r\n{question}\n"))?, plain);
+        let error = answers(&format!("{question}\n\u{feff}{question}")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("line 2: not a JSON object"),
+            "{error}"
+        );
         Ok(())
     }
 }

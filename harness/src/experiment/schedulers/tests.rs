@@ -169,7 +169,12 @@ fn lengths_change_with_the_number_of_epochs() {
         kind = "product"
         schedules = [{ kind = "one-cycle", max_lr = 0.1, total_steps = 70 }]"#,
     );
-    fit(&mut scheduler, 100, 10);
+    let stretch = Stretch {
+        times: 0.1,
+        was: 100,
+        is: 10,
+    };
+    fit(&mut scheduler, stretch);
     let expected = table(
         r#"kind = "sequential"
         milestones = [1, 5, 5]
@@ -193,6 +198,80 @@ fn lengths_change_with_the_number_of_epochs() {
     assert_eq!(scheduler, expected);
     // Milestones that fall together are still a schedule.
     assert!(scheduler.try_into::<ScheduleConfig>().is_ok());
+}
+
+/// Whether the rate changes at a length before the run's end, at it, or never.
+#[test]
+fn what_came_before_the_end_still_does() {
+    for (was, is) in [(100, 40), (100, 3), (3, 100), (40, 41), (7, 2)] {
+        let stretch = Stretch {
+            times: is as f64 / was as f64,
+            was,
+            is,
+        };
+        for length in 1..3 * was {
+            let now = stretch.length(length, 1);
+            let still = match length.cmp(&was) {
+                Ordering::Less => now < is,
+                Ordering::Equal => now == is,
+                // Never, or with the step that there is none of.
+                Ordering::Greater => now >= is,
+            };
+            assert!(still, "{length} of {was}: {now} of {is}");
+            let near = length as f64 * stretch.times;
+            assert!(
+                (now as f64 - near).abs() <= 1.0,
+                "{length} of {was}: {now} of {is}"
+            );
+        }
+    }
+    let of_40 = |text: &str| {
+        let mut scheduler = table(text);
+        let stretch = Stretch {
+            times: 0.4,
+            was: 100,
+            is: 40,
+        };
+        fit(&mut scheduler, stretch);
+        scheduler
+    };
+    for (text, expected) in [
+        (
+            "kind = \"multi-step\"\nmilestones = [99, 100]",
+            "kind = \"multi-step\"\nmilestones = [39, 40]",
+        ),
+        (
+            "kind = \"step\"\nstep_size = 99",
+            "kind = \"step\"\nstep_size = 39",
+        ),
+        // In what is left after a warm-up: 94 of 95 epochs, 37 of 38.
+        (
+            "kind = \"warm-up\"\nsteps = 5\nschedule = { kind = \"step\", step_size = 94 }",
+            "kind = \"warm-up\"\nsteps = 2\nschedule = { kind = \"step\", step_size = 37 }",
+        ),
+        // Of a schedule among others: 49 of the first 50 epochs, 49 of the last 50.
+        (
+            "kind = \"sequential\"\nmilestones = [50]\nschedules = [\
+                { kind = \"step\", step_size = 49 }, { kind = \"step\", step_size = 49 }]",
+            "kind = \"sequential\"\nmilestones = [20]\nschedules = [\
+                { kind = \"step\", step_size = 19 }, { kind = \"step\", step_size = 19 }]",
+        ),
+    ] {
+        assert_eq!(of_40(text), table(expected), "{text}");
+    }
+}
+
+/// Else a scale would leave it as it is.
+#[test]
+fn every_length_that_is_a_number_by_default_is_one() {
+    let mut defaults = 0;
+    for key in autolr_core::kinds().flat_map(|kind| kind.keys) {
+        if let (Length, Core(default)) = (key.holds, key.default) {
+            assert!(default.parse::<i64>().is_ok(), "{} = {default}", key.name);
+            defaults += 1;
+        }
+    }
+    assert!(defaults >= 3, "{defaults}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Plan, place};
 use crate::disk::{merge_whole, write_whole};
-use crate::exit::BadInput;
+use crate::exit::{BadInput, say};
 use crate::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 impl Plan {
@@ -29,14 +29,14 @@ impl Plan {
         let before = Manifest::read(dir)?;
         let aside = before.as_ref().filter(|before| before.scale != now.scale);
         if let Some(other) = aside {
-            eprintln!(
+            say(&format!(
                 "{}: the report there is of scale {} so far, and will be of scale {}; the other is kept in \
                  manifest.{}.json, and gone on with when its scale is asked for again",
                 dir.display(),
                 other.scale,
                 now.scale,
                 other.scale
-            );
+            ));
         }
         let earlier = || self.earlier(dir);
         let merged = |earlier: &Manifest| {
@@ -207,14 +207,14 @@ fn say_what_goes(dir: &Path, before: &Manifest, after: &Manifest, only: bool) ->
     }
     if !only {
         for (place, RunEntry { seed, run }) in &gone {
-            eprintln!(
+            say(&format!(
                 "{}: {place}, seed {seed}: the run there so far is of another specification (device, data or the \
                  experiment differ), and is in the report no longer; it stays in runs/{run}",
                 dir.display()
-            );
+            ));
         }
     }
-    eprintln!(
+    say(&format!(
         "{}: {} in the report no longer; copy {} over {} and call `autolr report` to have the report so far again",
         dir.display(),
         match gone.len() {
@@ -223,6 +223,6 @@ fn say_what_goes(dir: &Path, before: &Manifest, after: &Manifest, only: bool) ->
         },
         kept(before)?.0,
         Manifest::FILE
-    );
+    ));
     Ok(())
 }
