@@ -78,7 +78,7 @@ fn a_run_that_another_program_goes_on_with_says_so() {
     );
     let generations = Generations::of(dir.path());
     let (mut checkpoint, _) = generations
-        .read(&begun.provenance.spec, |_, _| Ok(()))
+        .read(&begun.provenance.spec, u64::MAX, |_, _| Ok(()))
         .unwrap()
         .unwrap();
     let text = fs::read_to_string(&path).unwrap();

@@ -103,7 +103,7 @@ fn whole_log(spec: &RunSpec) -> Vec<u8> {
 
 /// The epoch that the newest usable checkpoint of a folder goes on with.
 fn next_epoch(spec: &RunSpec, dir: &Path) -> Option<u64> {
-    let found = Generations::of(dir).read(&spec.digest().unwrap(), |checkpoint, _| {
+    let found = Generations::of(dir).read(&spec.digest().unwrap(), u64::MAX, |checkpoint, _| {
         checkpoint.progress.log.verify(&dir.join(LOG))
     });
     let found = found.expect("either no checkpoint yet, or one that can be used");
@@ -198,7 +198,9 @@ fn every_truncation_and_every_bit_flipped_is_noticed() {
     let dir = temp.path();
     let newest = dir.join(NEWEST);
     let whole = fs::read(&newest).unwrap();
-    let good = Checkpoint::read(&newest, &digest).unwrap().unwrap();
+    let good = Checkpoint::read(&newest, &digest, u64::MAX)
+        .unwrap()
+        .unwrap();
     let mut cases = 0;
     let mut is_noticed = |content: &[u8], what: &dyn Fn() -> String| {
         let parsed = Checkpoint::parse(content, &newest, &digest);
@@ -211,7 +213,7 @@ fn every_truncation_and_every_bit_flipped_is_noticed() {
         // The same through the disk, now and then.
         if cases % 500 == 0 {
             fs::write(&newest, content).unwrap();
-            let found = Generations::of(dir).read(&digest, |_, _| Ok(()));
+            let found = Generations::of(dir).read(&digest, u64::MAX, |_, _| Ok(()));
             let (checkpoint, said) = found.unwrap().unwrap();
             assert_eq!(checkpoint.progress.next_epoch, good.progress.next_epoch - 1);
             assert_eq!(said, [error]);
@@ -234,7 +236,9 @@ fn every_truncation_and_every_bit_flipped_is_noticed() {
     );
     assert_eq!(cases, whole.len() * 9);
     fs::write(&newest, &whole).unwrap();
-    let again = Checkpoint::read(&newest, &digest).unwrap().unwrap();
+    let again = Checkpoint::read(&newest, &digest, u64::MAX)
+        .unwrap()
+        .unwrap();
     assert_eq!(again.progress, good.progress);
 }
 
@@ -319,7 +323,7 @@ fn a_log_torn_at_any_byte_of_its_last_lines_is_read_and_gone_on_with() {
     let full = RunLog::read(&finished.path().join(LOG)).unwrap().unwrap();
     let mark = {
         let digest = spec.digest().unwrap();
-        let last = Checkpoint::read(&finished.path().join(NEWEST), &digest)
+        let last = Checkpoint::read(&finished.path().join(NEWEST), &digest, u64::MAX)
             .unwrap()
             .unwrap();
         last.progress.log.bytes as usize

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::arguments::{TrainingArgs, check_folder, cores, data_location};
 use crate::device::DeviceName;
 use crate::exit::ExitStatus;
-use crate::json_output::print_json;
+use crate::json_output::{path_text, print_json};
 use crate::number;
 use crate::runs::headline::series_headline;
 use crate::runs::job::lay_out;
@@ -84,6 +84,7 @@ pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 /// What a sweep has come to.
 #[derive(Debug, Serialize)]
 struct SweepResult {
+    #[serde(serialize_with = "path_text")]
     dir: PathBuf,
     settings: Vec<Setting>,
 }

@@ -18,6 +18,7 @@ pub(crate) mod value_kind;
 
 pub use budget::BudgetSpec;
 pub use cost::Cost;
+pub(crate) use file::SPEC_BYTES;
 pub use file::{ExperimentFile, SeriesSpec};
 pub use registry::{ExperimentName, Protocol, Scale, experiment_file};
 pub use seeds::seeds;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::seeds;
+use super::{SPEC_BYTES, seeds};
 use crate::exit::BadInput;
+use crate::regular_file::{self, Links};
 
 /// The key that seeds are values of.
 pub(crate) const SEED: &str = "training.seed";
@@ -90,7 +91,8 @@ fn value(word: &str) -> Value {
 /// [`BadInput`] that names the file and the key.
 pub fn read(path: &Path) -> Result<(Vec<Axis>, Option<Vec<u64>>), BadInput> {
     let wrong = |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let text =
+        regular_file::read_text(path, Links::Follow, SPEC_BYTES).map_err(|error| wrong(&error))?;
     parse(&text).map_err(|error| wrong(&error))
 }
 

@@ -8,7 +8,9 @@ use anyhow::Result;
 use super::sweep::SweepManifest;
 use crate::exit::BadInput;
 use crate::experiment::{ExperimentFile, RunSpec};
+use crate::regular_file;
 use crate::report::Manifest;
+use crate::visible::visible_lines;
 
 /// The specification of a run's folder.
 ///
@@ -16,7 +18,9 @@ use crate::report::Manifest;
 /// [`BadInput`] that names the file if it cannot be read or is no specification of one run.
 pub(crate) fn read_spec(dir: &Path) -> Result<RunSpec> {
     let path = dir.join("spec.toml");
-    let file = ExperimentFile::load(&path)?;
+    regular_file::check_folder(dir)
+        .map_err(|error| BadInput(format!("{}: {error}", dir.display())))?;
+    let file = ExperimentFile::load_from_folder(&path)?;
     let series = file.find(None)?;
     Ok(file.spec(series, &toml::Table::new())?)
 }
@@ -40,6 +44,12 @@ pub(crate) struct FoundRun {
     pub(crate) name: Option<String>,
 }
 
+/// A folder that the user named: if that is a link, the one that it leads to. Links within it are not followed.
+pub(crate) fn named_folder(dir: &Path) -> PathBuf {
+    let real = dir.is_symlink().then(|| dir.canonicalize().ok());
+    real.flatten().unwrap_or_else(|| dir.to_owned())
+}
+
 /// How deep runs are looked for: `.` finds those in `report/runs/`.
 const DEPTH: usize = 3;
 
@@ -50,6 +60,7 @@ const DEPTH: usize = 3;
 /// [`BadInput`] if the folder cannot be read or holds no run.
 pub(crate) fn find_runs(dir: &Path) -> Result<Vec<FoundRun>, BadInput> {
     let mut found = Vec::new();
+    let dir = &named_folder(dir);
     if is_run(dir) {
         let (_, mut names) = above(dir)
             .as_deref()
@@ -92,7 +103,11 @@ fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>) {
     for folder in folders {
         if is_run(&folder) {
             let name = names.remove(&folder_name(&folder));
+            // A link is refused when the run is read.
             found.push(FoundRun { dir: folder, name });
+        } else if let Err(error) = regular_file::check_folder(&folder) {
+            let text = format!("note: {}: {error}", folder.display());
+            eprintln!("{}", visible_lines(&text));
         } else if depth > 1 {
             descend(&folder, depth - 1, found);
         }

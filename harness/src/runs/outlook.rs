@@ -11,6 +11,7 @@ use super::job::Job;
 use super::state::{RunState, State};
 use crate::exit::BadInput;
 use crate::experiment::Cost;
+use crate::json_output::path_text;
 use crate::number::{self, plural};
 use crate::text_table::TextTable;
 
@@ -18,6 +19,7 @@ use crate::text_table::TextTable;
 #[derive(Debug, Serialize)]
 pub(crate) struct Planned {
     name: String,
+    #[serde(serialize_with = "path_text")]
     dir: PathBuf,
     state: State,
     epochs_done: u64,

@@ -9,10 +9,12 @@ use toml::Table;
 use super::CompareArgs;
 use crate::device::DeviceName;
 use crate::exit::BadInput;
-use crate::experiment::{ExperimentFile, RunSpec};
+use crate::experiment::{ExperimentFile, RunSpec, SPEC_BYTES};
 use crate::number::plural;
 use crate::record::{Outcome, RunLog, read_seconds};
+use crate::regular_file::{self, Links};
 use crate::report::seeds::{OverSeeds, Weights, observe};
+use crate::runs::folder::named_folder;
 use crate::task::Metric;
 use crate::visible::visible;
 
@@ -58,7 +60,7 @@ impl Side {
     pub(super) fn find(given: &str, args: &CompareArgs) -> Result<Self> {
         let path = Path::new(given);
         if path.is_dir() {
-            Self::of_folder(given, path)
+            Self::of_folder(given, &named_folder(path))
         } else {
             Self::of_file(given, args)
         }
@@ -169,7 +171,8 @@ impl Side {
 /// The specification in a run's folder; none if there is none.
 pub(super) fn read_spec(dir: &Path) -> Result<Option<RunSpec>> {
     let path = dir.join("spec.toml");
-    let text = match std::fs::read_to_string(&path) {
+    regular_file::check_folder(dir).with_context(|| dir.display().to_string())?;
+    let text = match regular_file::read_text(&path, Links::Refuse, SPEC_BYTES) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
