@@ -226,7 +226,8 @@ fn output(dir: &Path) -> Vec<Finding> {
             "folder",
             Verdict::Note,
             format!(
-                "{} can be written, but has no locks: nothing keeps two processes from one run",
+                "{} can be written, but has no locks: a process that is killed leaves a file `lock.held` in its run's \
+                 folder, to be removed by hand",
                 dir.display()
             ),
             "name another with --out",
