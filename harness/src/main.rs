@@ -46,6 +46,29 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// Standard output, which says so where it cannot be written to.
+struct StandardOutput<'a>(io::StdoutLock<'a>);
+
+impl StandardOutput<'_> {
+    fn named<T>(result: io::Result<T>) -> io::Result<T> {
+        let name = |error: io::Error| {
+            let text = format!("standard output: cannot be written: {error}");
+            io::Error::new(error.kind(), text)
+        };
+        result.map_err(name)
+    }
+}
+
+impl Write for StandardOutput<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::named(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::named(self.0.flush())
+    }
+}
+
 fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     match command {
         Command::Reproduce(args) => reproduce::reproduce(args, out),
@@ -99,7 +122,7 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut out = io::stdout().lock();
+    let mut out = StandardOutput(io::stdout().lock());
     let status = match dispatch(&cli.command, &mut out) {
         Ok(status) => status,
         Err(error) => {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::arguments::{cores, data_location};
 use crate::data::fetch;
 use crate::data::{Cifar, Location};
+use crate::disk::{passing_file, remove_half_written};
 use crate::exit::ExitStatus;
 use crate::json_output::print_json;
 use crate::shell::quoted;
@@ -271,9 +272,8 @@ fn existing(dir: &Path) -> Option<PathBuf> {
 
 /// Writes, locks and removes a file; false if there are no locks.
 fn writable(dir: &Path) -> std::io::Result<bool> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".autolr-doctor-")
-        .tempfile_in(dir)?;
+    remove_half_written(dir);
+    let mut file = passing_file(dir)?;
     file.write_all(b"x")?;
     file.as_file().sync_all()?;
     Ok(file.as_file().try_lock().is_ok())

@@ -54,11 +54,28 @@ pub(crate) fn named_folder(dir: &Path) -> PathBuf {
 const DEPTH: usize = 3;
 
 /// The runs in `dir`, which may be a run's folder itself, a folder of runs, or one above. In a manifest's order where
-/// there is one, else by name.
+/// there is one, else by name. A link to a folder is not followed, which is said on standard error.
 ///
 /// # Errors
 /// [`BadInput`] if the folder cannot be read or holds no run.
 pub(crate) fn find_runs(dir: &Path) -> Result<Vec<FoundRun>, BadInput> {
+    let mut links = Vec::new();
+    let found = find_runs_and_links(dir, &mut links);
+    for link in links {
+        let text = format!("note: {}: a link, which is not followed", link.display());
+        eprintln!("{}", visible_lines(&text));
+    }
+    found
+}
+
+/// The same, without a word; `links` are those that were not followed.
+///
+/// # Errors
+/// As [`find_runs`].
+pub(crate) fn find_runs_and_links(
+    dir: &Path,
+    links: &mut Vec<PathBuf>,
+) -> Result<Vec<FoundRun>, BadInput> {
     let mut found = Vec::new();
     let dir = &named_folder(dir);
     if is_run(dir) {
@@ -76,14 +93,14 @@ pub(crate) fn find_runs(dir: &Path) -> Result<Vec<FoundRun>, BadInput> {
     let entries = std::fs::read_dir(dir)
         .map_err(|error| BadInput(format!("{}: cannot be read: {error}", dir.display())))?;
     drop(entries);
-    descend(dir, DEPTH, &mut found);
+    descend(dir, DEPTH, &mut found, links);
     if found.is_empty() {
         return Err(BadInput(format!("{}: no run is there", dir.display())));
     }
     Ok(found)
 }
 
-fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>) {
+fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>, links: &mut Vec<PathBuf>) {
     // What cannot be read holds nothing that could be shown.
     let Ok(entries) = std::fs::read_dir(dir) else {
         return;
@@ -105,11 +122,10 @@ fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>) {
             let name = names.remove(&folder_name(&folder));
             // A link is refused when the run is read.
             found.push(FoundRun { dir: folder, name });
-        } else if let Err(error) = regular_file::check_folder(&folder) {
-            let text = format!("note: {}: {error}", folder.display());
-            eprintln!("{}", visible_lines(&text));
+        } else if folder.is_symlink() {
+            links.push(folder);
         } else if depth > 1 {
-            descend(&folder, depth - 1, found);
+            descend(&folder, depth - 1, found, links);
         }
     }
 }
