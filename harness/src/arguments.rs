@@ -134,6 +134,38 @@ pub(crate) fn thread_count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// How many threads OpenMP, which libtorch computes with, gives a process; none where it is not said.
+fn thread_limit() -> Option<usize> {
+    let limit = std::env::var("OMP_THREAD_LIMIT").ok()?;
+    // What is no number above zero is nothing to OpenMP either.
+    limit.trim().parse().ok().filter(|limit| *limit > 0)
+}
+
+/// Refuses threads that libtorch would wait for and never get.
+///
+/// # Errors
+/// [`BadInput`] that names `OMP_THREAD_LIMIT` and what asked for so many.
+pub(crate) fn check_threads(threads: usize, asked: &str) -> Result<(), BadInput> {
+    match thread_limit() {
+        Some(limit) if threads > limit => Err(BadInput(format!(
+            "{asked}: OMP_THREAD_LIMIT = {limit} gives this process fewer, and libtorch would wait for the others for ever"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The threads of `--threads`; if it is not given, the cores, as far as `OMP_THREAD_LIMIT` goes.
+///
+/// # Errors
+/// As [`check_threads`].
+pub(crate) fn threads(given: Option<usize>) -> Result<usize, BadInput> {
+    let Some(threads) = given else {
+        return Ok(thread_limit().map_or(cores(), |limit| limit.min(cores())));
+    };
+    check_threads(threads, &format!("--threads {threads}"))?;
+    Ok(threads)
+}
+
 /// Refuses a path for a folder where something else is.
 pub(crate) fn check_folder(option: &str, path: &Path) -> Result<(), BadInput> {
     if path.exists() && !path.is_dir() {

@@ -1,11 +1,17 @@
 //! What a run does to the disk, each operation in one place, so that a test can make any of them fail.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
+
+use crate::exit::Busy;
+use crate::lock_file::{Asked, LockFile};
+use crate::regular_file;
 
 /// An operation that a disk can refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +26,8 @@ pub enum Operation {
     Rename,
     /// Cutting a file to a length.
     Truncate,
+    /// Locking a file.
+    Lock,
 }
 
 type Fault = dyn Fn(Operation, &Path) -> io::Result<()> + Send + Sync;
@@ -56,7 +64,17 @@ impl Disk {
     /// Opens a file to append to, made if it is not there.
     pub(crate) fn append_to(&self, path: &Path) -> io::Result<File> {
         self.ask(Operation::Create, path)?;
-        OpenOptions::new().create(true).append(true).open(path)
+        regular_file::open_to_write(OpenOptions::new().create(true).append(true), path)
+    }
+
+    pub(crate) fn try_lock(
+        &self,
+        file: &File,
+        path: &Path,
+    ) -> std::result::Result<(), TryLockError> {
+        self.ask(Operation::Lock, path)
+            .map_err(TryLockError::Error)?;
+        file.try_lock()
     }
 
     pub(crate) fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -98,17 +116,11 @@ impl Disk {
     /// # Errors
     /// If the disk does; an older file is then untouched, or has its new name.
     pub fn write_whole(&self, path: &Path, content: &[u8], previous: Option<&Path>) -> Result<()> {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let write = || -> io::Result<()> {
             self.ask(Operation::Create, path)?;
-            let mut builder = tempfile::Builder::new();
-            // As any file that a program writes, not for its owner alone.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut file = builder.prefix(PASSING).tempfile_in(folder)?;
+            remove_half_written(folder);
+            let mut file = passing_file(folder)?;
             self.write(file.as_file_mut(), path, content)?;
             self.sync(file.as_file(), path)?;
             if let Some(previous) = previous
@@ -124,21 +136,63 @@ impl Disk {
     }
 }
 
-/// What the passing names of unfinished files begin with.
-const PASSING: &str = ".writing-";
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
 
-/// Removes what a process that was killed left half written in a folder.
+/// What the passing names of unfinished files begin with, and how many letters and digits follow.
+const PASSING: &str = ".writing-";
+const PASSING_DIGITS: usize = 6;
+
+/// A file in `folder` under a passing name, which nobody removes as long as it is open.
+///
+/// # Errors
+/// If the disk does.
+pub(crate) fn passing_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PASSING).rand_bytes(PASSING_DIGITS);
+    // As any file that a program writes, not for its owner alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        // The lock says that its process is alive.
+        match file.as_file().try_lock() {
+            Ok(()) if file.path().exists() => return Ok(file),
+            // Between its making and its lock another process took it for one left behind, and removes it.
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            // Where there are no locks, nothing is ever removed.
+            Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
+}
+
+/// Removes what processes that were killed left half written in a folder.
 pub(crate) fn remove_half_written(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
-    let half_written = |entry: &std::fs::DirEntry| -> Option<PathBuf> {
+    let is_passing = |entry: &std::fs::DirEntry| {
         let name = entry.file_name();
-        name.to_str()?.starts_with(PASSING).then(|| entry.path())
+        let digits = name.to_str().and_then(|name| name.strip_prefix(PASSING));
+        digits.is_some_and(|digits| {
+            digits.len() == PASSING_DIGITS && digits.bytes().all(|c| c.is_ascii_alphanumeric())
+        })
     };
-    for path in entries.filter_map(|entry| half_written(&entry.ok()?)) {
-        // In the way of nothing.
-        let _ = std::fs::remove_file(path);
+    for entry in entries.filter_map(Result::ok).filter(is_passing) {
+        let path = entry.path();
+        // Held until it is removed: its process, if there is one, may be about to take the lock. For writing, since NFS
+        // has no exclusive locks otherwise.
+        let file = regular_file::open_to_write(File::options().write(true), &path);
+        if let Ok(file) = file
+            && file.try_lock().is_ok()
+        {
+            // If it stays, it is in the way of nothing.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -150,23 +204,78 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     Disk::default().write_whole(path, content, None)
 }
 
+/// How long another process may take to add to a file; it takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Writes whole what `merged` makes of a file and what is new, one process at a time; nothing if that is nothing.
 ///
 /// # Errors
-/// If `merged` fails, or the disk does.
+/// If `merged` fails, or the disk does; [`Busy`] if another process stays at work on the file.
 pub(crate) fn merge_whole(path: &Path, merged: impl Fn() -> Result<Option<String>>) -> Result<()> {
+    remove_half_written(folder_of(path));
     if merged()?.is_none() {
         return Ok(());
     }
     // Another process may be adding its own.
     let beside = path.with_extension("lock");
-    let lock =
-        File::create(&beside).with_context(|| format!("{}: cannot be made", beside.display()))?;
-    // On a file system without locks: as if alone.
-    let _ = lock.lock();
+    let _lock = match LockFile::take(&Disk::default(), &beside, PATIENCE)? {
+        Asked::Taken(lock) => lock,
+        Asked::Held { by, remedy } => {
+            return Err(Busy(format!(
+                "{}: another process{by} has been at work on it for {} seconds{remedy}",
+                path.display(),
+                PATIENCE.as_secs()
+            ))
+            .into());
+        }
+    };
     if let Some(text) = merged()? {
         write_whole(path, text.as_bytes())?;
     }
-    let _ = lock.unlock();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let abandoned = dir.path().join(".writing-aB3dE6");
+        let foreign = dir.path().join(".writing-notes.txt");
+        for path in [&abandoned, &foreign] {
+            std::fs::write(path, "half").unwrap();
+        }
+        let alive = passing_file(dir.path()).unwrap();
+        write_whole(&dir.path().join("file"), b"whole").unwrap();
+        assert!(!abandoned.exists());
+        assert!(foreign.exists());
+        assert!(alive.path().exists());
+        std::fs::write(&abandoned, "half").unwrap();
+        // Also where there is nothing to write.
+        merge_whole(&dir.path().join("file"), || Ok(None)).unwrap();
+        assert!(!abandoned.exists());
+    }
+
+    #[test]
+    fn a_lock_is_no_way_to_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "text").unwrap();
+        let path = dir.path().join("sweep.json");
+        let merge = || merge_whole(&path, || Ok(Some("{}".into())));
+        std::fs::hard_link(&victim, dir.path().join("sweep.lock")).unwrap();
+        assert!(format!("{:#}", merge().unwrap_err()).contains("sweep.lock"));
+        std::fs::remove_file(dir.path().join("sweep.lock")).unwrap();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("victim", dir.path().join("sweep.lock")).unwrap();
+            assert!(format!("{:#}", merge().unwrap_err()).contains("is a link"));
+            std::fs::remove_file(dir.path().join("sweep.lock")).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "text");
+        merge().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}");
+    }
 }

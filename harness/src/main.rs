@@ -47,6 +47,29 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// Standard output, which says so where it cannot be written to.
+struct StandardOutput<'a>(io::StdoutLock<'a>);
+
+impl StandardOutput<'_> {
+    fn named<T>(result: io::Result<T>) -> io::Result<T> {
+        let name = |error: io::Error| {
+            let text = format!("standard output: cannot be written: {error}");
+            io::Error::new(error.kind(), text)
+        };
+        result.map_err(name)
+    }
+}
+
+impl Write for StandardOutput<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::named(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::named(self.0.flush())
+    }
+}
+
 fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     match command {
         Command::Reproduce(args) => reproduce::reproduce(args, out),
@@ -134,7 +157,7 @@ fn explain(mut error: clap::Error, out: &mut dyn Write) -> anyhow::Result<ExitSt
 
 fn main() -> ExitCode {
     let parsed = Cli::try_parse();
-    let mut out = io::stdout().lock();
+    let mut out = StandardOutput(io::stdout().lock());
     let done = match parsed {
         Ok(cli) => dispatch(&cli.command, &mut out).and_then(|status| {
             out.flush()?;

@@ -103,7 +103,7 @@ fn whole_log(spec: &RunSpec) -> Vec<u8> {
 
 /// The epoch that the newest usable checkpoint of a folder goes on with.
 fn next_epoch(spec: &RunSpec, dir: &Path) -> Option<u64> {
-    let found = Generations::of(dir).read(&spec.digest().unwrap(), |checkpoint, _| {
+    let found = Generations::of(dir).read(&spec.digest().unwrap(), u64::MAX, |checkpoint, _| {
         checkpoint.progress.log.verify(&dir.join(LOG))
     });
     let found = found.expect("either no checkpoint yet, or one that can be used");
@@ -198,7 +198,9 @@ fn every_truncation_and_every_bit_flipped_is_noticed() {
     let dir = temp.path();
     let newest = dir.join(NEWEST);
     let whole = fs::read(&newest).unwrap();
-    let good = Checkpoint::read(&newest, &digest).unwrap().unwrap();
+    let good = Checkpoint::read(&newest, &digest, u64::MAX)
+        .unwrap()
+        .unwrap();
     let mut cases = 0;
     let mut is_noticed = |content: &[u8], what: &dyn Fn() -> String| {
         let parsed = Checkpoint::parse(content, &newest, &digest);
@@ -211,7 +213,7 @@ fn every_truncation_and_every_bit_flipped_is_noticed() {
         // The same through the disk, now and then.
         if cases % 500 == 0 {
             fs::write(&newest, content).unwrap();
-            let found = Generations::of(dir).read(&digest, |_, _| Ok(()));
+            let found = Generations::of(dir).read(&digest, u64::MAX, |_, _| Ok(()));
             let (checkpoint, said) = found.unwrap().unwrap();
             assert_eq!(checkpoint.progress.next_epoch, good.progress.next_epoch - 1);
             assert_eq!(said, [error]);
@@ -234,7 +236,9 @@ fn every_truncation_and_every_bit_flipped_is_noticed() {
     );
     assert_eq!(cases, whole.len() * 9);
     fs::write(&newest, &whole).unwrap();
-    let again = Checkpoint::read(&newest, &digest).unwrap().unwrap();
+    let again = Checkpoint::read(&newest, &digest, u64::MAX)
+        .unwrap()
+        .unwrap();
     assert_eq!(again.progress, good.progress);
 }
 
@@ -319,7 +323,7 @@ fn a_log_torn_at_any_byte_of_its_last_lines_is_read_and_gone_on_with() {
     let full = RunLog::read(&finished.path().join(LOG)).unwrap().unwrap();
     let mark = {
         let digest = spec.digest().unwrap();
-        let last = Checkpoint::read(&finished.path().join(NEWEST), &digest)
+        let last = Checkpoint::read(&finished.path().join(NEWEST), &digest, u64::MAX)
             .unwrap()
             .unwrap();
         last.progress.log.bytes as usize
@@ -351,6 +355,47 @@ fn a_log_torn_at_any_byte_of_its_last_lines_is_read_and_gone_on_with() {
     }
     println!("read at {} bytes, gone on with at {cuts}", whole.len());
     assert!(cuts > 100);
+}
+
+/// Whatever writes to a run's folder, and standard output.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_whichever_file_it_is() {
+    use support::autolr;
+    let temp = TempDir::new().unwrap();
+    fs::write(temp.path().join("spec.toml"), REFERENCE).unwrap();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut plan = autolr(temp.path(), &["plan", "spec.toml"]);
+    let output = plan.stdout(full).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("standard output: cannot be written: No space left"),
+        "{error}"
+    );
+    // No more than what is there already: `ulimit -f` is in blocks of 512 bytes, a log that is not begun has none.
+    let run = support::run_dir(&temp.path().join("runs"), REFERENCE);
+    for name in ["timings.jsonl", "events.jsonl"] {
+        fs::create_dir_all(&run).unwrap();
+        fs::write(run.join("timings.jsonl"), "\n".repeat(1 << 20)).unwrap();
+        let blocks = if name == "timings.jsonl" { 2048 } else { 0 };
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" run spec.toml");
+        let program = autolr(temp.path(), &[]).get_program().to_owned();
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", &script]).arg(program);
+        let output = limited.current_dir(temp.path()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("File too large"), "{error}");
+        assert!(
+            error.contains(run.file_name().unwrap().to_str().unwrap()),
+            "{error}"
+        );
+        if blocks > 0 {
+            assert!(error.contains(name), "{error}");
+        }
+        fs::remove_dir_all(&run).unwrap();
+    }
 }
 
 /// Makes a file system of a few hundred kB, where the system lets us: a name space of our own, with a tmpfs in it.
@@ -386,10 +431,7 @@ fn a_full_disk_is_said_and_the_last_checkpoint_stands() {
     );
     assert!(said.contains("exit 1"), "{said} {error}");
     assert!(error.contains("No space left on device"), "{error}");
-    assert!(
-        error.contains("events.jsonl") || error.contains("checkpoint"),
-        "{error}"
-    );
+    assert!(error.contains("small/runs/"), "{error}");
     // With room again, it goes on from where it stood.
     let kept = temp.path().join("kept");
     let dir = fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();

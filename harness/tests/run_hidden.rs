@@ -258,7 +258,10 @@ fn lying(lie: impl Fn(&mut harness::train::Progress)) -> Output {
     child.wait().unwrap();
     let generations = Generations::of(&run);
     let digest = spec(&long()).digest().unwrap();
-    let (mut checkpoint, _) = generations.read(&digest, |_, _| Ok(())).unwrap().unwrap();
+    let (mut checkpoint, _) = generations
+        .read(&digest, u64::MAX, |_, _| Ok(()))
+        .unwrap()
+        .unwrap();
     lie(&mut checkpoint.progress);
     fs::remove_file(run.join("checkpoint.safetensors")).unwrap();
     let _ = fs::remove_file(run.join("checkpoint.previous.safetensors"));

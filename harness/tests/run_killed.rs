@@ -34,7 +34,7 @@ fn start(dir: &Path) -> Child {
 
 /// The epochs that the newest checkpoint vouches for.
 fn saved(spec: &RunSpec, dir: &Path) -> u64 {
-    let found = Generations::of(dir).read(&spec.digest().unwrap(), |checkpoint, _| {
+    let found = Generations::of(dir).read(&spec.digest().unwrap(), u64::MAX, |checkpoint, _| {
         checkpoint.progress.log.verify(&dir.join("events.jsonl"))
     });
     let found = found.expect("never a damaged checkpoint without a good one");

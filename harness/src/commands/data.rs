@@ -11,7 +11,7 @@ use crate::data::download::Source;
 use crate::data::fetch::{self, Fetched, FileStatus, Supply};
 use crate::data::{Cifar, DataError, Location};
 use crate::exit::ExitStatus;
-use crate::json_output::print_json;
+use crate::json_output::{path_text, print_json};
 
 /// Fetch CIFAR-10 and CIFAR-100, and say what is there
 #[derive(Debug, Clone, Args)]
@@ -72,6 +72,7 @@ struct StatusArgs {
 #[derive(Debug, Serialize)]
 struct PrintedFetch {
     set: &'static str,
+    #[serde(serialize_with = "path_text")]
     folder: PathBuf,
     /// How many files were put there; 0 if all were there.
     installed: usize,
@@ -80,6 +81,7 @@ struct PrintedFetch {
 /// What `status --json` prints.
 #[derive(Debug, Serialize)]
 struct Printed {
+    #[serde(serialize_with = "path_text")]
     folder: PathBuf,
     origin: &'static str,
     sets: Vec<PrintedSet>,
@@ -94,6 +96,7 @@ struct PrintedSet {
 
 #[derive(Debug, Serialize)]
 struct PrintedFile {
+    #[serde(serialize_with = "path_text")]
     path: PathBuf,
     verdict: &'static str,
     detail: Option<String>,

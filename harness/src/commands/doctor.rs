@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::arguments::{cores, data_location};
 use crate::data::fetch;
 use crate::data::{Cifar, Location};
+use crate::disk::{passing_file, remove_half_written};
 use crate::exit::ExitStatus;
 use crate::json_output::print_json;
 use crate::shell::quoted;
@@ -226,7 +227,8 @@ fn output(dir: &Path) -> Vec<Finding> {
             "folder",
             Verdict::Note,
             format!(
-                "{} can be written, but has no locks: nothing keeps two processes from one run",
+                "{} can be written, but has no locks: a process that is killed leaves a file `lock.held` in its run's \
+                 folder, to be removed by hand",
                 dir.display()
             ),
             "name another with --out",
@@ -270,9 +272,8 @@ fn existing(dir: &Path) -> Option<PathBuf> {
 
 /// Writes, locks and removes a file; false if there are no locks.
 fn writable(dir: &Path) -> std::io::Result<bool> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".autolr-doctor-")
-        .tempfile_in(dir)?;
+    remove_half_written(dir);
+    let mut file = passing_file(dir)?;
     file.write_all(b"x")?;
     file.as_file().sync_all()?;
     Ok(file.as_file().try_lock().is_ok())

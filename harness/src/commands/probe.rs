@@ -1,7 +1,7 @@
 //! `autolr probe`: one probe of a saved state, as a table and a figure: a learning-rate finder.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,13 +11,14 @@ use clap::Args;
 use ndarray::Array1;
 use serde_json::json;
 
-use crate::arguments::{cores, data_location, thread_count};
+use crate::arguments::{data_location, thread_count, threads};
 use crate::device::DeviceName;
 use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::Cost;
 use crate::experiment::{BatchNormAfterValidation, RunSpec, Scale};
 use crate::number::{self, plural};
+use crate::regular_file::{self, Links};
 use crate::runs::resolve::{locate_in, resolve};
 use crate::text_figure::text_figure;
 use crate::train::Checkpoint;
@@ -114,19 +115,28 @@ fn parse_rates(text: &str) -> Result<Array1<f64>, BadInput> {
 /// Bad input before any work; whatever data, device or disk say.
 pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let lrs = parse_rates(&args.lrs)?;
+    let threads = threads(args.threads)?;
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
     let location = data_location(args.data.as_ref())?;
+    let missing = |path: &Path| BadInput(format!("{}: no such file", path.display()));
+    if let Some(path) = &args.checkpoint {
+        // Before any work; how large it may be is known after it.
+        regular_file::open(path, Links::Follow).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => missing(path),
+            _ => BadInput(format!("{}: cannot be read: {error}", path.display())),
+        })?;
+    }
+    let mut workload = workload::build(&spec, &location, threads)
+        .map_err(|error| locate_in(&args.spec, args.series.as_deref(), args.scale, error))?;
     let checkpoint = match &args.checkpoint {
         Some(path) => {
-            let read = Checkpoint::read(path, &spec.digest()?)?;
-            let missing = || BadInput(format!("{}: no such file", path.display()));
-            Some((path, read.ok_or_else(missing)?))
+            let slots = spec.scheduler.method().build().needs().slots;
+            let limit = Checkpoint::limit(workload.as_ref(), slots)?;
+            let read = Checkpoint::read(path, &spec.digest()?, limit)?;
+            Some((path, read.ok_or_else(|| missing(path))?))
         }
         None => None,
     };
-    let threads = args.threads.unwrap_or_else(cores);
-    let mut workload = workload::build(&spec, &location, threads)
-        .map_err(|error| locate_in(&args.spec, args.series.as_deref(), args.scale, error))?;
     let (mut next_epoch, mut steps) = (0, 0);
     if let Some((path, checkpoint)) = &checkpoint {
         checkpoint.restore(workload.as_mut(), path)?;

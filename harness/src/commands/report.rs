@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
 use crate::exit::{BadInput, ExitStatus};
-use crate::json_output::print_json;
+use crate::json_output::{path_text, path_text_or_null, print_json};
 use crate::report::Manifest;
 
 /// Render a report again from its logs
@@ -31,8 +31,10 @@ pub struct ReportArgs {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Printed {
+    #[serde(serialize_with = "path_text")]
     report: PathBuf,
     /// Null without `--tensorboard`.
+    #[serde(serialize_with = "path_text_or_null")]
     tensorboard: Option<PathBuf>,
 }
 
@@ -65,7 +67,9 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         };
         print_json(out, &printed)?;
     } else if args.markdown {
-        out.write_all(&std::fs::read(args.dir.join("report.md"))?)?;
+        let path = args.dir.join("report.md");
+        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        out.write_all(&text)?;
     } else {
         writeln!(out, "{}", path.display())?;
         if let Some(events) = events {

@@ -16,7 +16,7 @@ use crate::exit::ExitStatus;
 #[cfg(doc)]
 use crate::exit::{Interrupted, TimeSpent};
 use crate::experiment::Scale;
-use crate::json_output::print_json;
+use crate::json_output::{path_text, print_json};
 use crate::runs::job::lay_out;
 use crate::runs::paper::{Plan, PlanRequest};
 use crate::runs::pool;
@@ -126,5 +126,6 @@ struct Printed<'a> {
     runs: Vec<RunState>,
     finished_before: usize,
     failed: usize,
+    #[serde(serialize_with = "path_text")]
     report: &'a Path,
 }

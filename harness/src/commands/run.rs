@@ -7,11 +7,11 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::arguments::{check_folder, cores, data_location, thread_count};
+use crate::arguments::{check_folder, data_location, thread_count, threads};
 use crate::device::DeviceName;
 use crate::exit::{ExitStatus, said, say};
 use crate::experiment::{RunSpec, Scale};
-use crate::json_output::print_json;
+use crate::json_output::{path_text, print_json};
 use crate::number;
 use crate::record::{EpochRecord, Evaluation, Outcome, RunLog, Summary};
 use crate::runs::execute::{execute, is_bad_input, or_wait};
@@ -149,11 +149,11 @@ fn bounds_hint(spec: &RunSpec, dir: &Path) -> Option<String> {
 /// # Errors
 /// As [`train::run`].
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let threads = threads(args.threads)?;
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
     let location = data_location(args.data.as_ref())?;
     check_folder("--out", &args.out)?;
     let dir = args.out.join(spec.run_name()?);
-    let threads = args.threads.unwrap_or_else(cores);
     let in_file = |error| locate_in(&args.spec, args.series.as_deref(), args.scale, error);
     let budget = args.budget.start();
     let status = {
@@ -221,6 +221,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Printed<'a> {
+    #[serde(serialize_with = "path_text")]
     dir: &'a Path,
     was_finished: bool,
     /// None if the run was stopped or failed.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::arguments::{TrainingArgs, at_once, check_folder, data_location};
 use crate::exit::ExitStatus;
-use crate::json_output::print_json;
+use crate::json_output::{path_text, print_json};
 use crate::number;
 use crate::runs::headline::series_headline;
 use crate::runs::job::lay_out;
@@ -80,6 +80,7 @@ pub fn sweep(args: &SweepArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 /// What a sweep has come to.
 #[derive(Debug, Serialize)]
 struct SweepResult {
+    #[serde(serialize_with = "path_text")]
     dir: PathBuf,
     settings: Vec<Setting>,
 }

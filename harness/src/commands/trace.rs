@@ -16,6 +16,7 @@ use toml::{Table, Value};
 
 use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::{RunSpec, schedulers, sweep};
+use crate::regular_file::{self, Links};
 use crate::typed_number::whole;
 use crate::visible::typed;
 
@@ -214,6 +215,9 @@ struct Raw {
     noise: Vec<Vec<f64>>,
 }
 
+/// What the file of a problem may have: a matrix of 3,000 rows.
+const PROBLEM_BYTES: u64 = 256 << 20;
+
 /// A quadratic, and where the training stands on it; vectors have shape `[n]`.
 struct Problem {
     /// A, shape `[n, n]`.
@@ -228,7 +232,8 @@ struct Problem {
 impl Problem {
     fn read(path: &Path) -> Result<Self, BadInput> {
         let wrong = |what: String| BadInput(format!("{}: {what}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text = regular_file::read_text(path, Links::Follow, PROBLEM_BYTES)
+            .map_err(|error| wrong(error.to_string()))?;
         let raw: Raw = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let n = raw.x0.len();
         if n == 0 {

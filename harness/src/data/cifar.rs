@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::data::error::DataError;
 use crate::data::images::{DataSet, IMAGE_BYTES, ImageSet};
 use crate::data::name::{Cifar, Definition, Form};
+use crate::regular_file::{self, Links};
 
 /// CIFAR-10: 50,000 + 10,000 images of ten classes.
 pub const CIFAR10: Definition = Definition {
@@ -198,7 +199,8 @@ fn read_checked(set: Cifar, file: &OfficialFile, path: &Path) -> Result<Vec<u8>,
             found,
         });
     }
-    let bytes = fs::read(path).map_err(DataError::io(path, "cannot read"))?;
+    let bytes = regular_file::read(path, Links::Follow, expected)
+        .map_err(DataError::io(path, "cannot read"))?;
     check_records(&bytes, set.layout(file), path)?;
     let found = hex::encode(Sha256::digest(&bytes));
     if found != file.sha256 {

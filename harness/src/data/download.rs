@@ -12,6 +12,7 @@ use ureq::{Agent, Body};
 
 use crate::data::error::DataError;
 use crate::data::name::Cifar;
+use crate::regular_file::{self, Links};
 
 /// How long a silent server is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,13 +87,10 @@ pub fn download(
     file: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), DataError> {
-    let mut out = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(file)
-        .map_err(DataError::io(file, "cannot write"))?;
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(false).read(true).write(true);
+    let mut out =
+        regular_file::open_to_write(options, file).map_err(DataError::io(file, "cannot write"))?;
     let mut have = out
         .metadata()
         .map_err(DataError::io(file, "cannot read"))?
@@ -300,7 +298,7 @@ fn receive(
 
 fn md5_of(file: &Path) -> Result<String, DataError> {
     let cannot_read = || DataError::io(file, "cannot read");
-    let mut input = File::open(file).map_err(cannot_read())?;
+    let mut input = regular_file::open(file, Links::Refuse).map_err(cannot_read())?;
     let mut hash = Md5::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

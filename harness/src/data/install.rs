@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
-use tempfile::NamedTempFile;
 
 use crate::data::error::DataError;
 use crate::data::name::Cifar;
+use crate::disk::{passing_file, remove_half_written};
+use crate::regular_file::{self, Links};
 
 /// What an archive may hold beside the data set's files, unpacked, in bytes: read past, never written.
 /// The official ones hold a page and some names; one that unpacks without end is given up.
@@ -53,9 +54,8 @@ impl Wanted {
     /// Whether the file is in place, by size and SHA-256.
     pub(crate) fn is_in_place(&self, root: &Path) -> bool {
         let path = self.path(root);
-        let right_size = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == self.bytes);
-        right_size
-            && fs::read(&path).is_ok_and(|bytes| hex::encode(Sha256::digest(bytes)) == self.sha256)
+        let content = regular_file::read(&path, Links::Follow, self.bytes);
+        content.is_ok_and(|bytes| hex::encode(Sha256::digest(bytes)) == self.sha256)
     }
 
     /// Writes the file from `input`, which `origin` names in errors, and checks it on the way.
@@ -63,8 +63,9 @@ impl Wanted {
         let target = self.path(root);
         let folder = root.join(self.folder);
         fs::create_dir_all(&folder).map_err(DataError::io(&folder, "cannot make the folder"))?;
-        let mut out = NamedTempFile::new_in(&folder)
-            .map_err(DataError::io(&folder, "cannot write to the folder"))?;
+        remove_half_written(&folder);
+        let mut out =
+            passing_file(&folder).map_err(DataError::io(&folder, "cannot write to the folder"))?;
         let mut hash = Sha256::new();
         let mut found = 0;
         // One byte more than expected tells a longer file from a right one.
@@ -135,7 +136,8 @@ pub(crate) fn from_archive(
     expected: u64,
     root: &Path,
 ) -> Result<(), DataError> {
-    let file = File::open(archive).map_err(DataError::io(archive, "cannot read"))?;
+    let file = regular_file::open(archive, Links::Follow)
+        .map_err(DataError::io(archive, "cannot read"))?;
     let mut unpacked = GzDecoder::new(io::BufReader::new(file));
     from_tar(&mut unpacked, archive, wanted, expected, root)
 }
@@ -222,7 +224,8 @@ pub(crate) fn from_folder(folder: &Path, wanted: &[Wanted], root: &Path) -> Resu
                 reason,
             });
         };
-        let mut input = File::open(path).map_err(DataError::io(path, "cannot read"))?;
+        let mut input =
+            regular_file::open(path, Links::Follow).map_err(DataError::io(path, "cannot read"))?;
         file.install(&mut input, path, root)?;
     }
     Ok(())

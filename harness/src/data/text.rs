@@ -1,6 +1,5 @@
 //! A text file of one's own, by characters.
 
-use std::fs;
 use std::path::Path;
 
 use rand::seq::SliceRandom;
@@ -8,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{DataError, Definition, Form};
 use crate::data::stream::{Purpose, stream};
+use crate::regular_file::{self, Links};
 
 /// A file in UTF-8.
 pub const DEFINITION: Definition = Definition {
@@ -105,12 +105,16 @@ pub fn load(
     ))
 }
 
+/// What a file of text may have.
+const BYTES: u64 = 1 << 30;
+
 /// The symbols of a file.
 ///
 /// # Errors
 /// As [`load`], but for the number of sequences.
 pub fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    let bytes = fs::read(path).map_err(DataError::io(path, "data.file: cannot read"))?;
+    let bytes = regular_file::read(path, Links::Follow, BYTES)
+        .map_err(DataError::io(path, "data.file: cannot read"))?;
     let text = String::from_utf8(bytes).map_err(|bad| {
         let byte = bad.utf8_error().valid_up_to();
         error(path, format!("byte {byte} is not UTF-8"))
@@ -140,6 +144,8 @@ fn error(path: &Path, reason: String) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use tempfile::TempDir;
 
     fn written(content: &[u8]) -> (TempDir, std::path::PathBuf) {

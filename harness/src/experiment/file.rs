@@ -12,6 +12,7 @@ use super::spec_error::shown;
 use super::{RunSpec, length};
 use crate::did_you_mean::unknown;
 use crate::exit::BadInput;
+use crate::regular_file::{self, Links};
 use crate::visible::typed;
 
 /// Characters that a series' name may have at most: it stands in paths and in the columns of tables.
@@ -21,7 +22,7 @@ const LINE_LENGTH: usize = 200;
 /// Characters of a description: a page.
 const PAGE_LENGTH: usize = 5000;
 /// Bytes of a file: far more than a specification has, far less than a data set that was named by mistake.
-const FILE_BYTES: u64 = 1 << 20;
+pub(crate) const SPEC_BYTES: u64 = 1 << 20;
 
 /// An experiment file: the tables of a [`RunSpec`], a `title`, a `description`, and any number of `[[series]]` with a
 /// `name`, a `label` and tables that are laid over the common ones.
@@ -90,22 +91,25 @@ fn take_text(table: &mut Table, key: &str, limit: usize) -> Result<Option<String
 }
 
 impl ExperimentFile {
-    /// Reads and parses a file.
+    /// Reads and parses a file that the user named, which may be a link.
     ///
     /// # Errors
     /// [`BadInput`] that names the file, the line and what is wrong.
     pub fn load(path: &Path) -> Result<Self, BadInput> {
-        use std::io::Read;
-        let in_file = |error: std::io::Error| BadInput(format!("{}: {error}", path.display()));
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(in_file)?;
-        file.take(FILE_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(in_file)?;
-        if text.len() as u64 > FILE_BYTES {
-            let limit = format!("larger than {FILE_BYTES} bytes: not a specification");
-            return Err(BadInput(format!("{}: {limit}", path.display())));
-        }
+        Self::load_with(path, Links::Follow)
+    }
+
+    /// The same of a file that a folder is expected to hold, which may not be a link.
+    ///
+    /// # Errors
+    /// As [`ExperimentFile::load`].
+    pub(crate) fn load_from_folder(path: &Path) -> Result<Self, BadInput> {
+        Self::load_with(path, Links::Refuse)
+    }
+
+    fn load_with(path: &Path, links: Links) -> Result<Self, BadInput> {
+        let text = regular_file::read_text(path, links, SPEC_BYTES)
+            .map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
         Self::of_text(&text, path.display().to_string())
     }
 

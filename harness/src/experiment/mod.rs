@@ -19,6 +19,7 @@ pub(crate) mod value_kind;
 
 pub use budget::BudgetSpec;
 pub use cost::Cost;
+pub(crate) use file::SPEC_BYTES;
 pub use file::{ExperimentFile, SeriesSpec};
 pub(crate) use named::{check_named, is_digest, own_name};
 pub use registry::{ExperimentName, Protocol, Scale, experiment_file};

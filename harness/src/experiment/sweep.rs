@@ -4,9 +4,10 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::seeds;
 use super::spec_error::shown;
+use super::{SPEC_BYTES, seeds};
 use crate::exit::BadInput;
+use crate::regular_file::{self, Links};
 use crate::typed_number;
 use crate::visible::typed;
 
@@ -96,7 +97,8 @@ fn value(word: &str) -> Result<Value, String> {
 /// [`BadInput`] that names the file and the key.
 pub fn read(path: &Path) -> Result<(Vec<Axis>, Option<Vec<u64>>), BadInput> {
     let wrong = |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let text =
+        regular_file::read_text(path, Links::Follow, SPEC_BYTES).map_err(|error| wrong(&error))?;
     parse(&text).map_err(|error| wrong(&error))
 }
 

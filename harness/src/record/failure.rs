@@ -6,8 +6,12 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::write_whole;
+use crate::regular_file::{self, Links};
 
 const NAME: &str = "failed.json";
+
+/// What it may have.
+const BYTES: u64 = 1 << 20;
 
 /// Why the last attempt at a run ended with an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +40,14 @@ impl Failure {
 
     /// Reads the file, if there is one. One that is not readable as such still says that the run failed.
     pub fn read(dir: &Path) -> Option<Self> {
-        let text = std::fs::read(dir.join(NAME)).ok()?;
-        Some(serde_json::from_slice(&text).unwrap_or_else(|_| Self {
-            error: format!("{NAME} cannot be read"),
-        }))
+        let unreadable = |why: &dyn std::fmt::Display| Self {
+            error: format!("{NAME} cannot be read: {why}"),
+        };
+        match regular_file::read(&dir.join(NAME), Links::Refuse, BYTES) {
+            Ok(text) => Some(serde_json::from_slice(&text).unwrap_or_else(|why| unreadable(&why))),
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => None,
+            Err(why) => Some(unreadable(&why)),
+        }
     }
 
     /// Removes the file, if there is one.
@@ -49,7 +57,7 @@ impl Failure {
     pub fn clear(dir: &Path) -> Result<()> {
         let path = dir.join(NAME);
         // A read-only disk refuses to remove even what is not there.
-        if !path.exists() {
+        if !path.is_symlink() && !path.exists() {
             return Ok(());
         }
         std::fs::remove_file(&path)

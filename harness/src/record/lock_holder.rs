@@ -1,9 +1,10 @@
 //! Who holds the lock of a run, seen from another process.
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use serde::Serialize;
+
+use crate::lock_file::{Holding, look_at};
 
 /// Who is at work on a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,17 +31,12 @@ pub enum Holder {
 impl Holder {
     /// Looks at the file `lock` in the run's folder `dir`.
     ///
-    /// The lock itself decides, not what is written in the file: a process that was killed leaves its words behind.
+    /// The lock itself decides, not what is written in the file: a process that was killed leaves its words behind. So it
+    /// does with its lock where the file system has none, and is then taken to be at work unless it is of this machine.
     /// A process on another machine cannot be seen where the file system does not pass locks on; it is then taken to
     /// be gone.
     pub fn of(dir: &Path) -> Self {
-        let path = dir.join("lock");
-        let (pid, host) = std::fs::read_to_string(&path)
-            .map(|text| parse(&text))
-            .unwrap_or_default();
-        // Nothing to disturb: where another holds the lock, asking for it has no effect.
-        let held = File::open(&path)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        let (held, Holding { pid, host }) = look_at(&dir.join("lock"));
         match (held, pid) {
             (true, pid) => Self::Process { pid, host },
             (false, Some(pid)) => Self::Gone { pid, host },
@@ -54,34 +50,11 @@ impl Holder {
     }
 }
 
-/// `pid 123 on name`; an empty text says nothing.
-fn parse(text: &str) -> (Option<u32>, Option<String>) {
-    let mut words = text.split_whitespace();
-    let (mut pid, mut host) = (None, None);
-    while let Some(word) = words.next() {
-        match word {
-            "pid" => pid = words.next().and_then(|word| word.parse().ok()),
-            "on" | "host" => host = words.next().map(str::to_owned),
-            _ => {}
-        }
-    }
-    (pid, host)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs::File;
 
-    #[test]
-    fn a_lock_says_who_holds_it_or_nothing() {
-        assert_eq!(
-            parse("pid 17 on shed\n"),
-            (Some(17), Some("shed".to_owned()))
-        );
-        assert_eq!(parse("pid 17 host shed"), (Some(17), Some("shed".into())));
-        assert_eq!(parse(""), (None, None));
-        assert_eq!(parse("pid x on"), (None, None));
-    }
+    use super::*;
 
     #[test]
     fn the_lock_decides_and_not_the_words() {

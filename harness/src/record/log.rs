@@ -15,6 +15,16 @@ use super::{
 };
 use crate::disk::Disk;
 use crate::exit::BadInput;
+use crate::regular_file::{self, Links};
+
+/// What a log may have: some five million epochs, or a million decisions of seven candidates.
+const LOG_BYTES: u64 = 2 << 30;
+
+/// What a line of it may have: a decision of half a million candidates, more than a specification has room for.
+const LINE_BYTES: u64 = 64 << 20;
+
+/// What the file with its hash may have.
+const SEAL_BYTES: u64 = 4096;
 
 /// Appends events to `events.jsonl`, a line each, flushed at once.
 #[derive(Debug)]
@@ -50,26 +60,21 @@ impl LogMark {
     /// # Errors
     /// [`BadInput`] that says how the log differs.
     fn check(&self, path: &Path) -> Result<Sha256> {
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut content = Vec::new();
-            match File::open(path) {
-                Ok(file) => file.take(self.bytes).read_to_end(&mut content)?,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-                Err(error) => return Err(error),
-            };
-            Ok(content)
+        let mut hash = Sha256::new();
+        let read = match regular_file::open(path, Links::Refuse) {
+            Ok(file) => add_to_hash(&mut hash, file.take(self.bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
         };
-        let content = read().with_context(|| format!("{}: cannot be read", path.display()))?;
-        if (content.len() as u64) < self.bytes {
+        let read = read.with_context(|| format!("{}: cannot be read", path.display()))?;
+        if read < self.bytes {
             return Err(BadInput(format!(
-                "{}: {} bytes, but the checkpoint was written after {}",
+                "{}: {read} bytes, but the checkpoint was written after {}",
                 path.display(),
-                content.len(),
                 self.bytes
             ))
             .into());
         }
-        let hash = Sha256::new_with_prefix(&content);
         if hex::encode(hash.clone().finalize()) != self.sha256 {
             return Err(BadInput(format!(
                 "{}: its first {} bytes are not those that the checkpoint was written after",
@@ -127,6 +132,11 @@ impl LogWriter {
         self.check_place()?;
         let mut line = serde_json::to_string(event)?;
         line.push('\n');
+        // It could not be read again.
+        if self.bytes + line.len() as u64 > LOG_BYTES {
+            return Err(regular_file::too_large(LOG_BYTES))
+                .with_context(|| format!("{}: cannot be written", self.path.display()));
+        }
         self.disk
             .write(&mut self.file, &self.path, line.as_bytes())
             .with_context(|| format!("{}: cannot be written", self.path.display()))?;
@@ -178,7 +188,8 @@ impl LogWriter {
     /// Whether the file under the log's name is still the one that is written, with what was written in it, as far as its
     /// length tells.
     fn check_place(&self) -> Result<()> {
-        in_place(&self.file, &self.path)?;
+        regular_file::check_in_place(&self.file, &self.path)
+            .map_err(|error| anyhow!("{}: {error}", self.path.display()))?;
         let found = self.file.metadata().map(|metadata| metadata.len());
         match found.with_context(|| format!("{}: cannot be read", self.path.display()))? {
             bytes if bytes == self.bytes => Ok(()),
@@ -194,12 +205,10 @@ impl LogWriter {
     fn check_content(&self) -> Result<()> {
         self.check_place()?;
         let cannot = || format!("{}: cannot be read", self.path.display());
-        let mut content = Vec::new();
-        let file = File::open(&self.path).with_context(cannot)?;
-        file.take(self.bytes)
-            .read_to_end(&mut content)
-            .with_context(cannot)?;
-        if Sha256::digest(&content) != self.hash.clone().finalize() {
+        let mut hash = Sha256::new();
+        let file = regular_file::open(&self.path, Links::Refuse).with_context(cannot)?;
+        add_to_hash(&mut hash, file.take(self.bytes)).with_context(cannot)?;
+        if hash.finalize() != self.hash.clone().finalize() {
             bail!(
                 "{}: changed by somebody else while the run was at work: its content is not what was written",
                 self.path.display()
@@ -220,38 +229,19 @@ impl LogWriter {
     }
 }
 
-/// Whether `path` still names the open `file`. Elsewhere than on Unix that cannot be asked.
-///
-/// # Errors
-/// If it was removed or replaced.
-pub(crate) fn in_place(file: &File, path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let what = match std::fs::symlink_metadata(path) {
-            Ok(there) => {
-                let own = file
-                    .metadata()
-                    .with_context(|| format!("{}: cannot be read", path.display()))?;
-                if (there.dev(), there.ino()) == (own.dev(), own.ino()) {
-                    return Ok(());
-                }
-                "replaced"
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "removed",
-            Err(error) => {
-                return Err(error).with_context(|| format!("{}: cannot be read", path.display()));
-            }
-        };
-        bail!(
-            "{}: {what} by somebody else while the run was at work",
-            path.display()
-        );
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (file, path);
-        Ok(())
+/// Adds all that there is to read to a hash; how many bytes that were.
+fn add_to_hash(hash: &mut Sha256, input: impl Read) -> std::io::Result<u64> {
+    let mut input = BufReader::with_capacity(1 << 16, input);
+    let mut bytes = 0;
+    loop {
+        let piece = input.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(bytes);
+        }
+        hash.update(piece);
+        let length = piece.len();
+        bytes += length as u64;
+        input.consume(length);
     }
 }
 
@@ -272,12 +262,8 @@ pub fn begun_as(spec: &str, path: &Path) -> Option<Provenance> {
 fn first_event(path: &Path) -> Option<Event> {
     /// No first line is nearly as long.
     const LONGEST: u64 = 1_000_000;
-    // A pipe in its place would never end.
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
     let mut line = Vec::new();
-    let file = File::open(path).ok()?;
+    let file = regular_file::open(path, Links::Refuse).ok()?;
     BufReader::new(file.take(LONGEST))
         .read_until(b'\n', &mut line)
         .ok()?;
@@ -408,15 +394,14 @@ impl RunLog {
 
     fn read_up_to(bytes: u64, path: &Path) -> Result<Option<Self>> {
         let cannot = || format!("{}: cannot be read", path.display());
-        match std::fs::metadata(path) {
-            Ok(metadata) if !metadata.is_file() => {
-                anyhow::bail!("{}: is not a file", path.display())
-            }
-            Ok(_) => {}
+        let file = match regular_file::open(path, Links::Refuse) {
+            Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(cannot),
+        };
+        if file.metadata().with_context(cannot)?.len().min(bytes) > LOG_BYTES {
+            return Err(regular_file::too_large(LOG_BYTES)).with_context(cannot);
         }
-        let file = File::open(path).with_context(cannot)?;
         let mut reader = BufReader::new(file.take(bytes));
         let mut log: Option<Self> = None;
         let mut line = Vec::new();
@@ -425,7 +410,7 @@ impl RunLog {
         for number in 1.. {
             line.clear();
             let place = || format!("{}, line {number}", path.display());
-            reader.read_until(b'\n', &mut line).with_context(place)?;
+            regular_file::read_line(&mut reader, &mut line, LINE_BYTES).with_context(place)?;
             if !line.ends_with(b"\n") {
                 break;
             }
@@ -532,7 +517,7 @@ fn check_seal(
         None => {}
     }
     let beside = seal_path(path);
-    let text = match std::fs::read_to_string(&beside) {
+    let text = match regular_file::read_text(&beside, Links::Refuse, SEAL_BYTES) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {

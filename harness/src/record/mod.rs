@@ -13,8 +13,7 @@ pub use event::{
 };
 pub use failure::Failure;
 pub use lock_holder::Holder;
-pub(crate) use log::in_place;
 pub use log::{Entry, LogMark, LogWriter, RunLog, begun_as};
 pub use replay::{Difference, Record, Replayed};
-pub(crate) use timings::append_timing;
 pub use timings::{Timing, computed_epochs, read_seconds, read_timings, typical_seconds};
+pub(crate) use timings::{begin_timing, check_timings, end_timing, has_ended_line};

@@ -16,7 +16,8 @@ use super::{AnswerRecord, DecisionRecord, Entry, EpochRecord, RateRange, RunLog}
 use crate::exit::BadInput;
 use crate::experiment::cost::passes;
 use crate::experiment::{Cost, SpecError};
-use crate::experiment::{RunSpec, sizes};
+use crate::experiment::{RunSpec, SPEC_BYTES, sizes};
+use crate::regular_file::{self, Links};
 
 /// A recorded run: its specification and its log.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +83,8 @@ impl Record {
         let spec_path = log_path.with_file_name("spec.toml");
         let in_spec =
             |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", spec_path.display()));
-        let text = std::fs::read_to_string(&spec_path).map_err(|error| in_spec(&error))?;
+        let text = regular_file::read_text(&spec_path, Links::Refuse, SPEC_BYTES)
+            .map_err(|error| in_spec(&error))?;
         let table = text
             .parse()
             .map_err(|error: toml::de::Error| in_spec(&error.message()))?;

@@ -1,13 +1,22 @@
 //! `timings.jsonl` in a run's folder, read.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// Wall-clock time of one epoch, its validation, decision and checkpoint included.
+use crate::exit::BadInput;
+use crate::regular_file::{self, Links};
+
+const NAME: &str = "timings.jsonl";
+
+/// What the file may have: some six million epochs.
+const BYTES: u64 = 256 << 20;
+
+/// Wall-clock time of one epoch, its validation and decision included, and the checkpoint before it.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct Timing {
     /// Number of the epoch, from 0.
@@ -19,16 +28,16 @@ pub struct Timing {
 /// The epochs that were computed in the run's folder `run`, in the order in which they were. Lines that are torn or
 /// something else are left out; no file is no epoch.
 pub fn computed_epochs(run: &Path) -> Vec<Timing> {
-    let text = std::fs::read_to_string(run.join("timings.jsonl")).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
+    let text = regular_file::read(&run.join(NAME), Links::Refuse, BYTES).unwrap_or_default();
+    text.split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
         .filter(|timing: &Timing| timing.seconds.is_finite() && timing.seconds >= 0.0)
         .collect()
 }
 
 /// Wall-clock seconds of a run so far; none without `timings.jsonl`.
 pub fn read_seconds(run: &Path) -> Option<f64> {
-    let there = run.join("timings.jsonl").exists();
+    let there = run.join(NAME).exists();
     there.then(|| {
         computed_epochs(run)
             .iter()
@@ -54,23 +63,68 @@ pub fn typical_seconds(timings: &[Timing]) -> Option<f64> {
     seconds.get(seconds.len() / 2).copied()
 }
 
-/// Adds an epoch's wall-clock seconds to `timings.jsonl`.
+/// Whether the file, if there is one, can be read and added to.
 ///
 /// # Errors
-/// If the disk does.
-pub(crate) fn append_timing(dir: &Path, epoch: u64, seconds: f64) -> Result<()> {
-    let path = dir.join("timings.jsonl");
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("{}: cannot be opened", path.display()))?;
-    writeln!(
-        file,
-        "{}",
-        serde_json::json!({"epoch": epoch, "seconds": seconds})
-    )?;
-    Ok(())
+/// [`BadInput`] that names it.
+pub(crate) fn check_timings(run: &Path) -> Result<(), BadInput> {
+    let path = run.join(NAME);
+    let found = match regular_file::open(&path, Links::Refuse).and_then(|file| file.metadata()) {
+        Ok(found) if found.len() > BYTES => Err(regular_file::too_large(BYTES)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    found.map_err(|error| BadInput(format!("{}: {error}", path.display())))
+}
+
+/// Whether an epoch's line was ended: its checkpoint is then on the disk.
+pub(crate) fn has_ended_line(run: &Path) -> bool {
+    let text = regular_file::read(&run.join(NAME), Links::Refuse, BYTES).unwrap_or_default();
+    text.contains(&b'\n')
+}
+
+/// Adds an epoch's wall-clock seconds to `timings.jsonl`. The line is whole, but for the line feed, which
+/// [`end_timing`] adds once the epoch's checkpoint is written: so no kill, at whatever moment, takes the line away, and
+/// what was written before the first checkpoint is known.
+///
+/// # Errors
+/// If the disk does, with the path.
+pub(crate) fn begin_timing(run: &Path, epoch: u64, seconds: f64) -> Result<()> {
+    let line = serde_json::json!({"epoch": epoch, "seconds": seconds}).to_string();
+    append(run, |last| match last {
+        // The process before was killed.
+        Some(last) if last != b'\n' => format!("\n{line}"),
+        _ => line.clone(),
+    })
+}
+
+/// Ends the line.
+///
+/// # Errors
+/// If the disk does, with the path.
+pub(crate) fn end_timing(run: &Path) -> Result<()> {
+    append(run, |_| "\n".to_owned())
+}
+
+/// Adds what `text` makes of the file's last byte, in one piece.
+fn append(run: &Path, text: impl Fn(Option<u8>) -> String) -> Result<()> {
+    let path = run.join(NAME);
+    let append = || -> io::Result<()> {
+        let mut options = File::options();
+        let options = options.create(true).read(true).append(true);
+        let mut file = regular_file::open_to_write(options, &path)?;
+        let mut last = [0];
+        let last = match file.seek(SeekFrom::End(-1)) {
+            Ok(_) => {
+                file.read_exact(&mut last)?;
+                Some(last[0])
+            }
+            // It is empty.
+            Err(_) => None,
+        };
+        file.write_all(text(last).as_bytes())
+    };
+    append().with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 #[cfg(test)]
@@ -101,5 +155,31 @@ mod tests {
         let twice = "{\"epoch\":0,\"seconds\":1.5}\n{\"epoch\":0,\"seconds\":2.0}\n";
         std::fs::write(&file, twice).unwrap();
         assert_eq!(read_seconds(temp.path()), Some(3.5));
+    }
+
+    #[test]
+    fn a_kill_between_any_two_writes_takes_no_line_away() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join(NAME);
+        let epochs = || -> Vec<u64> {
+            let timings = computed_epochs(temp.path());
+            timings.iter().map(|timing| timing.epoch).collect()
+        };
+        begin_timing(temp.path(), 0, 1.0).unwrap();
+        assert_eq!(epochs(), [0]);
+        assert!(!has_ended_line(temp.path()));
+        end_timing(temp.path()).unwrap();
+        assert!(has_ended_line(temp.path()));
+        begin_timing(temp.path(), 1, 1.0).unwrap();
+        // Killed here, before the checkpoint or after it.
+        begin_timing(temp.path(), 2, 1.0).unwrap();
+        end_timing(temp.path()).unwrap();
+        assert_eq!(epochs(), [0, 1, 2]);
+        // A torn line, as of a program that wrote it piece by piece, takes no other along.
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text + "{\"epoch\":3,").unwrap();
+        begin_timing(temp.path(), 3, 1.0).unwrap();
+        end_timing(temp.path()).unwrap();
+        assert_eq!(epochs(), [0, 1, 2, 3]);
     }
 }

@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::place::Place;
 use super::sanitize;
 use crate::exit::BadInput;
-use crate::experiment::{ExperimentName, RunSpec, check_named, is_digest};
+use crate::experiment::{ExperimentName, RunSpec, SPEC_BYTES, check_named, is_digest};
 use crate::record::RunLog;
+use crate::regular_file::{self, Links};
 use crate::visible::visible;
+
+/// What a manifest may have.
+const MANIFEST_BYTES: u64 = 64 << 20;
 
 /// `manifest.json` of a report's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,7 +124,7 @@ impl Manifest {
     /// [`BadInput`] that names the file if it cannot be read as such.
     pub fn read_file(path: &Path) -> Result<Option<Self>, BadInput> {
         let path_is = path.display();
-        match std::fs::read(path) {
+        match regular_file::read(path, Links::Refuse, MANIFEST_BYTES) {
             Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
                 BadInput(format!(
                     "{path_is}: not a manifest of this version: {error}; without it, `autolr reproduce` makes a new \
@@ -141,13 +145,14 @@ impl ReportInput {
     /// [`Run::problem`] of its run alone.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(Manifest::FILE);
-        let text = std::fs::read_to_string(&path).with_context(|| {
-            format!(
-                "{}: cannot be read; `autolr reproduce --out {}` makes it",
-                path.display(),
-                dir.display()
-            )
-        })?;
+        let text =
+            regular_file::read_text(&path, Links::Refuse, MANIFEST_BYTES).with_context(|| {
+                format!(
+                    "{}: cannot be read; `autolr reproduce --out {}` makes it",
+                    path.display(),
+                    dir.display()
+                )
+            })?;
         let in_manifest = || path.display().to_string();
         let wrong = |error: serde_json::Error| BadInput(format!("{}: {error}", path.display()));
         let mut value = serde_json::from_str(&text).map_err(wrong)?;
@@ -237,7 +242,22 @@ impl Run {
     /// Reads a run from its folder under `runs`.
     fn read(entry: &RunEntry, place: &Place<'_>, runs: &Path) -> Self {
         let dir = runs.join(&entry.run);
-        let spec = std::fs::read_to_string(dir.join("spec.toml")).unwrap_or_default();
+        let not_elsewhere = regular_file::check_folder(runs)
+            .with_context(|| runs.display().to_string())
+            .and_then(|()| {
+                regular_file::check_folder(&dir).with_context(|| dir.display().to_string())
+            });
+        if let Err(error) = not_elsewhere {
+            return Self {
+                entry: entry.clone(),
+                spec: String::new(),
+                log: None,
+                problem: Some(visible(&format!("{error:#}")).to_string()),
+                seconds: None,
+            };
+        }
+        let spec = regular_file::read_text(&dir.join("spec.toml"), Links::Refuse, SPEC_BYTES)
+            .unwrap_or_default();
         let (log, problem) = match read_log(entry, place, &spec, &dir) {
             Ok(log) => (log, None),
             Err(error) => (None, Some(visible(&format!("{error:#}")).to_string())),

@@ -16,6 +16,7 @@ use super::ReportInput;
 use crate::disk::write_whole;
 use crate::experiment::ExperimentName;
 use crate::record::{EpochRecord, RunLog, read_timings};
+use crate::regular_file;
 
 /// CRC-32C, of Castagnoli.
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
@@ -69,6 +70,9 @@ pub fn write_tensorboard(dir: &Path) -> Result<PathBuf> {
                     folder_name(&run.entry.run)
                 ));
                 taken.insert(folder.clone());
+            }
+            for above in folder.ancestors().take_while(|above| *above != dir) {
+                regular_file::check_folder(above).with_context(|| above.display().to_string())?;
             }
             std::fs::create_dir_all(&folder)
                 .with_context(|| format!("{}: cannot be made", folder.display()))?;

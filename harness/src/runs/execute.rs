@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::stop::{self, Budget, WithinBudget, interrupt_flag};
+use crate::arguments::check_threads;
 use crate::data::{DataError, Location};
 use crate::exit::{BadInput, Busy};
 use crate::experiment::{RunSpec, SpecError};
 use crate::record::{EpochRecord, Failure, begun_as};
+use crate::regular_file;
 use crate::train::{self, Observer, RunOptions, RunSize, RunStatus};
 use crate::workload;
 
@@ -59,9 +61,15 @@ pub(crate) fn execute(
     budget: Budget,
     observer: &mut dyn Observer,
 ) -> Result<RunStatus> {
+    regular_file::check_folder(dir)
+        .map_err(|error| BadInput(format!("{}: {error}", dir.display())))?;
     let log = dir.join("events.jsonl");
     let begun = spec.digest().ok().and_then(|spec| begun_as(&spec, &log));
     let threads = begun.map_or(threads, |begun| begun.threads);
+    if spec.network.uses_libtorch() {
+        let asked = format!("{}: begun with {threads} threads", log.display());
+        check_threads(threads, &asked)?;
+    }
     let mut observer = ClearsFailure {
         dir,
         stepped: false,

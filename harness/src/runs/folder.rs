@@ -8,7 +8,9 @@ use anyhow::Result;
 use super::sweep::SweepManifest;
 use crate::exit::BadInput;
 use crate::experiment::{ExperimentFile, RunSpec, check_named, is_digest, own_name};
+use crate::regular_file;
 use crate::report::Manifest;
+use crate::visible::visible_lines;
 
 /// The specification of a run's folder.
 ///
@@ -17,7 +19,9 @@ use crate::report::Manifest;
 /// folder is named after.
 pub(crate) fn read_spec(dir: &Path) -> Result<RunSpec> {
     let path = dir.join("spec.toml");
-    let file = ExperimentFile::load(&path)?;
+    regular_file::check_folder(dir)
+        .map_err(|error| BadInput(format!("{}: {error}", dir.display())))?;
+    let file = ExperimentFile::load_from_folder(&path)?;
     let series = file.find(None)?;
     let spec = file.spec(series, &toml::Table::new())?;
     check_named(dir, &spec)?;
@@ -41,16 +45,40 @@ pub(crate) struct FoundRun {
     pub(crate) name: Option<String>,
 }
 
+/// A folder that the user named: if that is a link, the one that it leads to. Links within it are not followed.
+pub(crate) fn named_folder(dir: &Path) -> PathBuf {
+    let real = dir.is_symlink().then(|| dir.canonicalize().ok());
+    real.flatten().unwrap_or_else(|| dir.to_owned())
+}
+
 /// How deep runs are looked for: `.` finds those in `report/runs/`.
 const DEPTH: usize = 3;
 
 /// The runs in `dir`, which may be a run's folder itself, a folder of runs, or one above. In a manifest's order where
-/// there is one, else by name.
+/// there is one, else by name. A link to a folder is not followed, which is said on standard error.
 ///
 /// # Errors
 /// [`BadInput`] if the folder cannot be read or holds no run.
 pub(crate) fn find_runs(dir: &Path) -> Result<Vec<FoundRun>, BadInput> {
+    let mut links = Vec::new();
+    let found = find_runs_and_links(dir, &mut links);
+    for link in links {
+        let text = format!("note: {}: a link, which is not followed", link.display());
+        eprintln!("{}", visible_lines(&text));
+    }
+    found
+}
+
+/// The same, without a word; `links` are those that were not followed.
+///
+/// # Errors
+/// As [`find_runs`].
+pub(crate) fn find_runs_and_links(
+    dir: &Path,
+    links: &mut Vec<PathBuf>,
+) -> Result<Vec<FoundRun>, BadInput> {
     let mut found = Vec::new();
+    let dir = &named_folder(dir);
     if is_run(dir) {
         let (_, mut names) = above(dir)
             .as_deref()
@@ -66,14 +94,14 @@ pub(crate) fn find_runs(dir: &Path) -> Result<Vec<FoundRun>, BadInput> {
     let entries = std::fs::read_dir(dir)
         .map_err(|error| BadInput(format!("{}: cannot be read: {error}", dir.display())))?;
     drop(entries);
-    descend(dir, DEPTH, &mut found);
+    descend(dir, DEPTH, &mut found, links);
     if found.is_empty() {
         return Err(BadInput(format!("{}: no run is there", dir.display())));
     }
     Ok(found)
 }
 
-fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>) {
+fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>, links: &mut Vec<PathBuf>) {
     // What cannot be read holds nothing that could be shown.
     let Ok(entries) = std::fs::read_dir(dir) else {
         return;
@@ -97,9 +125,12 @@ fn descend(dir: &Path, depth: usize, found: &mut Vec<FoundRun>) {
     for folder in folders {
         if is_run(&folder) {
             let name = names.remove(&folder_name(&folder));
+            // A link is refused when the run is read.
             found.push(FoundRun { dir: folder, name });
+        } else if folder.is_symlink() {
+            links.push(folder);
         } else if depth > 1 {
-            descend(&folder, depth - 1, found);
+            descend(&folder, depth - 1, found, links);
         }
     }
 }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::disk::write_whole;
-use crate::experiment::RunSpec;
+use crate::exit::BadInput;
+use crate::experiment::{RunSpec, SPEC_BYTES};
 use crate::record::RunLog;
+use crate::regular_file::{self, Links};
 
 /// A run that is to be carried out.
 #[derive(Debug, Clone)]
@@ -41,13 +43,21 @@ impl Job {
 }
 
 /// Writes the specification of each run into its folder: from then on the folders alone say what is to be run.
+///
+/// # Errors
+/// [`BadInput`] for a folder that leads elsewhere; if the disk fails.
 pub(crate) fn lay_out(jobs: &[Job]) -> Result<()> {
     for job in jobs {
+        for folder in job.dir.parent().into_iter().chain([job.dir.as_path()]) {
+            regular_file::check_folder(folder)
+                .map_err(|error| BadInput(format!("{}: {error}", folder.display())))?;
+        }
         std::fs::create_dir_all(&job.dir)
             .with_context(|| format!("{}: cannot be made", job.dir.display()))?;
         let path = job.dir.join("spec.toml");
         let text = job.spec.to_toml()?;
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        let there = regular_file::read_text(&path, Links::Refuse, SPEC_BYTES);
+        if there.is_ok_and(|there| there == text) {
             continue;
         }
         write_whole(&path, text.as_bytes())?;

@@ -14,6 +14,7 @@ use super::job::Job;
 use super::state::{RunState, State};
 use crate::exit::BadInput;
 use crate::experiment::Cost;
+use crate::json_output::path_text;
 use crate::number::{self, plural};
 use crate::text_table::TextTable;
 
@@ -21,6 +22,7 @@ use crate::text_table::TextTable;
 #[derive(Debug, Serialize)]
 pub(crate) struct Planned {
     name: String,
+    #[serde(serialize_with = "path_text")]
     dir: PathBuf,
     state: State,
     epochs_done: u64,

@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::folder::{folder_name, read_spec};
 use super::headline::headline;
 use crate::experiment::sizes;
+use crate::json_output::path_text;
 use crate::record::{
-    EpochRecord, Failure, Holder, Outcome, RunLog, Summary, computed_epochs, read_seconds,
-    typical_seconds,
+    EpochRecord, Failure, Holder, Outcome, RunLog, Summary, check_timings, computed_epochs,
+    read_seconds, typical_seconds,
 };
+use crate::regular_file;
 use crate::task::Metric;
 
 /// How a run stands.
@@ -59,6 +61,7 @@ impl State {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RunState {
     /// Its folder.
+    #[serde(serialize_with = "path_text")]
     pub(crate) dir: PathBuf,
     /// Where it belongs, or what it is.
     pub(crate) name: String,
@@ -88,6 +91,9 @@ pub(crate) struct RunState {
 impl RunState {
     /// Reads a run's folder. What cannot be read is said in the state, not an error.
     pub(crate) fn read(dir: &Path, name: Option<&str>) -> Self {
+        if let Err(error) = regular_file::check_folder(dir) {
+            return Self::unreadable(dir, name, &error);
+        }
         let spec = read_spec(dir);
         let path = dir.join("events.jsonl");
         let log = match spec.as_ref().ok().and_then(|spec| spec.digest().ok()) {
@@ -126,6 +132,7 @@ impl RunState {
         if matches!(state, State::Running | State::Finished | State::Diverged) {
             error = None;
         }
+        let error = error.or_else(|| Some(check_timings(dir).err()?.to_string()));
         let timings = computed_epochs(dir);
         let metric = spec.as_ref().map(|spec| spec.network.metric());
         let metric = metric.unwrap_or_default();
@@ -159,6 +166,26 @@ impl RunState {
             validation_accuracy: reported.and_then(|epoch| epoch.validation_accuracy),
             validation_loss: reported.map(|epoch| epoch.validation_loss),
             summary: log.and_then(|log| log.summary),
+        }
+    }
+
+    /// A folder that is not looked into.
+    fn unreadable(dir: &Path, name: Option<&str>, error: &std::io::Error) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            name: name.map_or_else(|| folder_name(dir), str::to_owned),
+            state: State::Unreadable,
+            epochs_done: 0,
+            epochs: None,
+            last: None,
+            seconds: 0.0,
+            seconds_per_epoch: None,
+            process: Holder::Nobody,
+            error: Some(format!("{}: {error}", dir.display())),
+            summary: None,
+            metric: Metric::default(),
+            validation_accuracy: None,
+            validation_loss: None,
         }
     }
 

@@ -14,23 +14,52 @@ use crate::visible::typed;
 /// Whether it is the budget that set the flag.
 static OUT_OF_TIME: AtomicBool = AtomicBool::new(false);
 
-/// The flag that Ctrl-C, SIGTERM and a spent budget set. A second signal ends the program at once.
+/// The signals that ask a program to end: Ctrl-C, a terminal that closes, and `kill`.
+const SIGNALS: &[i32] = &[
+    signal_hook::consts::SIGINT,
+    signal_hook::consts::SIGTERM,
+    #[cfg(unix)]
+    signal_hook::consts::SIGHUP,
+];
+
+/// The flag that Ctrl-C, SIGTERM, SIGHUP and a spent budget set. A second signal ends the program at once. A signal that
+/// the program was started to ignore, as `nohup` and a shell's `&` do it, stays ignored, where the system tells (Linux).
 pub(crate) fn interrupt_flag() -> &'static AtomicBool {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     static HANDLER: Once = Once::new();
     let flag = FLAG.get_or_init(Arc::default);
     HANDLER.call_once(|| {
-        let flag = Arc::clone(flag);
-        let mut signalled = false;
-        // Without a handler Ctrl-C ends the program, and the last checkpoint stands: no error worth stopping for.
-        let _ = ctrlc::set_handler(move || {
-            if std::mem::replace(&mut signalled, true) {
-                std::process::exit(ExitStatus::Interrupted as i32);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = ignored_signals(&status);
+        let signalled = Arc::default();
+        for signal in SIGNALS {
+            if ignored >> (signal - 1) & 1 == 0 {
+                // Without a handler a signal ends the program, and the last checkpoint stands: no error worth stopping
+                // for.
+                let _ = take(*signal, &signalled, flag);
             }
-            flag.store(true, Ordering::Relaxed);
-        });
+        }
     });
     flag
+}
+
+/// Has a signal set the flag, and end the program where one came before.
+fn take(signal: i32, signalled: &Arc<AtomicBool>, flag: &Arc<AtomicBool>) -> std::io::Result<()> {
+    use signal_hook::flag::{register, register_conditional_shutdown};
+    // In this order when the signal comes.
+    let status = ExitStatus::Interrupted as i32;
+    register_conditional_shutdown(signal, status, Arc::clone(signalled))?;
+    register(signal, Arc::clone(signalled))?;
+    register(signal, Arc::clone(flag))?;
+    Ok(())
+}
+
+/// The signals that a process ignores, by its `/proc/PID/status`: bit 0 is signal 1.
+fn ignored_signals(status: &str) -> u64 {
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Whether work is to stop.
@@ -214,6 +243,14 @@ mod tests {
             assert!(left <= Duration::from_millis(work), "{left:?} of {budget}");
         }
         assert_eq!(BudgetArgs { time_budget: None }.end(Instant::now()), None);
+    }
+
+    #[test]
+    fn ignored_signals_are_read_from_the_processs_status() {
+        let status =
+            "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert_eq!(ignored_signals(status), 0x1001);
+        assert_eq!(ignored_signals(""), 0);
     }
 
     #[test]

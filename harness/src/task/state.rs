@@ -22,6 +22,18 @@ pub enum StateValues {
     I64(Vec<i64>),
 }
 
+impl StateValues {
+    /// Their size in a file.
+    pub(crate) fn bytes(&self) -> u64 {
+        let (entries, each) = match self {
+            Self::F32(values) => (values.len(), 4),
+            Self::F64(values) => (values.len(), 8),
+            Self::I64(values) => (values.len(), 8),
+        };
+        entries as u64 * each
+    }
+}
+
 impl StateArray {
     /// Float64 numbers, shape `[n]`.
     pub fn vector(name: impl Into<String>, values: Vec<f64>) -> Self {

@@ -20,6 +20,7 @@ use crate::disk::{Disk, write_whole};
 use crate::exit::BadInput;
 use crate::experiment::Cost;
 use crate::record::LogMark;
+use crate::regular_file::{self, Links};
 use crate::workload::{EpochSums, StateArray, StateValues, Workload};
 
 const BEST: &str = "best/";
@@ -215,18 +216,19 @@ impl Generations {
     }
 
     /// The newest checkpoint that `accept` takes, with a sentence on each that it does not take; `None` if there is
-    /// none at all.
+    /// none at all. `limit` as in [`Checkpoint::read`].
     ///
     /// # Errors
     /// [`BadInput`] with all those sentences if there are checkpoints and none can be used.
     pub fn read(
         &self,
         spec: &str,
+        limit: u64,
         mut accept: impl FnMut(&Checkpoint, &Path) -> Result<()>,
     ) -> Result<Option<(Checkpoint, Vec<String>)>> {
         let mut refused = Vec::new();
         for path in [&self.newest, &self.previous] {
-            let found = Checkpoint::read(path, spec).and_then(|found| {
+            let found = Checkpoint::read_as(path, Links::Refuse, spec, limit).and_then(|found| {
                 if let Some(checkpoint) = &found {
                     accept(checkpoint, path)?;
                 }
@@ -307,13 +309,33 @@ impl Checkpoint {
             .map_err(|error| BadInput(format!("{}: {error:#}", path.display())))
     }
 
-    /// Reads a file; `None` if there is none.
+    /// What the checkpoint of a training may have (bytes), whose method holds so many slots: twice its state, now and in
+    /// the best epoch, for the training itself and for each slot; and room for what is beside arrays.
     ///
     /// # Errors
-    /// [`BadInput`] that names the file if it cannot be read, is not a checkpoint, or one of another specification than
-    /// `spec`.
-    pub fn read(path: &Path, spec: &str) -> Result<Option<Self>> {
-        let content = match std::fs::read(path) {
+    /// When the machinery fails.
+    pub(crate) fn limit(workload: &dyn Workload, slots: u32) -> Result<u64> {
+        /// Safetensors' own limit, of 100 MB, and some.
+        const BESIDE: u64 = 128 << 20;
+        let state = workload.save()?;
+        let state = state.iter().map(|array| array.values.bytes()).sum::<u64>();
+        // An optimiser that has not taken a step may not have its two moments yet.
+        let state = state.max((workload.parameters() as u64).saturating_mul(3 * 8));
+        let copies = 2 * 2 * (1 + u64::from(slots));
+        Ok(state.saturating_mul(copies).saturating_add(BESIDE))
+    }
+
+    /// Reads a file of at most `limit` bytes, which may be a link; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the file if it cannot be read, is larger, is not a checkpoint, or one of another
+    /// specification than `spec`.
+    pub fn read(path: &Path, spec: &str, limit: u64) -> Result<Option<Self>> {
+        Self::read_as(path, Links::Follow, spec, limit)
+    }
+
+    fn read_as(path: &Path, links: Links, spec: &str, limit: u64) -> Result<Option<Self>> {
+        let content = match regular_file::read(path, links, limit) {
             Ok(content) => content,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {

@@ -16,8 +16,9 @@ use crate::number;
 use crate::number::plural;
 use crate::record::{
     Build, EpochRecord, Evaluation, Event, LOG_FORMAT, LogMark, LogWriter, Outcome, Provenance,
-    RunLog, Summary, computed_epochs,
+    RunLog, Summary, check_timings, has_ended_line,
 };
+use crate::regular_file;
 use crate::task::Metric;
 use crate::workload::Workload;
 
@@ -77,8 +78,9 @@ pub fn run_on(
         return Ok(status);
     }
     // Bad input is found here, before anything is written.
+    check_files(dir)?;
     let mut workload = build()?;
-    let lock = lock(dir)?;
+    let lock = lock(disk, dir)?;
     let unreadable = match finished(&digest, &log_path) {
         Ok(Some(status)) => return Ok(status),
         Ok(None) => None,
@@ -86,6 +88,8 @@ pub fn run_on(
     };
     remove_half_written(dir);
     let generations = Generations::of(dir);
+    let new = make_method(spec, None, options).map_err(BadInput::from_error)?;
+    let limit = Checkpoint::limit(workload.as_ref(), new.needs().slots)?;
     let usable = |checkpoint: &Checkpoint, path: &Path| -> Result<()> {
         checkpoint.progress.log.verify(&log_path)?;
         let marked = RunLog::read_marked(&checkpoint.progress.log, &log_path)?;
@@ -100,7 +104,9 @@ pub fn run_on(
             })?;
         Ok(checkpoint.restore(workload.as_mut(), path)?)
     };
-    let found = generations.read(&digest, usable).map_err(or_start_again)?;
+    let found = generations
+        .read(&digest, limit, usable)
+        .map_err(or_start_again)?;
     let checkpoint = found.map(|(checkpoint, refused)| {
         for why in refused {
             let progress = &checkpoint.progress;
@@ -188,6 +194,24 @@ pub fn run_on(
     })
 }
 
+/// Refuses a run's folder in which something else is where a file belongs.
+fn check_files(dir: &Path) -> Result<(), BadInput> {
+    let names = [
+        "lock",
+        "spec.toml",
+        "events.jsonl",
+        "events.sha256",
+        "failed.json",
+        "checkpoint.safetensors",
+        "checkpoint.previous.safetensors",
+    ];
+    for path in names.map(|name| dir.join(name)) {
+        regular_file::check(&path)
+            .map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
+    }
+    check_timings(dir)
+}
+
 /// Says what to do about a checkpoint that cannot be used.
 fn or_start_again(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<BadInput>() {
@@ -199,7 +223,7 @@ fn or_start_again(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Refuses to write over the log of a run whose checkpoints are gone: it had some if there are two epochs, or if the first
-/// is in `timings.jsonl`, which follows its checkpoint. (Not if the run diverged in it: then there is none.)
+/// has an ended line in `timings.jsonl`, which follows its checkpoint. (Not if the run diverged in it: then there is none.)
 fn refuse_without_checkpoint(digest: &str, dir: &Path) -> Result<()> {
     let path = dir.join("events.jsonl");
     let Some(log) = RunLog::read_of(digest, &path)? else {
@@ -207,7 +231,7 @@ fn refuse_without_checkpoint(digest: &str, dir: &Path) -> Result<()> {
     };
     let went_on = |epoch: &EpochRecord| {
         let finite = epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
-        finite && !computed_epochs(dir).is_empty()
+        finite && has_ended_line(dir)
     };
     match &log.epochs[..] {
         [] => Ok(()),

@@ -13,7 +13,6 @@ use autolr_core::{
 use ndarray::Array1;
 
 use super::checkpoint::{Checkpoint, Generations, PartialEpoch, Progress};
-use super::lock::Lock;
 use super::options::{RunOptions, RunSize};
 use super::slots::{Best, Rates, SlotMark, SlotState, Slots};
 use crate::disk::Disk;
@@ -21,9 +20,10 @@ use crate::exit::Interrupted;
 use crate::experiment::Cost;
 use crate::experiment::cost::passes;
 use crate::experiment::{BatchNormAfterValidation, RunSpec, ScoringBatch};
+use crate::lock_file::LockFile;
 use crate::record::{
     AnswerRecord, ChangeRecord, DecisionRecord, EpochRecord, Event, LogWriter, MoveRecord, Outcome,
-    append_timing,
+    begin_timing, end_timing,
 };
 use crate::workload::{Draw, EpochSums, Moment, Place, StateArray, Workload};
 
@@ -33,7 +33,7 @@ pub(super) struct Saving<'a> {
     pub(super) disk: &'a Disk,
     pub(super) generations: &'a Generations,
     pub(super) dir: &'a Path,
-    pub(super) lock: &'a Lock,
+    pub(super) lock: &'a LockFile,
 }
 
 /// A training with its log and checkpoints.
@@ -164,6 +164,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
                     let epoch = self.progress.next_epoch;
                     self.end_epoch()?;
                     self.time_epoch(epoch)?;
+                    end_timing(self.saving.dir)?;
                 }
                 Ok(self.diverged().unwrap_or(Outcome::Completed))
             }
@@ -202,7 +203,6 @@ impl<'a, 'o> Trainer<'a, 'o> {
     /// The steps of one epoch, or those that are left of it, its validation and what the method makes of it; an outcome
     /// if the run diverged in it.
     fn epoch(&mut self, method: &mut dyn Method) -> Step<Option<Outcome>> {
-        self.since = Instant::now();
         while self.steps < self.plan.steps_per_epoch {
             if !self.budget().allows(self.step_cost()) {
                 return Err(Halt::Spent);
@@ -226,10 +226,11 @@ impl<'a, 'o> Trainer<'a, 'o> {
             self.tell_epoch(method)?;
         }
         let diverged = self.diverged();
+        self.time_epoch(epoch)?;
         if diverged.is_none() {
             self.checkpoint(method)?;
         }
-        self.time_epoch(epoch)?;
+        end_timing(self.saving.dir)?;
         Ok(diverged)
     }
 
@@ -423,8 +424,8 @@ impl<'a, 'o> Trainer<'a, 'o> {
 
     fn time_epoch(&mut self, epoch: u64) -> Result<()> {
         let seconds = self.seconds + self.since.elapsed().as_secs_f64();
-        self.seconds = 0.0;
-        append_timing(self.saving.dir, epoch, seconds)
+        (self.seconds, self.since) = (0.0, Instant::now());
+        begin_timing(self.saving.dir, epoch, seconds)
     }
 
     /// A copy of the training as it is.

@@ -14,7 +14,7 @@ use crate::experiment::{ExperimentFile, RunSpec};
 use crate::number::plural;
 use crate::record::{Outcome, RunLog, read_seconds};
 use crate::report::seeds::{OverSeeds, Weights, observe};
-use crate::runs::folder::{is_run, read_spec};
+use crate::runs::folder::{is_run, named_folder, read_spec};
 use crate::task::Metric;
 
 /// One of the two that are compared.
@@ -69,7 +69,7 @@ impl Side {
     pub(super) fn find(given: &str, args: &CompareArgs) -> Result<Self> {
         let path = Path::new(given);
         if path.is_dir() {
-            Self::of_folder(given, path)
+            Self::of_folder(given, &named_folder(path))
         } else {
             Self::of_file(given, args)
         }

@@ -5,11 +5,12 @@ mod input;
 mod read;
 mod schema;
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, ErrorKind, Write};
 
 use clap::Args;
 
 use crate::exit::{BadInput, ExitStatus};
+use crate::regular_file::read_line;
 use answer::Answer;
 use input::Line;
 
@@ -72,6 +73,9 @@ pub struct UpdateArgs {
 /// What some programs write before the first line of a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// What a line may have: two million numbers, for a million candidates.
+const LINE_BYTES: u64 = 64 << 20;
+
 /// Answers each line of `input` with a line on `out`, flushed before the next is read.
 ///
 /// # Errors
@@ -90,8 +94,13 @@ pub fn update(
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 {
-            break;
+        match read_line(input, &mut line, LINE_BYTES) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(BadInput(format!("line {number}: {error}")).into());
+            }
+            Err(error) => return Err(error.into()),
         }
         let line = match line.strip_prefix(BYTE_ORDER_MARK) {
             Some(rest) if number == 1 => rest,

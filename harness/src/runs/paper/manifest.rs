@@ -1,7 +1,6 @@
 //! `manifest.json` in a report's folder.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -10,6 +9,8 @@ use sha2::{Digest, Sha256};
 use super::{Plan, place};
 use crate::disk::{merge_whole, write_whole};
 use crate::exit::{BadInput, say};
+use crate::experiment::SPEC_BYTES;
+use crate::regular_file::{self, Links};
 use crate::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
 
 impl Plan {
@@ -105,7 +106,7 @@ impl Plan {
             real.training.seed = run.seed;
             // Of another specification by now, or on another device: its own says what it was trained on.
             let path = dir.join("runs").join(&run.run).join("spec.toml");
-            let its_own = fs::read_to_string(path).ok();
+            let its_own = regular_file::read_text(&path, Links::Refuse, SPEC_BYTES).ok();
             let its_own = its_own.and_then(|text| text.parse::<toml::Table>().ok());
             let its_own = its_own
                 .as_ref()

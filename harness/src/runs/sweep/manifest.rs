@@ -8,9 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::merge_whole;
 use crate::exit::BadInput;
+use crate::experiment::SPEC_BYTES;
 use crate::experiment::sweep::{self, Point, SEED};
+use crate::regular_file::{self, Links};
 
 const VERSION: u32 = 1;
+
+/// What the file may have: each of the 100,000 runs that a sweep has at most takes some hundred bytes.
+const BYTES: u64 = 256 << 20;
 
 /// `sweep.json` in a sweep's folder: which run is which combination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,7 +50,8 @@ pub(crate) struct SweepRun {
 impl SweepRun {
     /// The name by the values of these keys; none if its specification cannot be read.
     fn name_by(&self, keys: &[String], runs: &Path) -> Option<String> {
-        let text = std::fs::read_to_string(runs.join(&self.run).join("spec.toml")).ok()?;
+        let path = runs.join(&self.run).join("spec.toml");
+        let text = regular_file::read_text(&path, Links::Refuse, SPEC_BYTES).ok()?;
         let spec: toml::Value = toml::from_str(&text).ok()?;
         let value = |key: &String| {
             let mut parts = key.split('.');
@@ -74,7 +80,7 @@ impl SweepManifest {
         let path = dir.join(Self::FILE);
         let wrong =
             |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-        let text = match std::fs::read(&path) {
+        let text = match regular_file::read(&path, Links::Refuse, BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(&error)),
