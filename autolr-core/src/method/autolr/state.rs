@@ -111,12 +111,16 @@ impl Window {
             });
         }
         let n = config.rule().factors().len();
-        let fits = |probe: &Probed| probe.candidates.len() == n && probe.losses.len() == n;
+        // Fewer than factors where a bound cut some.
+        let fits = |probe: &Probed| {
+            let candidates = probe.candidates.len();
+            (1..=n).contains(&candidates) && probe.losses.len() == candidates
+        };
         if !self.probes.iter().all(fits) {
             return Err(StateError::Value {
                 field: "window.probes",
                 value: "a probe of another length".to_owned(),
-                rule: "must have one candidate and one loss a factor",
+                rule: "must have at most one candidate a factor, and one loss a candidate",
             });
         }
         let mut candidates = self.probes.iter().flat_map(|probe| &probe.candidates);
