@@ -24,7 +24,7 @@ use crate::value::Table;
 use crate::{Normalization, ProbeBackend, ProbeCost, ProbeError, StateError, TellError, Update};
 use decision::fill;
 use state::{AutoLrState, Window};
-use window::Candidates;
+use window::{Candidates, Cut};
 
 const KIND: &str = "autolr";
 /// Version 2 had plain numbers.
@@ -149,6 +149,7 @@ pub struct AutoLr {
     window: Option<Window>,
     /// Whether losses have been asked for, as a [`Method`].
     asked: bool,
+    cut: Cut,
     /// The rates in force, one a group.
     rates: Vec<f64>,
     scratch: Scratch,
@@ -178,9 +179,10 @@ impl AutoLr {
             scales: vec![config.initial_scale(); config.scales()],
             window: None,
             asked: false,
+            cut: Cut::Shared,
             rates: vec![0.0; config.groups().len()],
             scratch: Scratch {
-                candidates: Candidates::with_capacity(n),
+                candidates: Candidates::new(n, Cut::Shared),
                 update: Update::with_capacity(n),
             },
             config,
@@ -205,7 +207,28 @@ impl AutoLr {
         scheduler.window = state.window;
         scheduler.asked = state.asked;
         scheduler.refresh_rates();
-        Ok(scheduler)
+        // Revisions before said nothing of it.
+        let was_bounded = scheduler.config.is_bounded() && state.cut.is_none();
+        Ok(scheduler.cutting(if was_bounded {
+            Cut::AsTried
+        } else {
+            state.cut.unwrap_or(Cut::Shared)
+        }))
+    }
+
+    /// The same, deciding as earlier revisions did where a bound cuts candidates: each of them is a trial of its own, and
+    /// votes with the factor that was tried. Their records have no [`Decision::factors`], and are replayed so; a state of
+    /// theirs goes on so by itself.
+    #[must_use]
+    pub fn with_cut_candidates_as_tried(self) -> Self {
+        self.cutting(Cut::AsTried)
+    }
+
+    fn cutting(mut self, cut: Cut) -> Self {
+        let n = self.config.rule().factors().len();
+        self.cut = cut;
+        self.scratch.candidates = Candidates::new(n, cut);
+        self
     }
 
     /// The state to be saved. At any moment, also between two probes of one decision.
@@ -217,6 +240,7 @@ impl AutoLr {
             scales: self.scales.clone(),
             window: self.window.clone(),
             asked: self.asked,
+            cut: self.config.is_bounded().then_some(self.cut),
         };
         MethodState::new(KIND, VERSION, &state)
     }
@@ -281,7 +305,8 @@ impl AutoLr {
     }
 
     fn placed(&self) -> Candidates {
-        let mut candidates = Candidates::with_capacity(self.config.rule().factors().len());
+        let n = self.config.rule().factors().len();
+        let mut candidates = Candidates::new(n, self.cut);
         candidates.place(&self.config, self.centre());
         candidates
     }

@@ -265,6 +265,10 @@ impl AutoLrConfig {
         self.bounds
     }
 
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.bounds != UNBOUNDED
+    }
+
     /// What a probe without a finite loss does.
     pub fn all_non_finite(&self) -> AllNonFinite {
         self.all_non_finite

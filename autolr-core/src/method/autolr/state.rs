@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decision::Probed;
+use super::window::Cut;
 use crate::short::{List, Short};
 use crate::{AutoLrConfig, NonFinite, ProbeCost, StateError, float_serde};
 
@@ -24,6 +25,9 @@ pub(crate) struct AutoLrState {
     /// Whether losses have been asked for that have not come yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) asked: bool,
+    /// What becomes of candidates that a bound cuts, if there are bounds; none in states of earlier revisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cut: Option<Cut>,
 }
 
 /// Where a decision that probes several times stands.

@@ -207,7 +207,7 @@ fn a_length_that_does_not_fit_changes_nothing() {
     let error = scheduler.tell(array![1.0].view()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "1 losses for 3 candidates: one each is needed"
+        "1 losses for 3 factors: one each is needed"
     );
     assert_eq!(scheduler, before);
 }
@@ -274,6 +274,35 @@ fn what_is_cut_to_one_bound_is_one_trial() {
     assert_eq!(one.candidates().to_vec(), [0.3]);
     let mut one = one;
     assert_eq!(decide(&mut one, &[1.0; 3]).verdict, Verdict::Held);
+}
+
+/// As a state of revisions before says, whose bounded configuration stands beside no rule for what it cuts.
+#[test]
+fn what_was_begun_by_the_rule_of_before_goes_on_by_it() {
+    let bounded = config(1.0).with_bounds(0.75, 1.5).unwrap();
+    let text = serde_json::to_string(&AutoLr::new(bounded.clone()).state()).unwrap();
+    let before = text.replace(r#","cut":"shared""#, "");
+    assert_ne!(text, before);
+    let resumed = |text: &str| {
+        let state = serde_json::from_str(text).unwrap();
+        AutoLr::with_state(bounded.clone(), &state).unwrap()
+    };
+    assert_eq!(resumed(&text), AutoLr::new(bounded.clone()));
+    let mut old = resumed(&before);
+    assert_eq!(old, AutoLr::new(bounded.clone()).with_cut_candidates_as_tried());
+    let told = old.tell(ndarray::aview1(&[1.0; 3])).unwrap();
+    let decision = told.decided().unwrap();
+    approx::assert_relative_eq!(old.lr(), 1.125_f64.cbrt(), max_relative = 1e-14);
+    assert!(decision.factors.is_empty());
+    // Each a trial of its own, also where two are at the bound; and so on after the next stop.
+    let at_the_bound = before.replace(r#""scales":["f64:1.0"]"#, r#""scales":["f64:1.5"]"#);
+    let old = resumed(&at_the_bound);
+    assert_eq!(old.candidates().to_vec(), [1.5, 1.5, 0.75]);
+    let again = resumed(&serde_json::to_string(&old.state()).unwrap());
+    assert_eq!(again, old);
+    // Without bounds there is nothing to be said.
+    let text = serde_json::to_string(&AutoLr::new(config(1.0)).state()).unwrap();
+    assert!(!text.contains("cut"), "{text}");
 }
 
 #[test]

@@ -3,9 +3,22 @@
 
 use ndarray::ArrayView1;
 
+use serde::{Deserialize, Serialize};
+
 use super::decision::{Decision, fill};
 use crate::update::Basis;
 use crate::{AutoLrConfig, LengthError, TellError, Update};
+
+/// What becomes of a candidate that a bound cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cut {
+    /// As [`Candidates`] says.
+    Shared,
+    /// Each is a trial of its own, and votes with the factor that was tried: so it was in revisions before, whose records
+    /// and states go on so. A bound repels the rate then.
+    AsTried,
+}
 
 /// Candidate rates around a centre, in buffers that are reused.
 ///
@@ -19,6 +32,7 @@ use crate::{AutoLrConfig, LengthError, TellError, Update};
 /// loss at the bound for a rate far beyond, and pull the rate away from the better one.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidates {
+    cut: Cut,
     centre: f64,
     /// The rates to try, each once.
     trials: Vec<f64>,
@@ -34,8 +48,9 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    pub(crate) fn with_capacity(n: usize) -> Self {
+    pub(crate) fn new(n: usize, cut: Cut) -> Self {
         Self {
+            cut,
             centre: f64::NAN,
             trials: Vec::with_capacity(n),
             is_cut: false,
@@ -63,7 +78,7 @@ impl Candidates {
         for factor in factors {
             let value = config.within_bounds(factor * centre);
             let next = self.trials.len();
-            let trial = match (self.is_cut, value) {
+            let trial = match (self.is_cut && self.cut == Cut::Shared, value) {
                 (true, value) if value == max => *self.at_bounds[1].get_or_insert(next),
                 (true, value) if value == min => *self.at_bounds[0].get_or_insert(next),
                 _ => next,
@@ -83,7 +98,8 @@ impl Candidates {
     /// # Errors
     /// If there is not one loss a trial.
     pub(crate) fn check(&self, losses: ArrayView1<'_, f64>) -> Result<(), LengthError> {
-        LengthError::check((losses.len(), "losses"), (self.trials.len(), "candidates"))
+        let of = if self.is_cut { "candidates" } else { "factors" };
+        LengthError::check((losses.len(), "losses"), (self.trials.len(), of))
     }
 
     /// The update by the losses of the trials.
@@ -105,7 +121,10 @@ impl Candidates {
         self.logs.clear();
         for (i, &trial) in self.trial_of.iter().enumerate() {
             let (value, loss) = (self.trials[trial], losses[trial]);
-            let as_tried = value != factors[i] * self.centre && loss > best;
+            let as_tried = match self.cut {
+                Cut::Shared => value != factors[i] * self.centre && loss > best,
+                Cut::AsTried => true,
+            };
             let factor = if as_tried { value / self.centre } else { factors[i] };
             let log = if as_tried { libm::log(factor) } else { logs[i] };
             self.losses.push(loss);
@@ -128,7 +147,7 @@ impl Candidates {
         decision: &mut Decision,
     ) {
         fill(&mut decision.losses, losses.iter().copied());
-        if !self.is_cut {
+        if !self.is_cut || self.cut == Cut::AsTried {
             fill(&mut decision.normalized, update.normalized.iter().copied());
             fill(&mut decision.scores, update.scores.iter().copied());
             fill(&mut decision.weights, update.weights.iter().copied());
