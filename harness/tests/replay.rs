@@ -251,10 +251,8 @@ fn what_a_bound_cut_is_gone_through_by_the_rule_of_its_log() {
         let replayed = record.replay().unwrap();
         assert_eq!(replayed.decisions, record.log.decisions.len());
         // What a candidate voted with is a recorded value like any other.
-        for entry in &mut record.log.entries {
-            if let Entry::Decision(record) = entry {
-                record.decision.factors.mapv_inplace(next);
-            }
+        for record in &mut record.log.decisions {
+            record.decision.factors.mapv_inplace(next);
         }
         in_order(&mut record);
         assert_eq!(record.replay().is_err(), since, "{place}");

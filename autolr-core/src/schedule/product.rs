@@ -78,7 +78,7 @@ impl Product {
             "product",
             &[Key::new("schedules", Schedules, Required)
                 .about("the first gives the rate, the others, with `lr = 1`, are factors on it")],
-            "the product of several schedules, each by its formula",
+            "the product of several schedules",
         )
     };
 }
