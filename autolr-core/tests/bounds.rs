@@ -43,6 +43,19 @@ fn losses_that_say_nothing_hold_the_rate_at_a_bound() {
     assert_eq!(level.lr(), 0.3);
 }
 
+/// What it was before, so that the tests above are seen to be able to fail.
+#[test]
+fn by_the_rule_of_before_a_bound_repels() {
+    let mut scheduler = bounded(0.3, 5, 1e-4, 0.3).with_cut_candidates_as_tried();
+    let mut rates = Vec::new();
+    for _ in 0..50 {
+        decide(&mut scheduler, |lr| -lr);
+        rates.push(scheduler.lr());
+    }
+    approx::assert_abs_diff_eq!(rates[0], 0.2716, epsilon = 1e-4);
+    approx::assert_abs_diff_eq!(rates[49], 0.2586, epsilon = 1e-4);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
