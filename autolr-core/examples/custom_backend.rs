@@ -215,7 +215,8 @@ fn train(mut scheduler: AutoLr, adapt: bool) -> Result<Softmax, Box<dyn std::err
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config = AutoLrConfig::new(0.002, ScaleUpdate::new(Factors::powers_of_two(5)?))?;
+    let rule = ScaleUpdate::new(Factors::powers_of_two(5)?);
+    let config = AutoLrConfig::new(0.002, rule)?.with_bounds(1e-4, 10.0)?;
     let fresh = rings(3000, &mut Stream(2));
     let adapted = train(AutoLr::new(config.clone()), true)?;
     let fixed = train(AutoLr::new(config), false)?;
