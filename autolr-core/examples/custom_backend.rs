@@ -28,6 +28,7 @@ struct Batch {
 }
 
 /// The model, and what its probes need.
+#[derive(Clone)]
 struct Softmax {
     /// Shape `[6, 3]`; all that training changes.
     weights: Array2<f64>,
@@ -101,7 +102,7 @@ impl Trial for Softmax {
     }
 }
 
-// What the conformance suite wants to know: two methods, and two more for two more checks.
+// What the conformance suite wants to know: two methods, and three more for three more checks.
 impl Subject for Softmax {
     type Error = UnknownLabel;
     type Backend<'a> = InPlace<&'a mut Softmax>;
@@ -136,6 +137,19 @@ impl Subject for Softmax {
         let outcome = InPlace(&mut *self).probe(lrs, losses);
         self.scoring_batch.labels[0] = right;
         Some(outcome)
+    }
+
+    fn training(
+        &mut self,
+        before_step: &mut dyn FnMut(&mut Self) -> Result<(), UnknownLabel>,
+    ) -> Result<Option<Vec<f64>>, UnknownLabel> {
+        let mut copy = self.clone();
+        for _ in 0..3 {
+            before_step(&mut copy)?;
+            let gradient = copy.gradient(&copy.gradient_batch)?;
+            copy.step(&gradient, 0.1);
+        }
+        Ok(Some(vec![copy.loss(&copy.scoring_batch)?]))
     }
 }
 
@@ -201,7 +215,8 @@ fn train(mut scheduler: AutoLr, adapt: bool) -> Result<Softmax, Box<dyn std::err
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config = AutoLrConfig::new(0.002, ScaleUpdate::new(Factors::powers_of_two(5)?))?;
+    let rule = ScaleUpdate::new(Factors::powers_of_two(5)?);
+    let config = AutoLrConfig::new(0.002, rule)?.with_bounds(1e-4, 10.0)?;
     let fresh = rings(3000, &mut Stream(2));
     let adapted = train(AutoLr::new(config.clone()), true)?;
     let fixed = train(AutoLr::new(config), false)?;

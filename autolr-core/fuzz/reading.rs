@@ -121,7 +121,6 @@ fn use_state(state: MethodState) {
 
 /// Losses of every sort, a probe each; a scheduler that was saved and one that was not go on alike.
 fn tell(mut scheduler: AutoLr) {
-    let n = scheduler.config().rule().factors().len();
     let falling = |i: usize| 1.0 / (1.0 + i as f64);
     let losses: [&dyn Fn(usize) -> f64; 6] = [
         &falling,
@@ -132,7 +131,7 @@ fn tell(mut scheduler: AutoLr) {
         &|_| f64::NAN,
     ];
     for loss in losses {
-        let losses = Array1::from_shape_fn(n, loss);
+        let losses = Array1::from_shape_fn(scheduler.candidates().len(), loss);
         // NaN only where it is configured.
         let may_be_nan = scheduler.config().rule().non_finite() == NonFinite::Propagate;
         let is_rate = |lr: &f64| (*lr > 0.0 && lr.is_finite()) || (may_be_nan && lr.is_nan());

@@ -11,38 +11,64 @@
 //! [`ProbeBackend`], or with the four small methods of [`Trial`]:
 //!
 //! ```
+//! use autolr_core::schedule::CosineAnnealingLr;
 //! use autolr_core::{AutoLr, AutoLrConfig, Factors, InPlace, ScaleUpdate, Trial};
 //!
-//! /// Least squares in one weight: loss (w − 3)²/2.
-//! struct Model { w: f64, gradient: f64 }
+//! /// A line through points: the mean of (w x − y)²/2 over a batch.
+//! struct Model {
+//!     w: f64,
+//!     gradient: f64,
+//!     gradient_batch: [(f64, f64); 2],
+//!     scoring_batch: [(f64, f64); 2],
+//! }
+//!
+//! impl Model {
+//!     fn loss(&self, batch: &[(f64, f64); 2]) -> f64 {
+//!         batch.iter().map(|(x, y)| (self.w * x - y).powi(2) / 4.0).sum()
+//!     }
+//!     fn gradient(&self, batch: &[(f64, f64); 2]) -> f64 {
+//!         batch.iter().map(|(x, y)| (self.w * x - y) * x / 2.0).sum()
+//!     }
+//! }
 //!
 //! impl Trial for Model {
 //!     type Snapshot = f64;
 //!     type Error = std::convert::Infallible;
 //!     fn snapshot(&mut self) -> Result<f64, Self::Error> { Ok(self.w) }
-//!     fn prepare(&mut self) -> Result<(), Self::Error> { self.gradient = self.w - 3.0; Ok(()) }
+//!     fn prepare(&mut self) -> Result<(), Self::Error> {
+//!         self.gradient = self.gradient(&self.gradient_batch);
+//!         Ok(())
+//!     }
 //!     fn trial(&mut self, lr: f64) -> Result<f64, Self::Error> {
 //!         self.w -= lr * self.gradient;
-//!         Ok((self.w - 3.0).powi(2) / 2.0)
+//!         Ok(self.loss(&self.scoring_batch))
 //!     }
 //!     fn restore(&mut self, origin: &f64) -> Result<(), Self::Error> { self.w = *origin; Ok(()) }
 //! }
 //!
+//! let batches = [[(1.0, 3.1), (2.0, 5.8)], [(0.5, 1.6), (1.5, 4.4)], [(2.5, 7.4), (1.0, 3.0)]];
+//! let mut model = Model { w: 0.0, gradient: 0.0, gradient_batch: batches[0], scoring_batch: batches[1] };
+//!
+//! let base = CosineAnnealingLr::new(0.01, 30, 0.0)?;              // what the closed loop scales
 //! let update = ScaleUpdate::new(Factors::powers_of_two(5)?);
-//! let config = AutoLrConfig::new(0.01, update)?.with_bounds(1e-4, 1.0)?;
+//! let config = AutoLrConfig::over(base, update).with_bounds(1e-4, 0.5)?;
 //! let mut scheduler = AutoLr::new(config);
-//! let mut model = Model { w: 0.0, gradient: 0.0 };
-//! for _epoch in 0..30 {
-//!     model.w -= scheduler.lr() * (model.w - 3.0);               // the training's own step
-//!     let decision = scheduler.step(&mut InPlace(&mut model))?;  // try factors × lr, move the rate
+//! for epoch in 0..30 {
+//!     for batch in &batches {
+//!         model.w -= scheduler.lr() * model.gradient(batch);         // the training's own step
+//!     }
+//!     // The batch that scores is not the one that gives the gradient.
+//!     (model.gradient_batch, model.scoring_batch) = (batches[epoch % 3], batches[(epoch + 1) % 3]);
+//!     let decision = scheduler.step(&mut InPlace(&mut model))?;      // try factors × lr, move the rate
 //!     println!("{decision}");
 //! }
-//! assert!((model.w - 3.0).abs() < 1e-3);
+//! assert!((model.w - 3.0).abs() < 0.1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Give every training an upper bound: once a network fits its data, noise moves the rate, and without one it can ruin a
-//! training that went well.
+//! Base, bounds and the second batch are what makes the loop work where a network fits its data, or its noise: without
+//! them, noise moves the rate, and can ruin a training that went well. The paper has none of them: [`AutoLrConfig::new`]
+//! at an initial rate, and one batch for gradient and score. The example `settings` measures what each is worth.
 //!
 //! Rates that follow a plan instead are in [`schedule`], one that follows a metric is [`ReduceOnPlateau`]. All of them
 //! are a [`Method`]: a state machine that is told what happened and answers with what it wants next, so that a trainer

@@ -58,6 +58,9 @@ enum Fault {
     OtherBatchByPlace,
     OtherBatchByCall,
     OtherBatchByProbe,
+    /// A loader that is back at its beginning after so many probes, or trials.
+    LoaderOfProbes(u64),
+    LoaderOfTrials(u64),
     IgnoresRate,
     LossBeforeStep,
     LossBeforeStepByPlace,
@@ -86,7 +89,10 @@ enum Fault {
     RoundsLargeRates,
     LeavesOutWhatIsLarge,
     KeepsTheFirstGradient,
+    SumsTheLoss,
+    LosesDoublePrecision,
     CostsNothing,
+    CostsLessThanItsTrials,
     CostsEverything,
     HasNoGroups,
     GroupsAtTwiceTheRate,
@@ -99,6 +105,7 @@ struct Faulty {
     model: NoisyRegression,
     fault: Fault,
     calls: u64,
+    probes: u64,
     broken: bool,
     /// The gradient of the first probe there was.
     first: Option<Array1<f64>>,
@@ -123,6 +130,7 @@ impl Faulty {
             model: NoisyRegression::new(1),
             fault,
             calls: 0,
+            probes: 0,
             broken: false,
             first: None,
             last: 0.5,
@@ -142,6 +150,11 @@ impl Faulty {
         self.calls += 1;
         match self.fault {
             Fault::OtherBatchByPlace => self.model.scoring_batch = 200 + i as u64,
+            Fault::LoaderOfTrials(period) => self.model.scoring_batch = 200 + self.calls % period,
+            Fault::SumsTheLoss => return self.model.trial(lr).map(|loss| 8.0 * loss),
+            Fault::LosesDoublePrecision => {
+                return self.model.trial(lr).map(|loss| f64::from(loss as f32));
+            }
             Fault::OtherBatchByCall => self.model.scoring_batch = 200 + self.calls,
             Fault::IgnoresRate => return self.model.trial(0.01),
             Fault::LossBeforeStep | Fault::LossBeforeStepByPlace => {
@@ -195,6 +208,10 @@ impl ProbeBackend for Faulty {
         }
         if self.fault == PanicsAtOne {
             assert!(lrs.len() > 1, "one rate is no choice");
+        }
+        self.probes += 1;
+        if let LoaderOfProbes(period) = self.fault {
+            self.model.scoring_batch = 200 + self.probes % period;
         }
         if self.fault == OtherBatchByProbe {
             self.model.scoring_batch += 1;
@@ -298,6 +315,7 @@ impl ProbeBackend for Faulty {
     fn cost(&self, candidates: usize) -> Option<ProbeCost> {
         let (forwards, backwards) = match self.fault {
             Fault::CostsNothing => (0, 1),
+            Fault::CostsLessThanItsTrials => (4, 1),
             Fault::CostsEverything => (u64::MAX, 1),
             _ => (1 + candidates as u64, 1),
         };
@@ -331,6 +349,18 @@ impl Subject for Faulty {
 
     fn advance(&mut self) -> Result<bool, TrialFailed> {
         self.model.advance()
+    }
+
+    fn training(
+        &mut self,
+        before_step: &mut dyn FnMut(&mut Self) -> Result<(), TrialFailed>,
+    ) -> Result<Option<Vec<f64>>, TrialFailed> {
+        let mut copy = Self::new(self.fault);
+        for batch in 3..6 {
+            before_step(&mut copy)?;
+            copy.model.train(batch, 0.05);
+        }
+        Ok(Some(vec![copy.model.loss(101)]))
     }
 
     fn failing_probe(
@@ -374,7 +404,7 @@ fn names(report: &Report) -> Vec<String> {
 #[test]
 fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
     use Fault::*;
-    let table: [(Fault, &[&str]); 45] = [
+    let table: [(Fault, &[&str]); 48] = [
         (Nothing, &[]),
         (TouchesWeights, &["ChangesState: weights"]),
         (
@@ -438,7 +468,10 @@ fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
         (RoundsLargeRates, &["DisagreesWithStep"]),
         (LeavesOutWhatIsLarge, &["DisagreesWithStep"]),
         (KeepsTheFirstGradient, &["Stale"]),
+        (SumsTheLoss, &["SumNotMean"]),
+        (LosesDoublePrecision, &["SinglePrecision"]),
         (CostsNothing, &["AbsurdCost"]),
+        (CostsLessThanItsTrials, &["AbsurdCost"]),
         (CostsEverything, &["AbsurdCost"]),
         (HasNoGroups, &["GroupsUnsupported"]),
         (GroupsAtTwiceTheRate, &["GroupsDisagree"]),
@@ -462,20 +495,118 @@ fn every_wrong_backend_is_named_for_what_it_does_and_for_nothing_else() {
         "EmptyFingerprint",
         "UnstableFingerprint",
         "StepHookChangesState",
+        "UnsuitableRate",
+        "AdvanceStandsStill",
+        "TrainingDiffers",
+        "ChangesTraining",
+        "FiniteLossAtNaN",
     ]);
     assert_eq!(known, Finding::NAMES.iter().copied().collect());
+}
+
+/// A back end of which the author gives what is required, and no more.
+struct Bare(Faulty);
+
+impl Subject for Bare {
+    type Error = TrialFailed;
+    type Backend<'a> = &'a mut Faulty;
+
+    fn backend(&mut self) -> &mut Faulty {
+        &mut self.0
+    }
+
+    fn fingerprint(&mut self) -> Result<Fingerprint, TrialFailed> {
+        self.0.fingerprint()
+    }
+}
+
+#[test]
+fn with_the_required_methods_alone_all_is_named_that_a_probe_shows() {
+    use Fault::*;
+    let table: [(Fault, &[&str]); 40] = [
+        (Nothing, &[]),
+        (TouchesWeights, &["ChangesState: weights"]),
+        (
+            NeverRestores,
+            &["ChangesState: weights", "ChangesState: velocity"],
+        ),
+        (TouchesRunningMean, &["ChangesState: running mean"]),
+        (AdvancesRandom, &["ChangesState: random state"]),
+        (StepsAndUndoes, &["StepsAndUndoes: weights"]),
+        (
+            RestoresFiniteOnly,
+            &[
+                "NotRestoredWhenNotFinite: weights",
+                "NotRestoredWhenNotFinite: velocity",
+            ],
+        ),
+        (OtherBatchByPlace, &["BatchPerCandidate"]),
+        (OtherBatchByCall, &["BatchPerCandidate"]),
+        (OtherBatchByProbe, &["Unrepeatable"]),
+        (IgnoresRate, &["IgnoresRate"]),
+        // Without the optimiser's step nobody knows the loss before it.
+        (LossBeforeStep, &["IgnoresRate"]),
+        (LossBeforeStepByPlace, &["IgnoresRate", "BatchPerCandidate"]),
+        (RestoresAtTheEndOnly, &["CarriesOver"]),
+        (PrepareMovesTheMean, &["FirstTrialDiffers"]),
+        (SortsTheRates, &["Misplaced"]),
+        (Normalises, &["DependsOnOthers"]),
+        (WritesTheLossBefore, &["ShiftedLosses"]),
+        (LeavesOutNonFinite, &["Unwritten"]),
+        (RefusesNonFinite, &["ErrorForRate"]),
+        (ReplacesNonFinite, &["FiniteLossAtNaN"]),
+        (ClampsOrdinaryRates, &["FiniteLossAtNaN"]),
+        (ClampsLargeRates, &["FiniteLossAtNaN"]),
+        (FiveLossesAlways, &["WrongNumber"]),
+        (PanicsAtOne, &["Panics"]),
+        (WritesNothing, &["Unwritten"]),
+        (Adds, &["AddsToLosses"]),
+        (DividesByZero, &["NotFinite"]),
+        (CostsNothing, &["AbsurdCost"]),
+        (CostsLessThanItsTrials, &["AbsurdCost"]),
+        (CostsEverything, &["AbsurdCost"]),
+        // A loss as good as any other, as long as there is no step of the training to compare it with.
+        (LeavesOutMomentum, &[]),
+        (RoundsLargeRates, &[]),
+        (LeavesOutWhatIsLarge, &[]),
+        (KeepsTheFirstGradient, &[]),
+        (SumsTheLoss, &[]),
+        (LosesDoublePrecision, &[]),
+        // Only where a trial is made to fail.
+        (MakesUpALoss, &[]),
+        (ReturnsBeforeRestoring, &[]),
+        // Only where memory is measured.
+        (KeepsEveryTrial, &[]),
+    ];
+    for (fault, expected) in table {
+        let report = conformance(&mut Bare(Faulty::new(fault)), 0.05, 0.0).unwrap();
+        assert_eq!(names(&report), expected, "{fault:?}: {report}");
+    }
+}
+
+#[test]
+fn a_loader_that_goes_round_is_told_by_what_it_goes_by_whatever_its_length() {
+    for period in 2..=40 {
+        for (fault, expected) in [
+            (Fault::LoaderOfProbes(period), "Unrepeatable"),
+            (Fault::LoaderOfTrials(period), "BatchPerCandidate"),
+        ] {
+            let report = conformance(&mut Bare(Faulty::new(fault)), 0.05, 0.0).unwrap();
+            assert_eq!(names(&report), [expected], "{fault:?}: {report}");
+        }
+    }
 }
 
 #[test]
 fn a_right_backend_passes_every_check() {
     let whole = report(Fault::Nothing);
     assert!(whole.passed().eq(Check::ALL), "{whole}");
-    assert_eq!(whole.to_string(), "conforms: 13 checks");
+    assert_eq!(whole.to_string(), "conforms: 14 checks");
     for seed in 0..10 {
         let report = conformance(&mut NoisyRegression::new(seed), 0.05, 0.0).unwrap();
         assert_eq!(
             report.to_string(),
-            "conforms: 11 checks\n\
+            "conforms: 12 checks\n\
              not checked, for want of Subject::peak_memory: memory does not grow with the candidates\n\
              not checked, for want of Subject::groups: parameter groups"
         );
@@ -485,6 +616,7 @@ fn a_right_backend_passes_every_check() {
     assert_eq!(
         skipped,
         [
+            (Check::Training, Skip::NotGiven("Subject::training")),
             (Check::Errors, Skip::NotGiven("Subject::failing_probe")),
             (Check::Memory, Skip::NotGiven("Subject::peak_memory")),
             (Check::Cost, Skip::NotGiven("ProbeBackend::cost")),

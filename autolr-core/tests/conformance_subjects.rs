@@ -16,6 +16,9 @@ enum Told {
     StepNotPutBack,
     StepPutBackIfFinite,
     NoStep,
+    AdvanceThatStandsStill,
+    TrainingThatGoesOn,
+    TrainingOfTheSubject,
 }
 
 struct Author {
@@ -102,6 +105,24 @@ impl Subject for Author {
         }
         Ok(Some(loss))
     }
+
+    fn advance(&mut self) -> Result<bool, Infallible> {
+        Ok(self.told == Told::AdvanceThatStandsStill)
+    }
+
+    fn training(
+        &mut self,
+        before_step: &mut dyn FnMut(&mut Self) -> Result<(), Infallible>,
+    ) -> Result<Option<Vec<f64>>, Infallible> {
+        match self.told {
+            Told::TrainingThatGoesOn => (),
+            Told::TrainingOfTheSubject => self.problem = Quadratic::new(5),
+            _ => return Ok(None),
+        }
+        before_step(self)?;
+        self.problem.step(0.1);
+        Ok(Some(vec![self.problem.loss()]))
+    }
 }
 
 fn names(author: &mut Author, lr: f64) -> Vec<&'static str> {
@@ -119,8 +140,158 @@ fn what_the_author_tells_wrongly_is_named_too() {
         (Told::FingerprintThatTouches, &["UnstableFingerprint"]),
         (Told::StepNotPutBack, &["StepHookChangesState"]),
         (Told::StepPutBackIfFinite, &["StepHookChangesState"]),
+        (Told::AdvanceThatStandsStill, &["AdvanceStandsStill"]),
+        (Told::TrainingThatGoesOn, &["TrainingDiffers"]),
+        (Told::TrainingOfTheSubject, &["StepHookChangesState"]),
     ] {
         assert_eq!(names(&mut Author::new(told), 0.1), expected, "{told:?}");
+    }
+}
+
+#[test]
+fn a_rate_that_makes_no_difference_is_not_the_back_ends_fault() {
+    for told in [Told::Rightly, Told::NoStep] {
+        for lr in [1e-300, 1e-30] {
+            assert_eq!(
+                names(&mut Author::new(told), lr),
+                ["UnsuitableRate"],
+                "{told:?}"
+            );
+        }
+    }
+    // With the optimiser's step it is known; without, another rate is named.
+    let text = |told| {
+        conformance(&mut Author::new(told), 1e-300, 0.0)
+            .unwrap()
+            .to_string()
+    };
+    let (known, found) = (text(Told::Rightly), text(Told::NoStep));
+    assert!(
+        known.contains("and so does the optimiser's own step; call it with a rate"),
+        "{known}"
+    );
+    assert!(
+        found.contains(", and 1e-6 gives another; call it"),
+        "{found}"
+    );
+    // A back end that ignores any rate is still named for it.
+    let mut author = Author::new(Told::NoStep);
+    author.before = true;
+    assert_eq!(names(&mut author, 1e-300), ["IgnoresRate"]);
+}
+
+/// One weight behind a normalisation, whose running mean and random stream the author has forgotten: in the snapshot, in
+/// the fingerprint, or nowhere.
+#[derive(Clone)]
+struct Normed {
+    weight: f64,
+    gradient: f64,
+    running_mean: f64,
+    stream: u64,
+    forgets_mean: bool,
+    forgets_stream: bool,
+}
+
+impl Normed {
+    fn new(forgets_mean: bool, forgets_stream: bool) -> Self {
+        Self {
+            weight: 2.0,
+            gradient: 0.0,
+            running_mean: 0.0,
+            stream: 1,
+            forgets_mean,
+            forgets_stream,
+        }
+    }
+
+    /// The loss in training, by the batch's own mean; moves the running one.
+    fn loss(&mut self) -> f64 {
+        self.running_mean = 0.9 * self.running_mean + 0.1 * self.weight;
+        (self.weight - 1.0).powi(2)
+    }
+
+    /// The loss in evaluation.
+    fn evaluated(&self) -> f64 {
+        (self.weight - self.running_mean).powi(2)
+    }
+
+    fn draw(&mut self) -> f64 {
+        self.stream = self.stream.wrapping_mul(6_364_136_223_846_793_005) + 1;
+        (self.stream >> 32) as f64 / f64::from(u32::MAX)
+    }
+}
+
+impl Trial for Normed {
+    type Snapshot = (f64, f64);
+    type Error = Infallible;
+    fn snapshot(&mut self) -> Result<(f64, f64), Infallible> {
+        Ok((self.weight, self.running_mean))
+    }
+    fn prepare(&mut self) -> Result<(), Infallible> {
+        let stream = self.stream;
+        // Which batch it is does not matter here: there is one.
+        self.draw();
+        if !self.forgets_stream {
+            self.stream = stream;
+        }
+        self.gradient = 2.0 * (self.weight - 1.0);
+        Ok(())
+    }
+    fn trial(&mut self, lr: f64) -> Result<f64, Infallible> {
+        self.weight -= lr * self.gradient;
+        Ok(self.loss())
+    }
+    fn restore(&mut self, origin: &(f64, f64)) -> Result<(), Infallible> {
+        self.weight = origin.0;
+        if !self.forgets_mean {
+            self.running_mean = origin.1;
+        }
+        Ok(())
+    }
+}
+
+impl Subject for Normed {
+    type Error = Infallible;
+    type Backend<'a> = InPlace<&'a mut Self>;
+    fn backend(&mut self) -> InPlace<&mut Self> {
+        InPlace(self)
+    }
+    fn fingerprint(&mut self) -> Result<Fingerprint, Infallible> {
+        let whole = Fingerprint::new().f64s("weight", [self.weight]);
+        Ok(match (self.forgets_mean, self.forgets_stream) {
+            (false, false) => whole
+                .f64s("running mean", [self.running_mean])
+                .bytes("stream", self.stream.to_le_bytes()),
+            _ => whole,
+        })
+    }
+    fn training(
+        &mut self,
+        before_step: &mut dyn FnMut(&mut Self) -> Result<(), Infallible>,
+    ) -> Result<Option<Vec<f64>>, Infallible> {
+        let mut copy = self.clone();
+        for _ in 0..3 {
+            before_step(&mut copy)?;
+            let noise = copy.draw() - 0.5;
+            copy.loss();
+            copy.weight -= 0.1 * (copy.weight - 1.0 + noise);
+        }
+        Ok(Some(vec![copy.evaluated()]))
+    }
+}
+
+#[test]
+fn what_snapshot_and_fingerprint_both_forget_shows_in_the_training() {
+    let report = conformance(&mut Normed::new(false, false), 0.1, 0.0).unwrap();
+    assert!(report.conforms(), "{report}");
+    for (mean, stream) in [(true, false), (false, true)] {
+        let report = conformance(&mut Normed::new(mean, stream), 0.1, 0.0).unwrap();
+        let names: Vec<&str> = report.findings().iter().map(Finding::name).collect();
+        assert_eq!(names, ["ChangesTraining"], "{report}");
+        let Some(Finding::ChangesTraining { without, with }) = report.findings().first() else {
+            panic!("{report}");
+        };
+        assert!(without.len() == 1 && without != with, "{report}");
     }
 }
 
@@ -174,7 +345,8 @@ fn the_report_is_a_list_to_be_read() {
          not checked, for want of Subject::peak_memory: memory does not grow with the candidates\n\
          not checked, for want of ProbeBackend::cost: a cost that can be\n\
          not checked, for want of Subject::groups: parameter groups\n\
-         not checked, for want of Subject::loss_after_step: a trial is the optimiser's step after training has gone on"
+         not checked, for want of Subject::loss_after_step: a trial is the optimiser's step after training has gone on\n\
+         not checked until that is mended: training goes on as without a probe"
     );
     author.told = Told::FingerprintWithAClock;
     let report = conformance(&mut author, 0.25, 0.0).unwrap();
@@ -263,6 +435,7 @@ fn what_an_author_does_not_give_is_not_made_up() {
     );
     assert_eq!(nothing, (None, None));
     assert!(!noisy.advance().unwrap());
+    assert_eq!(noisy.training(&mut |_| Ok(())).unwrap(), None);
     assert_eq!(noisy.peak_memory(lrs.view()).unwrap(), None);
 }
 

@@ -216,6 +216,49 @@ fn a_changed_record_is_told_with_epoch_key_and_both_values() {
     );
 }
 
+/// A log made before candidates that a bound cuts were one trial, and one made since.
+#[test]
+fn what_a_bound_cut_is_gone_through_by_the_rule_of_its_log() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/checkpoints/autolr");
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let spec = fs::read_to_string(fixture.join("spec.toml")).unwrap();
+    fs::create_dir(dir.join("before")).unwrap();
+    fs::write(dir.join("before/spec.toml"), &spec).unwrap();
+    fs::copy(fixture.join("whole.jsonl"), dir.join("before/events.jsonl")).unwrap();
+    fs::write(
+        dir.join("spec.toml"),
+        spec.replace("edge_probes = 1", "edge_probes = 0"),
+    )
+    .unwrap();
+    printed(dir, &["run", "spec.toml", "--out", "since"]);
+    for (place, since) in [("before", false), ("since", true)] {
+        let mut logs = Record::find(&dir.join(place)).unwrap();
+        let mut record = Record::read(&logs.swap_remove(0)).unwrap();
+        let at_bound = |record: &harness::record::DecisionRecord| {
+            record.decision.candidates.iter().any(|&lr| lr == 1.0)
+        };
+        assert!(
+            record.log.decisions.iter().any(at_bound),
+            "{place}: no bound cuts"
+        );
+        let mut shared = record
+            .log
+            .decisions
+            .iter()
+            .filter(|record| !record.decision.factors.is_empty());
+        assert_eq!(shared.next().is_some(), since);
+        let replayed = record.replay().unwrap();
+        assert_eq!(replayed.decisions, record.log.decisions.len());
+        // What a candidate voted with is a recorded value like any other.
+        for record in &mut record.log.decisions {
+            record.decision.factors.mapv_inplace(next);
+        }
+        in_order(&mut record);
+        assert_eq!(record.replay().is_err(), since, "{place}");
+    }
+}
+
 #[test]
 fn what_is_no_record_is_bad_input() {
     let temp = TempDir::new().unwrap();

@@ -21,9 +21,10 @@ use crate::clock::Unit;
 use crate::drive::{DriveError, Probing, carry_on};
 use crate::schedule::Schedule as _;
 use crate::value::Table;
-use crate::{LengthError, Normalization, ProbeBackend, ProbeCost, ProbeError, StateError, TellError, Update};
+use crate::{Normalization, ProbeBackend, ProbeCost, ProbeError, StateError, TellError, Update};
+use decision::fill;
 use state::{AutoLrState, Window};
-use window::Candidates;
+use window::{Candidates, Cut};
 
 const KIND: &str = "autolr";
 /// Version 2 had plain numbers.
@@ -148,6 +149,7 @@ pub struct AutoLr {
     window: Option<Window>,
     /// Whether losses have been asked for, as a [`Method`].
     asked: bool,
+    cut: Cut,
     /// The rates in force, one a group.
     rates: Vec<f64>,
     scratch: Scratch,
@@ -177,9 +179,10 @@ impl AutoLr {
             scales: vec![config.initial_scale(); config.scales()],
             window: None,
             asked: false,
+            cut: Cut::Shared,
             rates: vec![0.0; config.groups().len()],
             scratch: Scratch {
-                candidates: Candidates::with_capacity(n),
+                candidates: Candidates::new(n, Cut::Shared),
                 update: Update::with_capacity(n),
             },
             config,
@@ -204,7 +207,28 @@ impl AutoLr {
         scheduler.window = state.window;
         scheduler.asked = state.asked;
         scheduler.refresh_rates();
-        Ok(scheduler)
+        // Revisions before said nothing of it.
+        let was_bounded = scheduler.config.is_bounded() && state.cut.is_none();
+        Ok(scheduler.cutting(if was_bounded {
+            Cut::AsTried
+        } else {
+            state.cut.unwrap_or(Cut::Shared)
+        }))
+    }
+
+    /// The same, deciding as earlier revisions did where a bound cuts candidates: each of them is a trial of its own, and
+    /// votes with the factor that was tried. Their records have no [`Decision::factors`], and are replayed so; a state of
+    /// theirs goes on so by itself.
+    #[must_use]
+    pub fn with_cut_candidates_as_tried(self) -> Self {
+        self.cutting(Cut::AsTried)
+    }
+
+    fn cutting(mut self, cut: Cut) -> Self {
+        let n = self.config.rule().factors().len();
+        self.cut = cut;
+        self.scratch.candidates = Candidates::new(n, cut);
+        self
     }
 
     /// The state to be saved. At any moment, also between two probes of one decision.
@@ -216,6 +240,7 @@ impl AutoLr {
             scales: self.scales.clone(),
             window: self.window.clone(),
             asked: self.asked,
+            cut: self.config.is_bounded().then_some(self.cut),
         };
         MethodState::new(KIND, VERSION, &state)
     }
@@ -252,23 +277,26 @@ impl AutoLr {
             .then(|| (self.decisions % groups as u64) as usize)
     }
 
-    /// The rates to try at the end of the present tick, shape `[n]`: the factors times the rate of the next tick, cut to
-    /// the bounds. With several parameter groups they are rates of [`AutoLr::next_group`], or of the first group where
-    /// all are scaled together; [`AutoLr::candidates_by_group`] has those of all.
+    /// The rates to try at the end of the present tick: the factors times the rate of the next tick, cut to the bounds.
+    /// One a factor, shape `[n]`; where a bound cuts, all that lie at the same bound are one, and there are fewer.
+    ///
+    /// With several parameter groups they are rates of [`AutoLr::next_group`], or of the first group where all are
+    /// scaled together; [`AutoLr::candidates_by_group`] has those of all.
     pub fn candidates(&self) -> Array1<f64> {
-        let (centre, multiplier) = (self.centre(), self.multiplier(self.leading_group()));
-        let factors = self.config.rule().factors().values();
-        factors.mapv(|factor| within_range(self.config.within_bounds(factor * centre) * multiplier))
+        let multiplier = self.multiplier(self.leading_group());
+        let placed = self.placed();
+        let rates = placed.trials().iter();
+        rates.map(|lr| within_range(lr * multiplier)).collect()
     }
 
     /// The rates to try, shape `[n, g]`: row i holds the rates of all parameter groups in trial i.
     pub fn candidates_by_group(&self) -> Array2<f64> {
-        let factors = self.config.rule().factors().slice();
-        let (centre, next) = (self.centre(), self.next_group());
-        Array2::from_shape_fn((factors.len(), self.rates.len()), |(i, group)| {
+        let (placed, next) = (self.placed(), self.next_group());
+        let trials = placed.trials();
+        Array2::from_shape_fn((trials.len(), self.rates.len()), |(i, group)| {
             let tried = next.is_none_or(|next| next == group);
             let lr = if tried {
-                self.config.within_bounds(factors[i] * centre)
+                trials[i]
             } else {
                 self.upcoming(self.scale_of(group))
             };
@@ -276,7 +304,17 @@ impl AutoLr {
         })
     }
 
-    /// Takes the losses of the candidates, shape `[n]`, and moves to the next tick and its rate.
+    fn placed(&self) -> Candidates {
+        let n = self.config.rule().factors().len();
+        let mut candidates = Candidates::new(n, self.cut);
+        candidates.place(&self.config, self.centre());
+        candidates
+    }
+
+    /// Takes the losses, one for each of [`AutoLr::candidates`] in their order, and moves to the next tick and its rate.
+    ///
+    /// A candidate that a bound cuts votes with its own factor where no rate tried has a lower loss than the bound, so
+    /// that a bound does not repel the rate; where one has, with the factor that was tried.
     ///
     /// The rate stays within the bounds; it becomes NaN only under
     /// [`NonFinite::Propagate`](crate::NonFinite::Propagate).
@@ -298,7 +336,7 @@ impl AutoLr {
         })
     }
 
-    /// As [`AutoLr::tell`], with what the probe cost, and into a record made for as many candidates: allocates nothing
+    /// As [`AutoLr::tell`], with what the probe cost, and into a record made for as many factors: allocates nothing
     /// unless the decision goes on. Whether it is taken; if not, the record is untouched.
     ///
     /// # Errors
@@ -310,19 +348,17 @@ impl AutoLr {
         decision: &mut Decision,
     ) -> Result<bool, TellError> {
         let losses = losses.into();
-        let factors = self.config.rule().factors();
-        LengthError::check((losses.len(), "losses"), (factors.len(), "factors"))?;
         let (slot, centre) = (self.slot(), self.centre());
         let lr = self.upcoming(self.scales[slot]);
         let Scratch { candidates, update } = &mut self.scratch;
         candidates.place(&self.config, centre);
+        candidates.check(losses)?;
         let anyone_votes = losses.iter().any(|loss| loss.is_finite());
         let lower = !anyone_votes && self.config.all_non_finite() == AllNonFinite::Lower;
         if !anyone_votes && self.config.all_non_finite() == AllNonFinite::Fail {
             return Err(candidates.no_finite_loss());
         }
-        let basis = candidates.basis(&self.config);
-        self.config.rule().update_over(basis, losses, update);
+        candidates.vote(&self.config, losses, update);
         let probes = self.window.as_ref().map_or(0, |window| window.probes.len());
         if probes < self.config.edge_probes() as usize && !update.factor.is_nan() {
             if let Some(beyond) = candidates.beyond(&self.config, losses, lower) {
@@ -362,12 +398,9 @@ impl AutoLr {
         let scaled = |lr: f64| within_range(lr * multiplier);
         fill(
             &mut decision.candidates,
-            candidates.values().iter().map(|&lr| scaled(lr)),
+            candidates.trials().iter().map(|&lr| scaled(lr)),
         );
-        fill(&mut decision.losses, losses.iter().copied());
-        fill(&mut decision.normalized, update.normalized.iter().copied());
-        fill(&mut decision.scores, update.scores.iter().copied());
-        fill(&mut decision.weights, update.weights.iter().copied());
+        candidates.record(losses, update, decision);
         decision.cost = cost;
         decision.earlier.clear();
         if let Some(window) = self.window.take() {
@@ -394,6 +427,38 @@ impl AutoLr {
 
     /// The present tick ends with a whole decision, due or not: probe the candidates with `backend`, then
     /// [`AutoLr::tell`], until the decision is taken.
+    ///
+    /// Each call is a decision, whatever the [cadence](AutoLrConfig::with_cadence). Under a cadence call it where
+    /// [`AutoLr::is_due`] says so, and [`AutoLr::skip`] where not; [`drive`](crate::drive) does that by itself:
+    ///
+    /// ```
+    /// # use autolr_core::{AutoLr, AutoLrConfig, Cadence, Factors, ProbeBackend, ScaleUpdate, Unit};
+    /// # use autolr_core::ndarray::{ArrayView1, ArrayViewMut1};
+    /// # struct Model;
+    /// # impl ProbeBackend for Model {
+    /// #     type Error = std::convert::Infallible;
+    /// #     fn probe(&mut self, lrs: ArrayView1<f64>, mut losses: ArrayViewMut1<f64>) -> Result<(), Self::Error> {
+    /// #         losses.assign(&lrs);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let mut model = Model;
+    /// let config = AutoLrConfig::new(0.1, ScaleUpdate::new(Factors::powers_of_two(5)?))?
+    ///     .with_cadence(Cadence::new(5, Unit::Step)?);
+    /// let mut scheduler = AutoLr::new(config);
+    /// let mut decisions = 0;
+    /// for _step in 0..10 {
+    ///     // ... a step of training at scheduler.lr() ...
+    ///     if scheduler.is_due() {
+    ///         scheduler.step(&mut model)?;
+    ///         decisions += 1;
+    ///     } else {
+    ///         scheduler.skip();
+    ///     }
+    /// }
+    /// assert_eq!(decisions, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ProbeError`] with the back end's error, or why the losses cannot be used; the scheduler is then as before.
@@ -524,18 +589,6 @@ fn total(a: Option<ProbeCost>, b: Option<ProbeCost>) -> Option<ProbeCost> {
     let (mut total, b) = (a?, b?);
     total += b;
     Some(total)
-}
-
-/// Writes values over those of an array, without allocation if it has as many.
-fn fill(array: &mut Array1<f64>, values: impl ExactSizeIterator<Item = f64>) {
-    if array.len() == values.len() {
-        array
-            .iter_mut()
-            .zip(values)
-            .for_each(|(out, value)| *out = value);
-    } else {
-        *array = values.collect();
-    }
 }
 
 impl Method for AutoLr {

@@ -52,7 +52,7 @@ impl<T: Any> AsAny for T {
 pub struct Forecast {
     /// Decisions.
     pub decisions: u64,
-    /// Candidates of each probe.
+    /// Candidates of each probe, at most: those that a bound cuts are fewer trials.
     pub candidates: usize,
     /// Further probes that a decision may take.
     pub further_probes: u64,

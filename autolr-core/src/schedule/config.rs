@@ -107,7 +107,7 @@ kinds! {
     "warm-up" => WarmUp(WarmUp),
     /// PyTorch's `SequentialLR`: one schedule after another.
     "sequential" => Sequential(Sequential),
-    /// PyTorch's `ChainedScheduler`: several schedules multiplied.
+    /// The product of several schedules. PyTorch's `ChainedScheduler` is that of some, see [`Product`].
     "product" => Product(Product),
 }
 

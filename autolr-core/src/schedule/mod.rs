@@ -27,7 +27,7 @@
 //! | `cosine-warm-restarts` | [`CosineWarmRestarts`] | `CosineAnnealingWarmRestarts` | `t_mult` 1, `eta_min` 0 |
 //! | `warm-up` | [`WarmUp`] | `SequentialLR` after a `LinearLR` | `start_factor` 1/3 |
 //! | `sequential` | [`Sequential`] | `SequentialLR` | |
-//! | `product` | [`Product`] | `ChainedScheduler` | |
+//! | `product` | [`Product`] | `ChainedScheduler` where each schedule multiplies the rate; see there | |
 //!
 //! The last three are made of other schedules, at most [`ScheduleConfig::MAX_NESTING`] levels deep.
 //! A rate that follows a metric is that of [`ReduceOnPlateau`](crate::ReduceOnPlateau), one that

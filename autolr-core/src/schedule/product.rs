@@ -15,10 +15,23 @@ use crate::value::within::Within;
 ///
 /// `lr(t) = s_0(t) · s_1(t) · s_2(t) · …`
 ///
-/// It is PyTorch's `ChainedScheduler` of schedules that multiply the rate at each step (all of
-/// PyTorch's with a closed form, a cosine if its `eta_min` is 0). A product below the smallest
-/// number is 0, and one above the largest is [`f64::MAX`]; what the factors come to on the way does
-/// not matter.
+/// A product below the smallest number is 0, and one above the largest is [`f64::MAX`]; what the
+/// factors come to on the way does not matter.
+///
+/// # PyTorch's `ChainedScheduler`
+///
+/// PyTorch has each schedule change the rate that the others have left, by a rule that goes from
+/// step to step. Where every rule is a multiplication, the rates are those of the product: constant,
+/// linear, step, multi-step, exponential, polynomial, and a cosine with `eta_min` 0 up to `t_max`.
+/// Elsewhere they are not:
+///
+/// - After `t_max` a cosine's rule begins again at zero with the base rate, and forgets what the
+///   others have done. Exponential (`lr` 0.1, `gamma` 0.9) and cosine (`lr` 1, `t_max` 5) have the
+///   rate 0.005075 at step 6, in PyTorch 0.009549.
+/// - Warm restarts and one-cycle set the rate instead of multiplying it, and what the others have
+///   done until then is gone. Warm restarts (`lr` 0.1, `t_0` 10) and multi-step (`milestones` 1, 2,
+///   3) have 9.0e-4 at step 2, in PyTorch 9.0e-3.
+/// - A cosine with an `eta_min` above 0 adds to the rate as well.
 ///
 /// ```
 /// use autolr_core::schedule::{ExponentialLr, LinearLr, Product, Schedule};
@@ -32,7 +45,7 @@ use crate::value::within::Within;
 /// ```
 ///
 /// # References
-/// `torch.optim.lr_scheduler.ChainedScheduler` of PyTorch 2.11.
+/// `torch.optim.lr_scheduler.ChainedScheduler` of PyTorch 2.11; the rules are `get_lr` of each schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawProduct")]
 pub struct Product {
@@ -65,7 +78,7 @@ impl Product {
             "product",
             &[Key::new("schedules", Schedules, Required)
                 .about("the first gives the rate, the others, with `lr = 1`, are factors on it")],
-            "several schedules multiplied",
+            "the product of several schedules",
         )
     };
 }
@@ -150,6 +163,55 @@ mod tests {
         ] {
             assert_eq!(fixed(values).lr(7), expected, "{}", values.len());
         }
+    }
+
+    /// PyTorch's rules from step to step, as in `get_lr` of its schedules, one after the other on one rate.
+    fn chained(step: u64, rules: &[&dyn Fn(u64, f64) -> f64], start: f64) -> f64 {
+        (1..=step).fold(start, |lr, t| rules.iter().fold(lr, |lr, rule| rule(t, lr)))
+    }
+
+    #[test]
+    fn a_chain_of_multiplications_is_the_product_and_others_are_not() -> Result<(), ConfigError> {
+        use crate::schedule::{CosineAnnealingLr, CosineWarmRestarts, MultiStepLr};
+        use approx::assert_relative_eq;
+        use std::f64::consts::PI;
+
+        let decay = |_: u64, lr: f64| 0.9 * lr;
+        let t_max = 5;
+        let wave = |t: u64, lr: f64| {
+            let cosine = |t: u64| (PI * t as f64 / t_max as f64).cos();
+            if t == t_max + 1 {
+                // From zero: by the base rate.
+                return lr + 0.1 * (1.0 - cosine(1)) / 2.0;
+            }
+            (1.0 + cosine(t)) / (1.0 + cosine(t - 1)) * lr
+        };
+        let cosine = CosineAnnealingLr::new(1.0, t_max, 0.0)?;
+        let schedule = Product::new(vec![ExponentialLr::new(0.1, 0.9)?.into(), cosine.into()])?;
+        for step in 0..=4 {
+            let theirs = chained(step, &[&decay, &wave], 0.1);
+            assert_relative_eq!(schedule.lr(step), theirs, max_relative = 1e-12);
+        }
+        assert_relative_eq!(schedule.lr(6), 0.005_075, max_relative = 1e-4);
+        assert_relative_eq!(
+            chained(6, &[&decay, &wave], 0.1),
+            0.009_549,
+            max_relative = 1e-4
+        );
+
+        // A rule that sets the rate, after one that multiplies it by a tenth three times.
+        let falls = |t: u64, lr: f64| if t <= 3 { 0.1 * lr } else { lr };
+        let sets = |t: u64, _: f64| 0.1 * (1.0 + (PI * t as f64 / 10.0).cos()) / 2.0;
+        let restarts = CosineWarmRestarts::new(0.1, 10, 1, 0.0)?;
+        let milestones = MultiStepLr::new(1.0, vec![1, 2, 3], 0.1)?;
+        let schedule = Product::new(vec![restarts.into(), milestones.into()])?;
+        assert_relative_eq!(schedule.lr(2), 9.045e-4, max_relative = 1e-4);
+        assert_relative_eq!(
+            chained(2, &[&sets, &falls], 0.1),
+            9.045e-3,
+            max_relative = 1e-4
+        );
+        Ok(())
     }
 
     #[test]

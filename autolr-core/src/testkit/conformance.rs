@@ -3,6 +3,7 @@
 mod extremes;
 mod groups;
 mod independence;
+mod training;
 
 use ndarray::{ArrayView1, aview1};
 
@@ -12,6 +13,12 @@ use crate::ProbeBackend;
 
 /// A few values of memory, the rate and the loss, may be kept for each candidate: bytes.
 const ALLOWANCE: u64 = 16;
+
+/// What a loss in single precision may be off by, relatively.
+const SINGLE: f64 = 1e-5;
+
+/// Rates of which one makes a difference in most trainings.
+const FAR: [f64; 3] = [1e-6, 1e-3, 1.0];
 
 /// More passes than a probe of one rate can take.
 const MOST_PASSES: u64 = 1_000_000;
@@ -23,8 +30,8 @@ const MOST_PASSES: u64 = 1_000_000;
 /// be left alone to the bit whatever the tolerance. A back end that panics is caught and named, unless panics abort. A
 /// rate that is not positive and finite, or another tolerance, is the report's one finding.
 ///
-/// Costs about 90 trials, 18 calls of [`Subject::loss_after_step`] and 38 trials in [`Subject::peak_memory`]; with
-/// parameter groups a few more.
+/// Costs about 100 trials, 18 calls of [`Subject::loss_after_step`], 38 trials in [`Subject::peak_memory`], and three
+/// calls of [`Subject::training`], in one of them five trials a step; with parameter groups a few more.
 ///
 /// # Errors
 /// When the back end's or the subject's machinery fails at an ordinary rate.
@@ -61,7 +68,9 @@ impl<S: Subject> Suite<'_, S> {
         self.fingerprint()?;
         let steps = self.steps()?;
         let still = steps.as_ref().map(|steps| steps.still);
-        let losses = self.first(still)?;
+        let losses = self.first(steps.as_ref())?;
+        // Before a rate that is no ordinary one makes NaN of what was forgotten, which no probe could then change.
+        self.training()?;
         self.numbers()?;
         self.independence(&losses, still)?;
         // Losses that follow neither the rate nor a rule are not worth comparing.
@@ -104,7 +113,7 @@ impl<S: Subject> Suite<'_, S> {
     }
 
     /// The first probe, whose losses the others are compared with.
-    fn first(&mut self, still: Option<f64>) -> Outcome<Vec<f64>, S> {
+    fn first(&mut self, steps: Option<&Steps>) -> Outcome<Vec<f64>, S> {
         let lrs = self.lrs();
         let losses = self.attempt(&lrs, UNWRITTEN)??;
         if let Some(i) = losses.iter().position(|loss| !loss.is_finite()) {
@@ -126,11 +135,40 @@ impl<S: Subject> Suite<'_, S> {
         self.made(Check::Losses);
         self.made(Check::Rate);
         if losses.iter().all(|&loss| self.agree(loss, losses[0])) {
-            self.rate_ignored(&losses, still);
+            match self.unsuitable(losses[0], steps)? {
+                Some(finding) => self.found(finding),
+                None => self.rate_ignored(&losses, steps.map(|steps| steps.still)),
+            }
         }
         self.unchanged_at_ordinary_rates()?;
         self.made(Check::State);
         Ok(losses)
+    }
+
+    /// Whether it is the suite's rate that makes no difference, as one of 1e-300 does: by the optimiser's own steps, or if
+    /// they are not given by rates far from it.
+    fn unsuitable(&mut self, loss: f64, steps: Option<&Steps>) -> Outcome<Option<Finding>, S> {
+        let [highest, .., lowest] = self.lrs();
+        let finding = |other| {
+            Some(Finding::UnsuitableRate {
+                loss,
+                lowest,
+                highest,
+                other,
+            })
+        };
+        if let Some(steps) = steps {
+            let mut all = steps.losses.iter();
+            let level = all.all(|&other| self.agree(other, steps.losses[0]));
+            return Ok(finding(None).filter(|_| level));
+        }
+        for other in FAR.into_iter().filter(|lr| *lr < lowest || *lr > highest) {
+            let found = self.attempt(&[other], UNWRITTEN)?;
+            if found.is_ok_and(|found| found[0].is_finite() && !self.agree(found[0], loss)) {
+                return Ok(finding(Some(other)));
+            }
+        }
+        Ok(None)
     }
 
     /// The rate has no influence: the loss may be that before the step.
@@ -168,6 +206,15 @@ impl<S: Subject> Suite<'_, S> {
         let clamped = i == 0 && self.agree(losses[0], losses[1]) && !self.agree(step, steps[1]);
         self.found(if clamped {
             Finding::ClampedRate { lr, trial, step }
+        } else if let Some(count) = multiple(losses, steps) {
+            Finding::SumNotMean {
+                lr,
+                trial,
+                step,
+                count,
+            }
+        } else if is_single(losses, steps) {
+            Finding::SinglePrecision { lr, trial, step }
         } else {
             Finding::DisagreesWithStep { lr, trial, step }
         });
@@ -244,21 +291,23 @@ impl<S: Subject> Suite<'_, S> {
     }
 
     fn cost(&mut self) {
-        let candidates = self.lrs().len();
-        let Some(cost) = self.subject.backend().cost(candidates) else {
-            let skip = (Check::Cost, Skip::NotGiven("ProbeBackend::cost"));
-            self.report.not_given.push(skip);
-            return;
-        };
-        self.made(Check::Cost);
-        let (forwards, backwards) = (cost.forwards, cost.backwards);
-        if is_absurd(forwards, backwards, candidates) {
-            self.found(Finding::AbsurdCost {
-                candidates,
-                forwards,
-                backwards,
-            });
+        for candidates in [1, 5, 31] {
+            let Some(cost) = self.subject.backend().cost(candidates) else {
+                let skip = (Check::Cost, Skip::NotGiven("ProbeBackend::cost"));
+                self.report.not_given.push(skip);
+                return;
+            };
+            let (forwards, backwards) = (cost.forwards, cost.backwards);
+            if is_absurd(forwards, backwards, candidates) {
+                self.found(Finding::AbsurdCost {
+                    candidates,
+                    forwards,
+                    backwards,
+                });
+                return;
+            }
         }
+        self.made(Check::Cost);
     }
 
     /// A step of training, and whether trials are the optimiser's steps from there, too.
@@ -276,10 +325,14 @@ impl<S: Subject> Suite<'_, S> {
             self.report.not_given.push(not_given("Subject::advance"));
             return Ok(());
         }
-        self.origin = self.subject.fingerprint()?;
+        let before = std::mem::replace(&mut self.origin, self.subject.fingerprint()?);
+        self.made(Check::Advance);
+        if before == self.origin {
+            self.found(Finding::AdvanceStandsStill);
+            return Ok(());
+        }
         let lrs = self.lrs();
         let losses = self.probe(&lrs)?;
-        self.made(Check::Advance);
         for (lr, trial) in lrs.into_iter().zip(losses) {
             let step = self.subject.loss_after_step(lr)?;
             self.unchanged(|change| Finding::StepHookChangesState { lr, change })?;
@@ -300,7 +353,25 @@ fn grows((few, few_bytes): (usize, u64), (many, many_bytes): (usize, u64)) -> bo
 
 /// Whether no probe of so many candidates costs that.
 fn is_absurd(forwards: u64, backwards: u64, candidates: usize) -> bool {
-    forwards == 0 || forwards.max(backwards) > MOST_PASSES * candidates as u64
+    forwards < candidates as u64 || forwards.max(backwards) > MOST_PASSES * candidates as u64
+}
+
+/// By how much every loss of `a` is a multiple of that of `b`, or the other way round, if that is a whole number above 1.
+fn multiple(a: &[f64], b: &[f64]) -> Option<u64> {
+    let count = (a[0] / b[0]).max(b[0] / a[0]).round();
+    let times = |a: &[f64], b: &[f64]| {
+        let mut pairs = a.iter().zip(b);
+        pairs.all(|(&a, &b)| near(a, count * b, SINGLE))
+    };
+    let found = (2.0..1e15).contains(&count) && (times(a, b) || times(b, a));
+    found.then_some(count as u64)
+}
+
+/// Whether the losses are the same but for the rounding of one of the two to single precision.
+fn is_single(a: &[f64], b: &[f64]) -> bool {
+    let single = |losses: &[f64]| losses.iter().all(|&loss| f64::from(loss as f32) == loss);
+    let close = a.iter().zip(b).all(|(&a, &b)| near(a, b, SINGLE));
+    close && single(a) != single(b)
 }
 
 #[cfg(test)]
@@ -312,7 +383,28 @@ mod tests {
         assert!(!grows((7, 1000), (31, 1000 + 24 * ALLOWANCE)));
         assert!(grows((7, 1000), (31, 1001 + 24 * ALLOWANCE)));
         let most = 5 * MOST_PASSES;
-        assert!(!is_absurd(most, most, 5) && !is_absurd(1, 0, 5));
-        assert!(is_absurd(most + 1, 0, 5) && is_absurd(1, most + 1, 5) && is_absurd(0, 1, 5));
+        assert!(!is_absurd(most, most, 5) && !is_absurd(5, 0, 5));
+        assert!(is_absurd(most + 1, 0, 5) && is_absurd(5, most + 1, 5) && is_absurd(4, 1, 5));
+    }
+
+    #[test]
+    fn a_sum_is_a_whole_multiple_at_every_rate() {
+        let (mean, sum) = ([0.5, 0.25, 0.125], [4.0, 2.0, 1.0]);
+        assert_eq!(multiple(&sum, &mean), Some(8));
+        assert_eq!(multiple(&mean, &sum), Some(8));
+        assert_eq!(multiple(&[4.0, 2.0, 1.1], &mean), None);
+        assert_eq!(multiple(&mean, &mean), None);
+        assert_eq!(multiple(&[0.75, 0.375, 0.1875], &mean), None);
+        assert_eq!(multiple(&mean, &[0.0, 0.25, 0.125]), None);
+    }
+
+    #[test]
+    fn single_precision_is_told_from_another_loss() {
+        let exact = [0.1, 0.3, 1.7];
+        let single = exact.map(|loss| f64::from(loss as f32));
+        assert!(is_single(&single, &exact) && is_single(&exact, &single));
+        assert!(!is_single(&single, &single));
+        assert!(!is_single(&single, &[0.1, 0.3, 1.8]));
+        assert!(!is_single(&exact, &[0.1, 0.3, 1.700_000_1]));
     }
 }

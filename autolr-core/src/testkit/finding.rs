@@ -36,13 +36,13 @@ pub enum Finding {
     )]
     UnstableFingerprint(Change),
 
-    /// `Subject::loss_after_step` does not put everything back.
+    /// `Subject::loss_after_step`, or `Subject::training`, does not leave the state as it was.
     #[error(
-        "Subject::loss_after_step (or loss_after_group_step) at rate {} changes {change}: this is the subject's fault, \
-         not the back end's; copy that state before the step and write it back", Short(*.lr)
+        "Subject::loss_after_step (or loss_after_group_step, or training) at rate {} changes {change}: this is the \
+         subject's fault, not the back end's; copy that state before the step and write it back", Short(*.lr)
     )]
     StepHookChangesState {
-        /// The rate at which it was called, of several groups that of the first.
+        /// The rate at which it was called, of several groups that of the first, for `training` the suite's.
         lr: f64,
         /// What changed.
         change: Change,
@@ -145,6 +145,23 @@ pub enum Finding {
         lowest: f64,
         /// The highest rate.
         highest: f64,
+    },
+
+    /// The loss is the same at all rates, and another at a rate far from them: the suite's rate is no ordinary one.
+    #[error(
+        "conformance was called with a rate that makes no difference, which is no fault of the back end's: the rates \
+         from {} to {} all give the loss {loss}{}; call it with a rate at which a step moves the loss", Short(*.lowest),
+        Short(*.highest), Elsewhere(*.other)
+    )]
+    UnsuitableRate {
+        /// The loss.
+        loss: f64,
+        /// The lowest rate.
+        lowest: f64,
+        /// The highest rate.
+        highest: f64,
+        /// A rate that gives another loss, if one was found.
+        other: Option<f64>,
     },
 
     /// The loss is the same at all rates: that of the weights before the step.
@@ -270,6 +287,36 @@ pub enum Finding {
         step: f64,
     },
 
+    /// A trial's loss is the step's times the number of examples, or the other way round.
+    #[error(
+        "a trial at rate {} gives {trial}, the optimiser's own step {step}: at every rate the one is {count} times the \
+         other; one of them is a sum over the batch, and both have to be the mean", Short(*.lr)
+    )]
+    SumNotMean {
+        /// The rate.
+        lr: f64,
+        /// The loss by the probe.
+        trial: f64,
+        /// The loss by `Subject::loss_after_step`.
+        step: f64,
+        /// How many times larger the larger one is.
+        count: u64,
+    },
+
+    /// A trial's loss is the step's but for rounding to single precision.
+    #[error(
+        "a trial at rate {} gives {trial}, the optimiser's own step {step}: the same but for rounding to single \
+         precision; one of them is computed in f32: compute both alike, or allow a tolerance such as 1e-5", Short(*.lr)
+    )]
+    SinglePrecision {
+        /// The rate.
+        lr: f64,
+        /// The loss by the probe.
+        trial: f64,
+        /// The loss by `Subject::loss_after_step`.
+        step: f64,
+    },
+
     /// High rates all give the same loss, where the optimiser's step does not.
     #[error(
         "rates from {} on give the loss {trial}, the optimiser's own step at that rate {step}: the rate was clamped \
@@ -298,6 +345,38 @@ pub enum Finding {
         trial: f64,
         /// The loss by `Subject::loss_after_step`.
         step: f64,
+    },
+
+    /// `Subject::advance` says that it made a step, and nothing has changed.
+    #[error(
+        "Subject::advance returned true, and the fingerprint is what it was: make a step of the training there, or \
+         return false; if a step was made, the fingerprint lacks what it changes"
+    )]
+    AdvanceStandsStill,
+
+    /// `Subject::training` comes to something else the second time.
+    #[error(
+        "Subject::training without a probe comes to {} and then to {}: this is the subject's fault, not the back end's; \
+         begin each from the same weights, running statistics, random state and batches", List(.first), List(.second)
+    )]
+    TrainingDiffers {
+        /// What the first came to.
+        first: Vec<f64>,
+        /// What the second came to.
+        second: Vec<f64>,
+    },
+
+    /// A training that is probed comes to something else than one that is not.
+    #[error(
+        "a training with a probe before each step comes to {}, without to {}: a probe changes something that neither \
+         snapshot nor fingerprint holds, such as running statistics, a random stream or the position of a loader; put \
+         it into both", List(.with), List(.without)
+    )]
+    ChangesTraining {
+        /// What it comes to without a probe.
+        without: Vec<f64>,
+        /// What it comes to with one before each step.
+        with: Vec<f64>,
     },
 
     /// The back end takes one rate for all, the subject has several groups.
@@ -357,8 +436,9 @@ pub enum Finding {
 
     /// What the back end says that a probe costs cannot be.
     #[error(
-        "ProbeBackend::cost says that a probe of {candidates} rates takes {forwards} forward and {backwards} backward \
-         passes: it takes at least one forward pass and not more than a million a rate; give none if it is not known"
+        "cost says that a probe of {candidates} rates takes {forwards} forward and {backwards} backward passes: it \
+         takes at least a forward pass a rate, and not more than a million; count them (Trial::cost counts one gradient \
+         and a forward pass a trial unless you write another), or leave ProbeBackend::cost out"
     )]
     AbsurdCost {
         /// How many rates.
@@ -379,6 +459,17 @@ pub enum Finding {
         lr: f64,
         /// The error.
         message: String,
+    },
+
+    /// The loss at the rate NaN is a number.
+    #[error(
+        "at the rate NaN, at which a step makes every weight NaN, the probe gives the loss {loss}: it was replaced by a \
+         number, which has a vote; or the rate was clamped before the step (f64::min and max pass NaN over), or NaN is \
+         lost in the network (x.max(0.0) makes 0 of it)"
+    )]
+    FiniteLossAtNaN {
+        /// The loss by the probe.
+        loss: f64,
     },
 
     /// A loss that is not finite is replaced by a number.
@@ -472,6 +563,7 @@ impl Finding {
         "ChangesState",
         "StepsAndUndoes",
         "NotRestoredWhenNotFinite",
+        "UnsuitableRate",
         "IgnoresRate",
         "LossBeforeStep",
         "Unrepeatable",
@@ -482,14 +574,20 @@ impl Finding {
         "Misplaced",
         "DependsOnOthers",
         "DisagreesWithStep",
+        "SumNotMean",
+        "SinglePrecision",
         "ClampedRate",
         "Stale",
+        "AdvanceStandsStill",
+        "TrainingDiffers",
+        "ChangesTraining",
         "GroupsUnsupported",
         "GroupsDisagree",
         "IgnoresGroup",
         "GroupsDisagreeWithStep",
         "AbsurdCost",
         "ErrorForRate",
+        "FiniteLossAtNaN",
         "HidesNonFinite",
         "SwallowsError",
         "NotRestoredAfterError",
@@ -521,6 +619,7 @@ impl Finding {
             Self::ChangesState(_) => ("ChangesState", Check::State),
             Self::StepsAndUndoes { .. } => ("StepsAndUndoes", Check::State),
             Self::NotRestoredWhenNotFinite { .. } => ("NotRestoredWhenNotFinite", Check::Extremes),
+            Self::UnsuitableRate { .. } => ("UnsuitableRate", Check::Rate),
             Self::IgnoresRate { .. } => ("IgnoresRate", Check::Rate),
             Self::LossBeforeStep { .. } => ("LossBeforeStep", Check::Rate),
             Self::Unrepeatable { .. } => ("Unrepeatable", Check::Repeat),
@@ -531,19 +630,37 @@ impl Finding {
             Self::Misplaced { .. } => ("Misplaced", Check::Independence),
             Self::DependsOnOthers { .. } => ("DependsOnOthers", Check::Independence),
             Self::DisagreesWithStep { .. } => ("DisagreesWithStep", Check::Step),
+            Self::SumNotMean { .. } => ("SumNotMean", Check::Step),
+            Self::SinglePrecision { .. } => ("SinglePrecision", Check::Step),
             Self::ClampedRate { .. } => ("ClampedRate", Check::Step),
             Self::Stale { .. } => ("Stale", Check::Advance),
+            Self::AdvanceStandsStill => ("AdvanceStandsStill", Check::Advance),
+            Self::TrainingDiffers { .. } => ("TrainingDiffers", Check::Training),
+            Self::ChangesTraining { .. } => ("ChangesTraining", Check::Training),
             Self::GroupsUnsupported { .. } => ("GroupsUnsupported", Check::Groups),
             Self::GroupsDisagree { .. } => ("GroupsDisagree", Check::Groups),
             Self::IgnoresGroup { .. } => ("IgnoresGroup", Check::Groups),
             Self::GroupsDisagreeWithStep { .. } => ("GroupsDisagreeWithStep", Check::Groups),
             Self::AbsurdCost { .. } => ("AbsurdCost", Check::Cost),
             Self::ErrorForRate { .. } => ("ErrorForRate", Check::Extremes),
+            Self::FiniteLossAtNaN { .. } => ("FiniteLossAtNaN", Check::Extremes),
             Self::HidesNonFinite { .. } => ("HidesNonFinite", Check::Extremes),
             Self::SwallowsError { .. } => ("SwallowsError", Check::Errors),
             Self::NotRestoredAfterError { .. } => ("NotRestoredAfterError", Check::Errors),
             Self::DifferentAfterError { .. } => ("DifferentAfterError", Check::Errors),
             Self::MemoryGrows { .. } => ("MemoryGrows", Check::Memory),
+        }
+    }
+}
+
+/// Another rate that does make a difference, if there is one.
+struct Elsewhere(Option<f64>);
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(lr) => write!(f, ", and {} gives another", Short(lr)),
+            None => f.write_str(", and so does the optimiser's own step"),
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum Check {
     Rate,
     /// Every probe at ordinary rates leaves the state alone, bit for bit.
     State,
+    /// A training that is probed comes to what one comes to that is not.
+    Training,
     /// The same probe gives the same losses.
     Repeat,
     /// A loss depends on its own rate alone, not on the other candidates or the order.
@@ -38,11 +40,12 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order in which they are made.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Fingerprint,
         Self::Losses,
         Self::Rate,
         Self::State,
+        Self::Training,
         Self::Repeat,
         Self::Independence,
         Self::Step,
@@ -70,6 +73,7 @@ impl Check {
             Self::Cost => "a cost that can be",
             Self::Groups => "parameter groups",
             Self::Advance => "a trial is the optimiser's step after training has gone on",
+            Self::Training => "training goes on as without a probe",
         }
     }
 }

@@ -121,6 +121,27 @@ pub trait Subject {
         Ok(false)
     }
 
+    /// A training of a few steps, at rates of the subject's choice, with `before_step` called before each of them; then
+    /// what it came to, in numbers: the loss in evaluation at least, since running statistics show nowhere else.
+    ///
+    /// The suite has a probe made in `before_step`, or nothing, and compares. So each call begins from the same state, of
+    /// which it trains a copy (or a model built anew from a seed), and hands that copy to `before_step`; the subject
+    /// itself stays as it is.
+    ///
+    /// It is the one check that sees what the author has forgotten altogether: state that a probe changes, that neither
+    /// snapshot nor [`fingerprint`](Self::fingerprint) holds, and that no loss of a probe depends on. `None`, the
+    /// default, if it is not given.
+    ///
+    /// # Errors
+    /// When the machinery fails, and as `before_step`.
+    fn training(
+        &mut self,
+        before_step: &mut dyn FnMut(&mut Self) -> Result<(), Self::Error>,
+    ) -> Result<Option<Vec<f64>>, Self::Error> {
+        let _ = before_step;
+        Ok(None)
+    }
+
     /// Peak memory, in bytes beyond what is held before, during a probe of these rates, shape `[n]`.
     ///
     /// `None`, the default, if it cannot be measured.

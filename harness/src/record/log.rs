@@ -289,6 +289,10 @@ pub struct RunLog {
 
 /// What happened in a run.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a closed loop's log is epochs and decisions in equal parts, and there are few of either"
+)]
 pub enum Entry {
     /// An epoch and its validation.
     Epoch(EpochRecord),

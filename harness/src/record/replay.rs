@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use autolr_core::{
-    Answer, Budget, DriveError, Event, Method, Plan, ProbeBackend, RecordedProbe, Request, Slot,
-    Training, drive,
+    Answer, AutoLr, AutoLrConfig, Budget, DriveError, Event, Method, Plan, ProbeBackend,
+    RecordedProbe, Request, Slot, Training, drive,
 };
 use ndarray::Array1;
 use serde::Serialize;
@@ -108,7 +108,27 @@ impl Record {
     /// # Errors
     /// The first [`Difference`].
     pub fn replay(&self) -> Result<Replayed, Difference> {
-        self.replay_with(self.spec.scheduler.method().build())
+        self.replay_with(self.method())
+    }
+
+    /// The method of the specification, by the rule of the program that made the log: what a bound cut was decided otherwise
+    /// in revisions that recorded no factors.
+    fn method(&self) -> Box<dyn Method> {
+        let method = self.spec.scheduler.method();
+        let Some(config) = method.downcast::<AutoLrConfig>() else {
+            return method.build();
+        };
+        let n = config.rule().factors().len();
+        let is_shared = |record: &DecisionRecord| {
+            let decision = &record.decision;
+            let mut earlier = decision.earlier.iter();
+            !decision.factors.is_empty() || earlier.any(|probe| probe.candidates.len() < n)
+        };
+        if self.log.decisions.iter().any(is_shared) {
+            method.build()
+        } else {
+            Box::new(AutoLr::new(config.clone()).with_cut_candidates_as_tried())
+        }
     }
 
     /// The same with a method of one's own in place of the specification's.

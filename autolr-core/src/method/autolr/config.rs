@@ -152,7 +152,9 @@ impl AutoLrConfig {
         }
     }
 
-    /// The same with another cadence.
+    /// The same with another cadence: whether a decision is due is what [`AutoLr::is_due`](crate::AutoLr::is_due)
+    /// answers, and [`drive`](crate::drive) goes by. [`AutoLr::step`](crate::AutoLr::step) decides whenever it is
+    /// called.
     #[must_use]
     pub fn with_cadence(mut self, cadence: Cadence) -> Self {
         self.cadence = cadence;
@@ -160,6 +162,10 @@ impl AutoLrConfig {
     }
 
     /// The same with bounds: neither a rate nor a candidate leaves `[min, max]` (before the groups' multipliers).
+    ///
+    /// Candidates beyond a bound are tried at the bound, once for all of them. If no rate tried has a lower loss, they
+    /// vote with their own factors, so that losses which fall all the way hold the rate at the bound; if one has, with
+    /// the factor of the bound, so that the rate finds the better one within.
     ///
     /// # Errors
     /// [`ConfigError::Value`] if a bound is not finite or below [`f64::MIN_POSITIVE`], the least rate that there is,
@@ -257,6 +263,10 @@ impl AutoLrConfig {
     /// Lower and upper bound of the rate.
     pub fn bounds(&self) -> (f64, f64) {
         self.bounds
+    }
+
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.bounds != UNBOUNDED
     }
 
     /// What a probe without a finite loss does.

@@ -9,7 +9,10 @@ use crate::same::all_same;
 use crate::short::Rounded;
 use crate::{ProbeCost, float_serde};
 
-/// One decision, with everything that led to it; vectors have shape `[n]`, one entry a candidate.
+/// One decision, with everything that led to it; vectors have an entry for each rate tried.
+///
+/// Where a bound cuts candidates, all that lie at the same bound are tried once: they are one entry, with the loss and
+/// the score of each, the sum of their weights, and the geometric mean of their factors.
 ///
 /// In JSON, values that are not finite are the strings `"nan"`, `"inf"`, `"-inf"`; nothing is lost on the way there and
 /// back. `Display` is one readable line.
@@ -20,7 +23,7 @@ use crate::{ProbeCost, float_serde};
 #[cfg_attr(
     feature = "schema",
     schemars(
-        description = "One decision, with everything that led to it: one entry a candidate. With several parameter groups, rates are those of `group`, or of the first where all are scaled together"
+        description = "One decision, with everything that led to it: one entry for each rate tried; candidates cut to the same bound are one. With several parameter groups, rates are those of `group`, or of the first where all are scaled together"
     )
 )]
 #[serde(deny_unknown_fields)]
@@ -58,6 +61,16 @@ pub struct Decision {
     #[serde(with = "float_serde::array")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub weights: Array1<f64>,
+    /// The factors they voted with, on the rate that the last probe was centred on, where a bound cut a candidate:
+    /// those of the rule, or that of the bound where a rate within it did better. Empty where none was cut: each then
+    /// voted with its own.
+    #[serde(
+        default = "none",
+        with = "float_serde::array",
+        skip_serializing_if = "Array1::is_empty"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
+    pub factors: Array1<f64>,
     /// By how much the rate is scaled: `new_lr / lr`, before a bound cuts it. It is 1 where the base schedule is zero or
     /// so far below the lower bound that the factor would not lift it there: the decision then changes nothing.
     #[serde(with = "float_serde")]
@@ -83,11 +96,11 @@ pub struct Decision {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Probed {
-    /// The rates tried, shape `[n]`.
+    /// The rates tried.
     #[serde(with = "float_serde::array")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub candidates: Array1<f64>,
-    /// Their losses, shape `[n]`.
+    /// Their losses.
     #[serde(with = "float_serde::array")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub losses: Array1<f64>,
@@ -107,6 +120,7 @@ impl PartialEq for Decision {
             normalized,
             scores,
             weights,
+            factors,
             factor,
             new_lr,
             verdict,
@@ -131,6 +145,7 @@ impl PartialEq for Decision {
             && all_same(normalized, &other.normalized)
             && all_same(scores, &other.scores)
             && all_same(weights, &other.weights)
+            && all_same(factors, &other.factors)
     }
 }
 
@@ -186,10 +201,23 @@ impl Verdict {
     }
 }
 
+fn none() -> Array1<f64> {
+    Array1::zeros(0)
+}
+
+/// Writes values over those of an array, without allocation if it was made for as many.
+pub(super) fn fill(array: &mut Array1<f64>, values: impl Iterator<Item = f64>) {
+    let (mut buffer, _) = std::mem::replace(array, none()).into_raw_vec_and_offset();
+    buffer.clear();
+    buffer.extend(values);
+    *array = Array1::from_vec(buffer);
+}
+
 impl Decision {
-    /// Buffers for `n` candidates, for [`AutoLr::tell_into`](crate::AutoLr::tell_into). Rates are NaN until then.
+    /// Buffers for `n` factors, for [`AutoLr::tell_into`](crate::AutoLr::tell_into). Rates are NaN until then.
     pub fn with_capacity(n: usize) -> Self {
         let zeros = Array1::zeros(n);
+        let factors = Array1::from_vec(Vec::with_capacity(n));
         Self {
             index: 0,
             tick: 0,
@@ -200,12 +228,22 @@ impl Decision {
             normalized: zeros.clone(),
             scores: zeros.clone(),
             weights: zeros,
+            factors,
             factor: f64::NAN,
             new_lr: f64::NAN,
             verdict: Verdict::Held,
             cost: None,
             earlier: Vec::new(),
         }
+    }
+
+    /// How many decimals tell the two rates apart, at least four.
+    fn digits(&self) -> usize {
+        let same = |digits: &usize| {
+            let text = |lr: f64| format!("{lr:.digits$e}");
+            self.lr != self.new_lr && text(self.lr) == text(self.new_lr)
+        };
+        4 + (4..16).take_while(same).count()
     }
 
     /// How many probes the decision took.
@@ -219,11 +257,10 @@ impl fmt::Display for Decision {
         if let Some(group) = self.group {
             write!(f, "group {group}: ")?;
         }
+        let (lr, new_lr, digits) = (self.lr, self.new_lr, self.digits());
         write!(
             f,
-            "lr {:.4e} → {:.4e} (×{}, {}):",
-            self.lr,
-            self.new_lr,
+            "lr {lr:.digits$e} → {new_lr:.digits$e} (×{}, {}):",
             Scaling(self.factor),
             self.verdict.name()
         )?;
@@ -245,12 +282,16 @@ impl fmt::Display for Decision {
     }
 }
 
-/// A factor: three decimals where they say something.
+/// A factor: three decimals where they say something. Close to 1, by how much it is off.
 struct Scaling(f64);
 
 impl fmt::Display for Scaling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if (0.1..1e5).contains(&self.0) {
+        let off = self.0 - 1.0;
+        if off != 0.0 && off.abs() < 5e-4 {
+            let sign = if off < 0.0 { '−' } else { '+' };
+            write!(f, "(1 {sign} {:.1e})", off.abs())
+        } else if (0.1..1e5).contains(&self.0) {
             write!(f, "{:.3}", self.0)
         } else {
             write!(f, "{:.3e}", self.0)
@@ -317,6 +358,36 @@ mod tests {
         }
     }
 
+    /// Two rates that differ are never shown as one, nor is what moved them shown as nothing.
+    #[test]
+    fn what_moved_by_little_is_shown_to_have_moved() {
+        let mut decision = Decision::with_capacity(0);
+        for (new_lr, factor, shown) in [
+            (0.3, 1.0, "lr 3.0000e-1 → 3.0000e-1 (×1.000, held):"),
+            (0.3, 1.31, "lr 3.0000e-1 → 3.0000e-1 (×1.310, held):"),
+            (
+                0.3 * (1.0 - f64::EPSILON),
+                1.0 - f64::EPSILON,
+                "lr 3.000000000000000e-1 → 2.999999999999999e-1 (×(1 − 2.2e-16), lowered):",
+            ),
+            (
+                0.30003,
+                1.0001,
+                "lr 3.0000e-1 → 3.0003e-1 (×(1 + 1.0e-4), raised):",
+            ),
+            (
+                0.300_001,
+                1.2,
+                "lr 3.00000e-1 → 3.00001e-1 (×1.200, raised):",
+            ),
+        ] {
+            decision.lr = 0.3;
+            (decision.new_lr, decision.factor) = (new_lr, factor);
+            decision.verdict = Verdict::of(true, decision.lr, new_lr);
+            assert_eq!(decision.to_string(), shown);
+        }
+    }
+
     #[test]
     fn equal_if_no_field_differs() {
         let mut decision = Decision::with_capacity(2);
@@ -326,7 +397,7 @@ mod tests {
             losses: array![f64::NAN],
         });
         assert_eq!(decision, decision.clone());
-        let changes: [fn(&mut Decision); 15] = [
+        let changes: [fn(&mut Decision); 16] = [
             |d| d.index = 1,
             |d| d.tick = 1,
             |d| d.group = Some(0),
@@ -336,6 +407,7 @@ mod tests {
             |d| d.normalized[1] = 1.0,
             |d| d.scores[1] = 1.0,
             |d| d.weights[1] = 1.0,
+            |d| d.factors = array![1.0, 1.0],
             |d| d.factor = 1.0,
             |d| d.new_lr = 1.0,
             |d| d.verdict = Verdict::Raised,

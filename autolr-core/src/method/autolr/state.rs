@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decision::Probed;
+use super::window::Cut;
 use crate::short::{List, Short};
 use crate::{AutoLrConfig, NonFinite, ProbeCost, StateError, float_serde};
 
@@ -24,6 +25,9 @@ pub(crate) struct AutoLrState {
     /// Whether losses have been asked for that have not come yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) asked: bool,
+    /// What becomes of candidates that a bound cuts, if there are bounds; none in states of earlier revisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cut: Option<Cut>,
 }
 
 /// Where a decision that probes several times stands.
@@ -111,12 +115,16 @@ impl Window {
             });
         }
         let n = config.rule().factors().len();
-        let fits = |probe: &Probed| probe.candidates.len() == n && probe.losses.len() == n;
+        // Fewer than factors where a bound cut some.
+        let fits = |probe: &Probed| {
+            let candidates = probe.candidates.len();
+            (1..=n).contains(&candidates) && probe.losses.len() == candidates
+        };
         if !self.probes.iter().all(fits) {
             return Err(StateError::Value {
                 field: "window.probes",
                 value: "a probe of another length".to_owned(),
-                rule: "must have one candidate and one loss a factor",
+                rule: "must have at most one candidate a factor, and one loss a candidate",
             });
         }
         let mut candidates = self.probes.iter().flat_map(|probe| &probe.candidates);

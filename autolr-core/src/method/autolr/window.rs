@@ -1,27 +1,62 @@
-//! The candidate rates of one probe: where they lie, and whether the best of them is the outermost one.
+//! The candidate rates of one probe: where they lie, which of them are one trial, and whether the best of them is the
+//! outermost one.
 
 use ndarray::ArrayView1;
 
-use crate::update::Basis;
-use crate::{AutoLrConfig, TellError};
+use serde::{Deserialize, Serialize};
 
-/// Candidate rates around a centre, cut to the bounds, in buffers that are reused.
+use super::decision::{Decision, fill};
+use crate::update::Basis;
+use crate::{AutoLrConfig, LengthError, TellError, Update};
+
+/// What becomes of a candidate that a bound cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cut {
+    /// As [`Candidates`] says.
+    Shared,
+    /// Each is a trial of its own, and votes with the factor that was tried: so it was in revisions before, whose records
+    /// and states go on so. A bound repels the rate then.
+    AsTried,
+}
+
+/// Candidate rates around a centre, in buffers that are reused.
+///
+/// A candidate that a bound cuts is tried at the bound. All that lie at the same bound then are one trial, whose loss
+/// they share. So there are as many trials as candidates, or fewer where a bound cuts.
+///
+/// What a cut candidate votes with depends on the losses. If no rate tried does better than the bound, the loss still
+/// falls towards it, and the candidate votes with its own factor: the rate is pulled as it would be without the bound,
+/// and cut. With the factor of the bound in its place, the candidates of the other side would outweigh it, and the bound
+/// would repel the rate. If a rate within does better, it votes with the factor that was tried: its own would count the
+/// loss at the bound for a rate far beyond, and pull the rate away from the better one.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidates {
-    values: Vec<f64>,
+    cut: Cut,
     centre: f64,
-    /// Whether a bound cut one of the rates. Then the factors are not those of the rule but these.
+    /// The rates to try, each once.
+    trials: Vec<f64>,
+    /// Whether a bound cut a candidate. If not, trials are candidates, and what follows is not used.
     is_cut: bool,
+    /// The trial of each candidate, and those at the lower and the upper bound.
+    trial_of: Vec<usize>,
+    at_bounds: [Option<usize>; 2],
+    /// The losses of the candidates, and the factors they vote with, with their logarithms.
+    losses: Vec<f64>,
     factors: Vec<f64>,
     logs: Vec<f64>,
 }
 
 impl Candidates {
-    pub(crate) fn with_capacity(n: usize) -> Self {
+    pub(crate) fn new(n: usize, cut: Cut) -> Self {
         Self {
-            values: Vec::with_capacity(n),
+            cut,
             centre: f64::NAN,
+            trials: Vec::with_capacity(n),
             is_cut: false,
+            trial_of: Vec::with_capacity(n),
+            at_bounds: [None; 2],
+            losses: Vec::with_capacity(n),
             factors: Vec::with_capacity(n),
             logs: Vec::with_capacity(n),
         }
@@ -29,48 +64,127 @@ impl Candidates {
 
     /// Places the candidates `factor · centre`.
     pub(crate) fn place(&mut self, config: &AutoLrConfig, centre: f64) {
-        self.centre = centre;
-        self.is_cut = false;
-        self.values.clear();
-        for &factor in config.rule().factors().slice() {
+        let factors = config.rule().factors().slice();
+        let cut = |factor: &f64| {
             let wanted = factor * centre;
-            let value = config.within_bounds(wanted);
-            self.is_cut |= value != wanted && !wanted.is_nan();
-            self.values.push(value);
+            config.within_bounds(wanted) != wanted && !wanted.is_nan()
+        };
+        self.centre = centre;
+        self.is_cut = factors.iter().any(cut);
+        self.trials.clear();
+        self.trial_of.clear();
+        self.at_bounds = [None; 2];
+        let (min, max) = config.bounds();
+        for factor in factors {
+            let value = config.within_bounds(factor * centre);
+            let next = self.trials.len();
+            let trial = match (self.is_cut && self.cut == Cut::Shared, value) {
+                (true, value) if value == max => *self.at_bounds[1].get_or_insert(next),
+                (true, value) if value == min => *self.at_bounds[0].get_or_insert(next),
+                _ => next,
+            };
+            if trial == next {
+                self.trials.push(value);
+            }
+            self.trial_of.push(trial);
         }
-        if self.is_cut {
-            self.factors.clear();
-            self.logs.clear();
-            for value in &self.values {
-                let factor = value / centre;
-                self.factors.push(factor);
-                self.logs.push(libm::log(factor));
+    }
+
+    /// The rates to try, before a group's multiplier.
+    pub(crate) fn trials(&self) -> &[f64] {
+        &self.trials
+    }
+
+    /// # Errors
+    /// If there is not one loss a trial.
+    pub(crate) fn check(&self, losses: ArrayView1<'_, f64>) -> Result<(), LengthError> {
+        let of = if self.is_cut { "candidates" } else { "factors" };
+        LengthError::check((losses.len(), "losses"), (self.trials.len(), of))
+    }
+
+    /// The update by the losses of the trials.
+    pub(crate) fn vote(
+        &mut self,
+        config: &AutoLrConfig,
+        losses: ArrayView1<'_, f64>,
+        update: &mut Update,
+    ) {
+        let rule = config.rule();
+        let Basis { factors, logs } = rule.factors().basis();
+        if !self.is_cut {
+            rule.update_over(Basis { factors, logs }, losses, update);
+            return;
+        }
+        let best = lowest_loss(losses);
+        self.losses.clear();
+        self.factors.clear();
+        self.logs.clear();
+        for (i, &trial) in self.trial_of.iter().enumerate() {
+            let (value, loss) = (self.trials[trial], losses[trial]);
+            let as_tried = match self.cut {
+                Cut::Shared => value != factors[i] * self.centre && loss > best,
+                Cut::AsTried => true,
+            };
+            let factor = if as_tried { value / self.centre } else { factors[i] };
+            let log = if as_tried { libm::log(factor) } else { logs[i] };
+            self.losses.push(loss);
+            self.factors.push(factor);
+            self.logs.push(log);
+        }
+        let basis = Basis {
+            factors: &self.factors,
+            logs: &self.logs,
+        };
+        rule.update_over(basis, ArrayView1::from(&self.losses), update);
+    }
+
+    /// Writes losses and votes into a decision, an entry a trial. The candidates of one trial vote as one that has the
+    /// weight of all, and the geometric mean of their factors.
+    pub(crate) fn record(
+        &self,
+        losses: ArrayView1<'_, f64>,
+        update: &Update,
+        decision: &mut Decision,
+    ) {
+        fill(&mut decision.losses, losses.iter().copied());
+        if !self.is_cut || self.cut == Cut::AsTried {
+            fill(&mut decision.normalized, update.normalized.iter().copied());
+            fill(&mut decision.scores, update.scores.iter().copied());
+            fill(&mut decision.weights, update.weights.iter().copied());
+            fill(&mut decision.factors, std::iter::empty());
+            return;
+        }
+        let zeros = || self.trials.iter().map(|_| 0.0);
+        for array in [
+            &mut decision.normalized,
+            &mut decision.scores,
+            &mut decision.weights,
+            &mut decision.factors,
+        ] {
+            fill(array, zeros());
+        }
+        for (i, &trial) in self.trial_of.iter().enumerate() {
+            decision.normalized[trial] = update.normalized[i];
+            decision.scores[trial] = update.scores[i];
+            decision.weights[trial] += update.weights[i];
+            decision.factors[trial] = self.factors[i];
+        }
+        for trial in self.at_bounds.into_iter().flatten() {
+            let own = self.trial_of.iter().zip(&self.logs);
+            let own = own.filter(|(of, _)| **of == trial).map(|(_, log)| log);
+            let (count, sum) = own.fold((0.0, 0.0), |(count, sum), log| (count + 1.0, sum + log));
+            if count > 1.0 {
+                decision.factors[trial] = libm::exp(sum / count);
             }
         }
     }
 
-    /// The rates, before a group's multiplier.
-    pub(crate) fn values(&self) -> &[f64] {
-        &self.values
-    }
-
-    /// What the mean of the factors on the centre is taken over: the rates as they are tried, cut by the bounds or not.
-    pub(crate) fn basis<'a>(&'a self, config: &'a AutoLrConfig) -> Basis<'a> {
-        if !self.is_cut {
-            return config.rule().factors().basis();
-        }
-        Basis {
-            factors: &self.factors,
-            logs: &self.logs,
-        }
-    }
-
     pub(crate) fn lowest(&self) -> f64 {
-        self.values.iter().copied().fold(f64::INFINITY, f64::min)
+        self.trials.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
     pub(crate) fn highest(&self) -> f64 {
-        self.values.iter().copied().fold(0.0, f64::max)
+        self.trials.iter().copied().fold(0.0, f64::max)
     }
 
     /// The rate to centre the next probe on, if the losses point beyond the outermost candidate: the best loss is that
@@ -83,12 +197,9 @@ impl Candidates {
         lower: bool,
     ) -> Option<f64> {
         let (lowest, highest) = (self.lowest(), self.highest());
-        let best = losses
-            .iter()
-            .filter(|loss| loss.is_finite())
-            .fold(f64::INFINITY, |best, &loss| best.min(loss));
+        let best = lowest_loss(losses);
         let only = |rate: f64| {
-            let mut pairs = self.values.iter().zip(losses);
+            let mut pairs = self.trials.iter().zip(losses);
             best.is_finite() && pairs.all(|(&value, &loss)| loss != best || value == rate)
         };
         if lowest == highest {
@@ -106,9 +217,15 @@ impl Candidates {
 
     pub(crate) fn no_finite_loss(&self) -> TellError {
         TellError::NoFiniteLoss {
-            candidates: self.values.len(),
+            candidates: self.trials.len(),
             lowest: self.lowest(),
             highest: self.highest(),
         }
     }
+}
+
+/// The lowest of the finite losses; ∞ if there is none.
+fn lowest_loss(losses: ArrayView1<'_, f64>) -> f64 {
+    let finite = losses.iter().filter(|loss| loss.is_finite());
+    finite.fold(f64::INFINITY, |best, &loss| best.min(loss))
 }

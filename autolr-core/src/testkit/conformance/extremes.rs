@@ -81,8 +81,10 @@ impl<S: Subject> Suite<'_, S> {
             lr: extreme,
             change,
         })?;
-        let (Some(step), trial) = (step, losses[0]) else {
-            return Ok(None);
+        let trial = losses[0];
+        let Some(step) = step else {
+            let hides = extreme.is_nan() && trial.is_finite();
+            return Ok(hides.then_some(Finding::FiniteLossAtNaN { loss: trial }));
         };
         let clamped = |finding: &Finding| matches!(finding, Finding::ClampedRate { .. });
         if !trial.is_finite() || self.report.findings.iter().any(clamped) {

@@ -7,7 +7,8 @@ impl<S: Subject> Suite<'_, S> {
     /// Whether a loss depends on its own rate alone, and is the same from probe to probe.
     pub(super) fn independence(&mut self, losses: &[f64], still: Option<f64>) -> Outcome<(), S> {
         let lrs = self.lrs();
-        let again = self.probe(&lrs)?;
+        // Two in a row, since a loader that goes round may be back where it was after the probes since the first.
+        let (again, once_more) = (self.probe(&lrs)?, self.probe(&lrs)?);
         let mut backwards = lrs;
         backwards.reverse();
         let turned = self.probe(&backwards)?;
@@ -17,12 +18,18 @@ impl<S: Subject> Suite<'_, S> {
         }
         let equal = self.probe(&[self.lr; 4])?;
         let even = equal.iter().all(|&loss| self.agree(loss, equal[0]));
-        let moved = (0..lrs.len()).find(|&i| !self.agree(losses[i], again[i]));
+        let moved = (0..lrs.len()).find_map(|i| {
+            let later = [again[i], once_more[i]];
+            let other = later
+                .into_iter()
+                .find(|&other| !self.agree(losses[i], other));
+            other.map(|other| (i, other))
+        });
         let finding = match moved {
-            Some(i) if even => Some(Finding::Unrepeatable {
+            Some((i, second)) if even => Some(Finding::Unrepeatable {
                 lr: lrs[i],
                 first: losses[i],
-                second: again[i],
+                second,
             }),
             Some(_) => Some(Finding::BatchPerCandidate {
                 lr: self.lr,

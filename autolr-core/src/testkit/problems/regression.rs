@@ -183,6 +183,18 @@ impl Subject for NoisyRegression {
         Ok(true)
     }
 
+    fn training(
+        &mut self,
+        before_step: &mut dyn FnMut(&mut Self) -> Result<(), TrialFailed>,
+    ) -> Result<Option<Vec<f64>>, TrialFailed> {
+        let mut copy = self.clone();
+        for batch in 3..6 {
+            before_step(&mut copy)?;
+            copy.train(batch, 0.05);
+        }
+        Ok(Some(vec![copy.loss(copy.scoring_batch)]))
+    }
+
     fn failing_probe(
         &mut self,
         trial: usize,

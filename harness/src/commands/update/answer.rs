@@ -363,16 +363,16 @@ fn update(line: Question) -> Result<Updated, String> {
         .with_non_finite(line.non_finite);
     let config = AutoLrConfig::new(line.lr, rule).map_err(|error| error.to_string())?;
     let losses: Array1<f64> = line.losses.iter().map(|Float(loss)| *loss).collect();
-    let mut decision = Decision::with_capacity(losses.len());
-    AutoLr::new(config)
-        .tell_into(losses.view(), None, &mut decision)
-        .map_err(|error| about_losses(&line.losses, &error))?;
+    let update = config
+        .rule()
+        .update(losses.view())
+        .map_err(|error| about_losses(&line.losses, &error.into()))?;
     Ok(Updated {
-        lr: decision.new_lr,
-        factor: decision.factor,
-        normalized: decision.normalized,
-        scores: decision.scores,
-        weights: decision.weights,
+        lr: (update.factor * config.lr()).clamp(f64::MIN_POSITIVE, f64::MAX),
+        factor: update.factor,
+        normalized: update.normalized,
+        scores: update.scores,
+        weights: update.weights,
     })
 }
 
