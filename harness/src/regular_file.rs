@@ -4,7 +4,7 @@
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, BufRead, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What to do about a link in a file's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,12 @@ pub(crate) fn read_line(
         ));
     }
     Ok(read)
+}
+
+/// A path that the user named: if a link is there, what it leads to.
+pub(crate) fn named(path: &Path) -> PathBuf {
+    let real = path.is_symlink().then(|| path.canonicalize().ok());
+    real.flatten().unwrap_or_else(|| path.to_owned())
 }
 
 /// Whether what is at `path`, if anything is, is a regular file.

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use harness::data::Location;
 use harness::disk::{Disk, Operation};
 use harness::experiment::RunSpec;
-use harness::record::{EpochRecord, RunLog};
+use harness::record::{EpochRecord, RunLog, computed_epochs};
 use harness::train::{Checkpoint, Generations, Observer, RunOptions, RunSize, RunStatus, run_on};
 use harness::workload;
 use support::{REFERENCE, spec, with};
@@ -168,6 +169,15 @@ fn whichever_operation_fails_a_checkpoint_is_left_and_the_run_goes_on() {
         }
         again.status.unwrap();
         assert!(fs::read(temp.path().join(LOG)).unwrap() == whole, "{k}");
+        // Also where the checkpoint was written, and what came right after it failed.
+        let timed: BTreeSet<u64> = computed_epochs(temp.path())
+            .iter()
+            .map(|timing| timing.epoch)
+            .collect();
+        assert!(
+            timed.into_iter().eq(0..3),
+            "{k}: a line of the timings is lost"
+        );
         let left: Vec<String> = fs::read_dir(temp.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -231,6 +231,9 @@ fn a_link_in_the_place_of_a_runs_folder_is_named_and_not_followed() {
     let (code, text) = said(temp.path(), "status mine");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("1 stopped"), "{text}");
+    symlink(run.join("events.jsonl"), temp.path().join("mine.jsonl")).unwrap();
+    let (code, text) = said(temp.path(), "replay mine.jsonl");
+    assert_eq!(code, Some(0), "{text}");
     // One that is found is said.
     let other = TempDir::new().unwrap();
     symlink(temp.path().join("runs"), other.path().join("runs")).unwrap();

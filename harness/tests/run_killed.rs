@@ -7,12 +7,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::experiment::RunSpec;
+use harness::record::computed_epochs;
 use harness::train::Generations;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -128,6 +130,14 @@ fn kill(text: &str, wanted: usize) {
         assert!(
             end == log,
             "the log of run {runs} differs from that of the run left alone"
+        );
+        let timed: BTreeSet<u64> = computed_epochs(&dir(&temp))
+            .iter()
+            .map(|timing| timing.epoch)
+            .collect();
+        assert!(
+            timed.into_iter().eq(0..spec.training.epochs),
+            "run {runs}: a line of the timings is lost"
         );
     }
     println!(

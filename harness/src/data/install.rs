@@ -542,6 +542,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_fetch_left_half_written_is_removed() {
+        let (wanted, contents) = two_files();
+        let (from, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (file, content) in wanted.iter().zip(&contents) {
+            fs::write(from.path().join(file.name), content).unwrap();
+        }
+        let folder = root.path().join("set");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(".writing-aB3dE6"), "half").unwrap();
+        from_folder(from.path(), &wanted, root.path()).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), wanted.len());
+    }
+
+    #[test]
     fn a_folder_may_hold_the_files_or_the_official_folder() {
         let (wanted, contents) = two_files();
         for prefix in ["", "set"] {

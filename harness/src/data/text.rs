@@ -191,6 +191,12 @@ mod tests {
             let error = load(&path, 0, (5, 1), 4).unwrap_err().to_string();
             assert_eq!(error, format!("data.file: {}: {said}", path.display()));
         }
+        #[cfg(unix)]
+        {
+            let error = load(Path::new("/dev/null"), 0, (5, 1), 4).unwrap_err();
+            let error = anyhow::Error::from(error);
+            assert!(format!("{error:#}").contains("is a device"), "{error:#}");
+        }
         let error = load(Path::new("/nowhere.txt"), 0, (5, 1), 4).unwrap_err();
         assert!(error.to_string().contains("/nowhere.txt"), "{error}");
     }

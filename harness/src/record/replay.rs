@@ -57,7 +57,7 @@ impl Record {
     /// [`BadInput`] if there is none, or a folder cannot be read.
     pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        collect(path, &mut found)
+        collect(&regular_file::named(path), &mut found)
             .map_err(|error| BadInput(format!("{}: {error}", path.display())))?;
         if found.is_empty() {
             let text = format!("{}: no events.jsonl in it", path.display());

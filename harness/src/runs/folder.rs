@@ -47,8 +47,7 @@ pub(crate) struct FoundRun {
 
 /// A folder that the user named: if that is a link, the one that it leads to. Links within it are not followed.
 pub(crate) fn named_folder(dir: &Path) -> PathBuf {
-    let real = dir.is_symlink().then(|| dir.canonicalize().ok());
-    real.flatten().unwrap_or_else(|| dir.to_owned())
+    regular_file::named(dir)
 }
 
 /// How deep runs are looked for: `.` finds those in `report/runs/`.
