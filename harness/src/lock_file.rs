@@ -62,10 +62,14 @@ impl LockFile {
             if begun.elapsed() >= patience {
                 let remedy = in_the_way.map_or_else(String::new, |file| {
                     format!(
-                        "; this file system has no locks: if that process is gone, remove {}",
+                        "; this file system has no locks: if no process is at work there, remove {}",
                         file.display()
                     )
                 });
+                if in_the_way.is_some() {
+                    // Who has just made the sign has yet to write its name.
+                    std::thread::sleep(Duration::from_millis(50));
+                }
                 let by = Holding::read(path);
                 return Ok(Asked::Held { by, remedy });
             }

@@ -245,10 +245,18 @@ fn where_flock_fails_one_process_works_and_the_others_say_so() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let output = start().wait_with_output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains("this file system has no locks"), "{error}");
+    // Nor does anybody wait for it who would wait for a process at work.
+    for args in [
+        &["run", "spec.toml", "--wait"][..],
+        &["resume", "runs", "--jobs", "2"],
+    ] {
+        let mut command = autolr(temp.path(), args);
+        let output = command.env("LD_PRELOAD", &library).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("this file system has no locks"), "{error}");
+        assert!(error.contains("lock.held"), "{error}");
+    }
     fs::remove_file(run.join("lock.held")).unwrap();
     assert!(start().wait().unwrap().success());
     assert!(RunLog::read(&run.join("events.jsonl")).unwrap().unwrap() == log);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::disk::Disk;
 use crate::exit::Busy;
@@ -15,11 +15,17 @@ const GLANCE: Duration = Duration::from_millis(30);
 /// Takes the folder for this process: two on one run would write one log. The file says which process that is.
 ///
 /// # Errors
-/// [`Busy`] if another process has it; if the lock cannot be made.
+/// [`Busy`] if another process has it; if one had it that is gone, where the file system has no locks; if the lock cannot
+/// be made.
 pub(super) fn lock(disk: &Disk, dir: &Path) -> Result<LockFile> {
     std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     match LockFile::take(disk, &dir.join("lock"), GLANCE)? {
         Asked::Taken(lock) => Ok(lock),
+        // Not worth waiting for. (With locks, the name may be that of the process before.)
+        Asked::Held { by, remedy } if by.is_gone() && !remedy.is_empty() => bail!(
+            "{}: a process{by} was at work on this run, and is gone{remedy}",
+            dir.display()
+        ),
         Asked::Held { by, remedy } => Err(Busy(format!(
             "{}: another process{by} is at work on this run; `autolr run --wait` waits for it{remedy}",
             dir.display()
