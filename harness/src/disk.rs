@@ -4,13 +4,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
-use crate::exit::Busy;
-use crate::lock_file::{Asked, LockFile};
 use crate::regular_file;
 
 /// An operation that a disk can refuse.
@@ -136,7 +133,8 @@ impl Disk {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -204,37 +202,6 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     Disk::default().write_whole(path, content, None)
 }
 
-/// How long another process may take to add to a file; it takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Writes whole what `merged` makes of a file and what is new, one process at a time; nothing if that is nothing.
-///
-/// # Errors
-/// If `merged` fails, or the disk does; [`Busy`] if another process stays at work on the file.
-pub(crate) fn merge_whole(path: &Path, merged: impl Fn() -> Result<Option<String>>) -> Result<()> {
-    remove_half_written(folder_of(path));
-    if merged()?.is_none() {
-        return Ok(());
-    }
-    // Another process may be adding its own.
-    let beside = path.with_extension("lock");
-    let _lock = match LockFile::take(&Disk::default(), &beside, PATIENCE)? {
-        Asked::Taken(lock) => lock,
-        Asked::Held { by, remedy } => {
-            return Err(Busy(format!(
-                "{}: another process{by} has been at work on it for {} seconds{remedy}",
-                path.display(),
-                PATIENCE.as_secs()
-            ))
-            .into());
-        }
-    };
-    if let Some(text) = merged()? {
-        write_whole(path, text.as_bytes())?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,30 +219,5 @@ mod tests {
         assert!(!abandoned.exists());
         assert!(foreign.exists());
         assert!(alive.path().exists());
-        std::fs::write(&abandoned, "half").unwrap();
-        // Also where there is nothing to write.
-        merge_whole(&dir.path().join("file"), || Ok(None)).unwrap();
-        assert!(!abandoned.exists());
-    }
-
-    #[test]
-    fn a_lock_is_no_way_to_another_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let victim = dir.path().join("victim");
-        std::fs::write(&victim, "text").unwrap();
-        let path = dir.path().join("sweep.json");
-        let merge = || merge_whole(&path, || Ok(Some("{}".into())));
-        std::fs::hard_link(&victim, dir.path().join("sweep.lock")).unwrap();
-        assert!(format!("{:#}", merge().unwrap_err()).contains("sweep.lock"));
-        std::fs::remove_file(dir.path().join("sweep.lock")).unwrap();
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink("victim", dir.path().join("sweep.lock")).unwrap();
-            assert!(format!("{:#}", merge().unwrap_err()).contains("is a link"));
-            std::fs::remove_file(dir.path().join("sweep.lock")).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "text");
-        merge().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}");
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod forecast;
 pub(crate) mod headline;
 pub(crate) mod job;
 pub(crate) mod job_file;
+mod merge;
 pub(crate) mod outlook;
 pub(crate) mod paper;
 pub(crate) mod pool;

@@ -7,11 +7,12 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use super::{Plan, place};
-use crate::disk::{merge_whole, write_whole};
+use crate::disk::write_whole;
 use crate::exit::{BadInput, say};
 use crate::experiment::SPEC_BYTES;
 use crate::regular_file::{self, Links};
 use crate::report::{Manifest, RunEntry, SectionEntry, SeriesEntry};
+use crate::runs::merge::merge_whole;
 
 impl Plan {
     /// Adds the runs to those that `manifest.json` in `dir` holds, for the report.

@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::merge_whole;
 use crate::exit::BadInput;
 use crate::experiment::SPEC_BYTES;
 use crate::experiment::sweep::{self, Point, SEED};
 use crate::regular_file::{self, Links};
+use crate::runs::merge::merge_whole;
 
 const VERSION: u32 = 1;
 
