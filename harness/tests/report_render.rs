@@ -152,7 +152,10 @@ fn section(experiment: ExperimentName, protocol: &str, series: Vec<Series>) -> S
 }
 
 const SMOOTH: [f64; 10] = [2.0, 1.6, 1.3, 1.1, 1.0, 0.9, 0.85, 0.8, 0.78, 0.77];
-const DESCENDING_TWICE: [f64; 10] = [3.7, 3.0, 2.0, 2.0, 3.0, 3.0, 2.0, 1.0, 1.0, 1.1];
+const DESCENDING_TWICE: [f64; 22] = [
+    3.7, 3.4, 3.0, 2.5, 2.0, 2.0, 2.0, 2.3, 2.7, 3.0, 3.0, 3.0, 2.6, 2.2, 1.8, 1.5, 1.2, 1.0, 1.0,
+    1.0, 1.1, 1.1,
+];
 const NAN: f64 = f64::NAN;
 
 /// Completed, diverged, not finished and not begun runs, in every experiment.

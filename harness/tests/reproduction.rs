@@ -14,8 +14,7 @@ use harness::train::{self, RunOptions};
 use harness::workload;
 use tempfile::TempDir;
 
-/// Small enough for all 26 runs in seconds; the scoring batch of 512 still fits, and the double-descent rule has enough
-/// epochs.
+/// Small enough for all 26 runs in seconds; the scoring batch of 512 still fits.
 const OVERLAY: &str = r#"
     [data]
     set = "synthetic"

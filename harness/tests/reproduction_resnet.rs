@@ -24,7 +24,7 @@ const PORTABLE: [(&str, &str); 3] = [
     ("MKL_CBWR", "COMPATIBLE"),
 ];
 
-/// As small as the scoring batch of 512 and the double-descent rule allow.
+/// As small as the scoring batch of 512 allows.
 const OVERLAY: &str = r#"
     [data]
     set = "synthetic"

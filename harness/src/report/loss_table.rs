@@ -6,7 +6,7 @@ use super::seeds::OverSeeds;
 use super::table::{Cell, Column, Table};
 use super::{DescentVerdict, Experiment, Series, Swings, published};
 use crate::experiment::ExperimentName;
-use crate::number::{loss, plural, rate};
+use crate::number::{loss, plural, rate, significant};
 use crate::record::RunLog;
 use crate::statistics::Observation;
 
@@ -146,6 +146,10 @@ fn verdict_cell(losses: &[(u64, f64)]) -> Cell {
         DescentVerdict::TooShort { epochs } => {
             Cell::faint(format!("not judged ({})", plural(epochs, "epoch")))
         }
+        DescentVerdict::TooNoisy { noise } => Cell::faint(format!(
+            "not judged (noise {} % of the range)",
+            significant(100.0 * noise)
+        )),
         DescentVerdict::Absent => Cell::new("no"),
         DescentVerdict::NoNewLow(swings) => Cell::new(format!(
             "no: falls again, but to no new low (epochs {})",

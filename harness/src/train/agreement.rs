@@ -104,7 +104,7 @@ impl Progress {
             Entry::Moved(moved) => Some(moved.attempt),
             _ => None,
         });
-        let attempt = moves.clone().last().unwrap_or(0);
+        let attempt = moves.clone().next_back().unwrap_or(0);
         if self.attempt != attempt {
             return Err(format!(
                 "attempt = {}: its part of the log tells of attempt {attempt}",

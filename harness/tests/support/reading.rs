@@ -110,6 +110,7 @@ pub(crate) fn descent(epochs: &[EpochRecord]) -> String {
     };
     match double_descent(&losses) {
         DescentVerdict::TooShort { epochs } => format!("not judged ({epochs} epochs)"),
+        DescentVerdict::TooNoisy { .. } => "not judged, for its noise".to_owned(),
         DescentVerdict::Absent => "none".to_owned(),
         DescentVerdict::NoNewLow(found) => format!("rises and falls again: {}", swings(found)),
         DescentVerdict::DoubleDescent(found) => format!("DOUBLE DESCENT: {}", swings(found)),
