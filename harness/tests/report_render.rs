@@ -213,6 +213,7 @@ fn input() -> ReportInput {
         section(ExperimentName::Divergence, "published", divergence),
     ];
     ReportInput {
+        left_out: Vec::new(),
         manifest: Manifest {
             scale: "quick".to_owned(),
             notes: vec![
@@ -329,6 +330,7 @@ fn several_seeds() -> ReportInput {
         section(ExperimentName::Divergence, "published", vec![never]),
     ];
     ReportInput {
+        left_out: Vec::new(),
         manifest: Manifest {
             scale: "paper".to_owned(),
             notes: Vec::new(),

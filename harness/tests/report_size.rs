@@ -15,6 +15,7 @@ fn size(sections: &[Made]) -> usize {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(synthetic_report::write(dir.path(), sections), 200);
     let input = ReportInput::read(dir.path()).unwrap();
+    assert!(input.problems().is_empty(), "{:?}", input.problems());
     let begun = Instant::now();
     let html = render(&input).html;
     let seconds = begun.elapsed().as_secs_f64();

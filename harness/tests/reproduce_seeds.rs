@@ -3,7 +3,6 @@
 mod support;
 
 use std::fs;
-#[cfg(feature = "tch")]
 use std::path::Path;
 
 use harness::report::{Manifest, ReportInput, SectionEntry};
@@ -78,7 +77,8 @@ fn several_seeds_and_one_of_them_again() {
         run.join("events.jsonl")
     };
     fs::copy(log(0), log(1)).unwrap();
-    printed(dir, &["report", "out"]);
+    let said = noted(dir);
+    assert!(said.contains("the log of another specification"), "{said}");
     let report = fs::read_to_string(dir.join("out/report.md")).unwrap();
     assert!(
         report.contains("1 unreadable") && report.contains("the log of another specification"),
@@ -87,12 +87,20 @@ fn several_seeds_and_one_of_them_again() {
     let manifest = dir.join("out/manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("\"seed\": 1", "\"seed\": 7")).unwrap();
-    printed(dir, &["report", "out"]);
+    noted(dir);
     let report = fs::read_to_string(dir.join("out/report.md")).unwrap();
     assert!(
         report.contains("5 unreadable") && report.contains("its seed is 1, in the manifest 7"),
         "{report}"
     );
+}
+
+/// What `report` notes of a folder on standard error.
+fn noted(dir: &Path) -> String {
+    let output = output(dir, &["report", "out"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    said
 }
 
 /// Runs in each other's places, in the manifest or on the disk, are no results of either.
@@ -127,10 +135,32 @@ fn exchanged_runs_are_noticed() {
     let found = problems(&runs);
     assert_eq!(found.len(), 2, "{found:?}");
     let expected = format!(
-        "the specification of table1/released/{}; in the manifest the run stands under table1/released/{}",
+        "the specification of table1/released/{} at scale smoke; in the manifest the run stands under \
+         table1/released/{} at scale smoke",
         names[1], names[0]
     );
     assert!(found[0].contains(&expected), "{found:?}");
+
+    // Not told by another name of the scale or the protocol.
+    let names: [fn(&mut Manifest); 2] = [
+        |manifest| manifest.scale = "quick".to_owned(),
+        |manifest| manifest.sections[0].protocol = "mine".to_owned(),
+    ];
+    for rename in names {
+        let mut renamed = runs.clone();
+        rename(&mut renamed);
+        assert_eq!(problems(&renamed).len(), 5);
+    }
+
+    // A run that is left out of the manifest is named.
+    let mut fewer = own.clone();
+    let gone = fewer.sections[0].series[2].runs.pop().unwrap();
+    assert_eq!(problems(&fewer), Vec::<String>::new());
+    let said = noted(dir);
+    assert!(
+        said.contains("not in the manifest") && said.contains(&gone.run),
+        "{said}"
+    );
 
     let mut labels = own.clone();
     let series = &mut labels.sections[0].series;

@@ -268,7 +268,7 @@ fn a_report_takes_and_leaves_nothing_outside_of_its_folder() {
     assert!(text.contains("tensorboard: is a link"), "{text}");
     assert!(contents(&elsewhere).is_empty());
     // A run's folder that leads elsewhere is no run of the report.
-    let run = dir.join("runs").join("0000000000000001");
+    let run = dir.join("runs").join("made-0001");
     fs::rename(&run, elsewhere.join("run")).unwrap();
     symlink(elsewhere.join("run"), &run).unwrap();
     let (code, text) = said(temp.path(), "report report --markdown");

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::exit::{BadInput, ExitStatus};
+use crate::exit::{BadInput, ExitStatus, say};
 use crate::json_output::{path_text, path_text_or_null, print_json};
-use crate::report::Manifest;
+use crate::report::{Manifest, ReportInput};
 
 /// Render a report again from its logs
 #[derive(Debug, Args)]
@@ -54,6 +54,15 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             args.dir.display()
         ))
         .into());
+    }
+    let input = ReportInput::read(&args.dir)?;
+    for problem in input.problems() {
+        say(&format!("note: a run is without its results: {problem}"));
+    }
+    for run in &input.left_out {
+        say(&format!(
+            "note: not in the manifest, so not in the report: {run}"
+        ));
     }
     let path = crate::report::write(&args.dir)?;
     let events = args

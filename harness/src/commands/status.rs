@@ -186,6 +186,13 @@ fn show(runs: &[RunState], counts: &Counts, out: &mut dyn Write) -> Result<()> {
     }
     write!(out, "{table}")?;
     writeln!(out, "{}: {}", plural(runs.len(), "run"), counts.words())?;
+    let unsealed = runs.iter().filter(|run| run.sealed == Some(false)).count();
+    if unsealed > 0 {
+        writeln!(
+            out,
+            "{unsealed} of them without a seal (log format 1): an edit of such a log is not noticed"
+        )?;
+    }
     for run in runs {
         if let Some(error) = &run.error {
             writeln!(out, "{}: {}", plain(&run.name), visible(error))?;

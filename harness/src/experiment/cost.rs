@@ -57,8 +57,9 @@ impl std::ops::SubAssign for Cost {
 
 impl std::ops::AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
-        self.forwards += other.forwards;
-        self.backwards += other.backwards;
+        // A checkpoint may say anything.
+        self.forwards = self.forwards.saturating_add(other.forwards);
+        self.backwards = self.backwards.saturating_add(other.backwards);
     }
 }
 

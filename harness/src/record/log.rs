@@ -259,6 +259,21 @@ pub fn begun_as(spec: &str, path: &Path) -> Option<Provenance> {
     }
 }
 
+/// Whether the log at `path`, if it has a first line, is that of the specification with the digest `spec`.
+///
+/// # Errors
+/// [`BadInput`] if it is one of another.
+pub(crate) fn check_begun(spec: &str, path: &Path) -> Result<(), BadInput> {
+    match first_event(path) {
+        Some(Event::RunStarted(provenance)) if provenance.spec != spec => Err(BadInput(format!(
+            "{}: the log of another specification (digest {:.16}, this one has {spec:.16})",
+            path.display(),
+            provenance.spec
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn first_event(path: &Path) -> Option<Event> {
     /// No first line is nearly as long.
     const LONGEST: u64 = 1_000_000;
@@ -347,17 +362,8 @@ impl RunLog {
     /// As [`RunLog::read`]; [`BadInput`] if the log is one of another specification.
     pub fn read_of(spec: &str, path: &Path) -> Result<Option<Self>> {
         // Said before whatever else is wrong with it.
-        match first_event(path) {
-            Some(Event::RunStarted(provenance)) if provenance.spec != spec => {
-                Err(BadInput(format!(
-                    "{}: the log of another specification (digest {:.16}, this one has {spec:.16})",
-                    path.display(),
-                    provenance.spec
-                ))
-                .into())
-            }
-            _ => Self::read(path),
-        }
+        check_begun(spec, path)?;
+        Self::read(path)
     }
 
     /// Reads the part of a log that a checkpoint vouches for.

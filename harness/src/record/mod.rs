@@ -13,6 +13,7 @@ pub use event::{
 };
 pub use failure::Failure;
 pub use lock_holder::Holder;
+pub(crate) use log::check_begun;
 pub use log::{Entry, LogMark, LogWriter, RunLog, begun_as};
 pub use replay::{Difference, Record, Replayed};
 pub use timings::{Timing, computed_epochs, read_seconds, read_timings, typical_seconds};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use autolr_core::{
-    Answer, AutoLr, AutoLrConfig, Budget, DriveError, Event, Method, Plan, ProbeBackend,
-    RecordedProbe, Request, Slot, Training, drive,
+    Answer, AutoLr, AutoLrConfig, Budget, DriveError, Event, Method, MethodState, Plan,
+    ProbeBackend, RecordedProbe, Request, Slot, Training, drive,
 };
 use ndarray::Array1;
 use serde::Serialize;
@@ -192,6 +192,46 @@ impl Record {
         let replayed = played.end()?;
         self.check_summary(Some(search))?;
         Ok(replayed)
+    }
+
+    /// The states that the method of the specification may have after the epochs and decisions of a log that is not
+    /// finished, and what its probes have cost (compute): one by each rule that may have made the log. None of a method or
+    /// a log of which that cannot be told: where the losses of steps are asked for, where the training was elsewhere, or
+    /// where another program would have decided otherwise.
+    pub(crate) fn states_so_far(&self) -> Vec<(MethodState, u64)> {
+        let methods = [self.spec.scheduler.method().build(), self.method()];
+        let states = methods.into_iter().map(|method| self.state_so_far(method));
+        states.filter_map(Result::ok).flatten().collect()
+    }
+
+    fn state_so_far(
+        &self,
+        mut method: Box<dyn Method>,
+    ) -> Result<Option<(MethodState, u64)>, Difference> {
+        let needs = method.needs();
+        let elsewhere = |entry: &Entry| matches!(entry, Entry::Answer(_) | Entry::Moved(_));
+        if needs.loss || needs.gradient || self.log.entries.iter().any(elsewhere) {
+            return Ok(None);
+        }
+        let mut played = Played::new(self)?;
+        played.tell(method.as_mut(), &Event::Start(played.plan))?;
+        while let Some(record) = played.next_epoch() {
+            if record.steps > played.plan.steps_per_epoch || !is_finite(&record) {
+                return Ok(None);
+            }
+            while played.steps < record.steps {
+                played.take_step(method.lr());
+                played.tell(method.as_mut(), &Event::Step { loss: None })?;
+            }
+            played.end_epoch(&record)?;
+            let event = Event::Epoch {
+                train_loss: record.train_loss,
+                validation_loss: Some(record.validation_loss),
+            };
+            played.tell(method.as_mut(), &event)?;
+        }
+        let whole = played.entries.is_empty();
+        Ok(whole.then(|| (method.state(), played.search)))
     }
 
     /// Whether the summary is that of the epochs and decisions.

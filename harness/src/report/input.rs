@@ -1,5 +1,6 @@
 //! What a report is rendered from: a manifest that says which run stands where, and the runs' logs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -71,6 +72,9 @@ pub struct ReportInput {
     pub manifest: Manifest,
     /// One entry a section of the manifest, in its order.
     pub sections: Vec<Section>,
+    /// Runs in the folder that are of a series of the manifest, and that it does not name: `table1/published/ours, seed 3,
+    /// in runs/0123456789abcdef`.
+    pub left_out: Vec<String>,
 }
 
 /// One section, read.
@@ -185,9 +189,62 @@ impl ReportInput {
         });
         Ok(Self {
             sections: sections.collect::<Result<_>>()?,
+            left_out: left_out(&manifest, &runs),
             manifest,
         })
     }
+
+    /// What is wrong with runs, each once.
+    pub fn problems(&self) -> BTreeSet<&str> {
+        let runs = self.sections.iter().flat_map(Section::runs);
+        runs.filter_map(|(_, run)| run.problem.as_deref()).collect()
+    }
+}
+
+/// The runs in `runs` that are of a series of the manifest, and that it does not name.
+fn left_out(manifest: &Manifest, runs: &Path) -> Vec<String> {
+    let series = |section: &SectionEntry| section.series.clone();
+    let named = manifest.sections.iter().flat_map(series);
+    let named: BTreeSet<String> = named
+        .flat_map(|series| series.runs.into_iter().map(|entry| entry.run))
+        .collect();
+    // A folder that cannot be read is said where a run in it is.
+    let folders = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for folder in folders {
+        let name = folder.file_name().to_string_lossy().into_owned();
+        if !is_digest(&name) || named.contains(&name) {
+            continue;
+        }
+        let path = folder.path().join("spec.toml");
+        let text = regular_file::read_text(&path, Links::Refuse, SPEC_BYTES).unwrap_or_default();
+        let Some(spec) = text
+            .parse()
+            .ok()
+            .and_then(|table| RunSpec::from_table(table).ok())
+        else {
+            continue;
+        };
+        for section in &manifest.sections {
+            for series in &section.series {
+                let scale = &manifest.scale;
+                let place = Place {
+                    scale,
+                    section,
+                    series,
+                };
+                if place.has(&spec).unwrap_or(false) {
+                    let experiment = section.experiment.name();
+                    found.push(format!(
+                        "{experiment}/{}/{}, seed {}, in runs/{name}",
+                        section.protocol, series.name, spec.training.seed
+                    ));
+                }
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 impl Section {

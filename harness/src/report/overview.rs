@@ -22,15 +22,15 @@ pub(super) fn blocks(input: &ReportInput, experiments: &[Experiment<'_>]) -> Vec
                 .to_owned(),
         ));
     }
-    let problems: BTreeSet<&str> = input
-        .sections
-        .iter()
-        .flat_map(Section::runs)
-        .filter_map(|(_, run)| run.problem.as_deref())
-        .collect();
-    for problem in problems {
+    for problem in input.problems() {
         blocks.push(Block::Warning(format!(
             "A run cannot be read, and is shown without its results. {problem}"
+        )));
+    }
+    if !input.left_out.is_empty() {
+        blocks.push(Block::Warning(format!(
+            "Runs of these series lie in the folder and are not in the report's manifest, so they are not in the report: {}.",
+            input.left_out.join("; ")
         )));
     }
     let program = |build: &Build| Build {

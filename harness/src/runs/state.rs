@@ -80,6 +80,8 @@ pub(crate) struct RunState {
     /// Of the last attempt, if it ended with one, or of reading the folder.
     pub(crate) error: Option<String>,
     pub(crate) summary: Option<Summary>,
+    /// Whether its log has a hash that would show an edit; none before its end.
+    pub(crate) sealed: Option<bool>,
     /// What it is judged by.
     pub(crate) metric: Metric,
     /// Of the weights that its protocol reports, in \[0, 1\]; none before its end.
@@ -165,6 +167,10 @@ impl RunState {
             metric,
             validation_accuracy: reported.and_then(|epoch| epoch.validation_accuracy),
             validation_loss: reported.map(|epoch| epoch.validation_loss),
+            sealed: log
+                .as_ref()
+                .filter(|log| log.summary.is_some())
+                .map(RunLog::is_sealed),
             summary: log.and_then(|log| log.summary),
         }
     }
@@ -183,6 +189,7 @@ impl RunState {
             process: Holder::Nobody,
             error: Some(format!("{}: {error}", dir.display())),
             summary: None,
+            sealed: None,
             metric: Metric::default(),
             validation_accuracy: None,
             validation_loss: None,

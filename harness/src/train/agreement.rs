@@ -3,7 +3,7 @@
 use super::checkpoint::Progress;
 use super::slots::{Best, SlotMark};
 use crate::experiment::RunSpec;
-use crate::record::{Entry, RunLog};
+use crate::record::{Entry, EpochRecord, Record, RunLog};
 use crate::workload::{EpochSums, Workload};
 
 /// The size of a run.
@@ -112,11 +112,60 @@ impl Progress {
             ));
         }
         self.check_cost(log, &size, moves.count() > 0)?;
+        self.check_divergence(log)?;
         for (slot, mark) in &self.slots {
             check_slot(mark, self.next_epoch, &size)
                 .map_err(|why| format!("slots.{}.{why}", slot.0))?;
         }
         Ok(())
+    }
+
+    /// Whether the method is where its part of the log leads, as far as that can be told between two epochs.
+    ///
+    /// # Errors
+    /// What differs.
+    pub(super) fn check_method(&self, log: &RunLog, spec: &RunSpec) -> Result<(), String> {
+        let Some(state) = &self.scheduler else {
+            return Err("scheduler = null: a checkpoint has the state of its scheduler".to_owned());
+        };
+        // What is wrong with it otherwise is said when it is resumed.
+        let Ok(own) = spec.scheduler.method().resume(state) else {
+            return Ok(());
+        };
+        if self.within.is_some() || !self.slots.is_empty() {
+            return Ok(());
+        }
+        let record = Record {
+            spec: spec.clone(),
+            log: log.clone(),
+        };
+        let states = record.states_so_far();
+        let own = (own.state(), self.probe_cost.compute());
+        if states.is_empty() || states.contains(&own) {
+            return Ok(());
+        }
+        if states.iter().any(|(state, _)| *state == own.0) {
+            return Err(format!(
+                "probe_cost comes to {} forward passes: its part of the log tells of {}",
+                own.1, states[0].1
+            ));
+        }
+        Err("scheduler: not in the state to which its part of the log leads".to_owned())
+    }
+
+    /// A training that has diverged says so in its last epoch.
+    fn check_divergence(&self, log: &RunLog) -> Result<(), String> {
+        let Some(reason) = &self.diverged else {
+            return Ok(());
+        };
+        let finite =
+            |epoch: &EpochRecord| epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
+        match log.epochs.last() {
+            Some(epoch) if !finite(epoch) => Ok(()),
+            _ => Err(format!(
+                "diverged = {reason:?}: the last losses in the log are finite"
+            )),
+        }
     }
 
     /// The best epoch is the log's.
@@ -167,12 +216,33 @@ impl Progress {
         let trained = epochs.fold(0_u64, |sum, epoch| {
             sum.saturating_add(size.samples_of(epoch.steps))
         });
-        let own = self.cost.backwards - self.probe_cost.backwards;
-        if own < trained || (own > trained && !moved) {
-            return Err(format!(
-                "cost.backwards = {}: {own} without probes, and the log tells of {trained}",
-                self.cost.backwards
-            ));
+        // Validations are forward only, each over as many images.
+        let validated = match self.best {
+            Some(best) => (log.epochs.len() as u64).checked_mul(best.validation.images),
+            None => None,
+        };
+        let with_validation = validated.map(|images| trained.saturating_add(images));
+        for (key, whole, part, told) in [
+            (
+                "cost.backwards",
+                self.cost.backwards,
+                self.probe_cost.backwards,
+                Some(trained),
+            ),
+            (
+                "cost.forwards",
+                self.cost.forwards,
+                self.probe_cost.forwards,
+                with_validation,
+            ),
+        ] {
+            let own = whole - part;
+            let Some(told) = told else { continue };
+            if own < told || (own > told && !moved) {
+                return Err(format!(
+                    "{key} = {whole}: {own} without probes, and the log tells of {told}"
+                ));
+            }
         }
         Ok(())
     }

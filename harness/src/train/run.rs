@@ -90,12 +90,17 @@ pub fn run_on(
     let generations = Generations::of(dir);
     let new = make_method(spec, None, options).map_err(BadInput::from_error)?;
     let limit = Checkpoint::limit(workload.as_ref(), new.needs().slots)?;
+    let own_method = options.method.is_some();
     let usable = |checkpoint: &Checkpoint, path: &Path| -> Result<()> {
         checkpoint.progress.log.verify(&log_path)?;
         let marked = RunLog::read_marked(&checkpoint.progress.log, &log_path)?;
-        checkpoint
-            .progress
+        let progress = &checkpoint.progress;
+        progress
             .check(marked.as_ref(), spec, workload.as_ref())
+            .and_then(|()| match (&marked, own_method) {
+                (Some(log), false) => progress.check_method(log, spec),
+                _ => Ok(()),
+            })
             .map_err(|why| {
                 BadInput(format!(
                     "{}: does not agree with its log and specification: {why}",

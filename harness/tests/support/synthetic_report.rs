@@ -43,7 +43,8 @@ pub(crate) fn write(dir: &Path, sections: &[Made]) -> usize {
         for (name, kind) in &made.series {
             let mut of_series = Vec::new();
             for seed in 0..made.seeds {
-                let run = format!("{runs:016x}");
+                // Not a digest: the folder is named after no specification.
+                let run = format!("made-{runs:04}");
                 write_run(
                     &dir.join("runs").join(&run),
                     name,

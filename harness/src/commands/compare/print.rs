@@ -147,6 +147,14 @@ pub(super) fn print(
             )?;
         }
     }
+    let unsealed = a.unsealed + b.unsealed;
+    if unsealed > 0 {
+        writeln!(
+            out,
+            "\n{} without a seal (log format 1): an edit of such a log is not noticed",
+            plural(unsealed, "log")
+        )?;
+    }
     for Unreadable { folder, problem } in &compared.unreadable {
         let (folder, problem) = (visible(folder), visible(problem));
         writeln!(

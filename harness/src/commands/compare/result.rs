@@ -90,6 +90,8 @@ pub(super) struct SideResult {
     pub(super) completed: usize,
     pub(super) diverged: usize,
     pub(super) not_finished: usize,
+    /// Ended runs whose logs have no hash that would show an edit: of log format 1.
+    pub(super) unsealed: usize,
     pub(super) mean_accuracy: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mean_loss: Option<f64>,
@@ -128,6 +130,8 @@ pub(super) struct Pair {
 pub(super) struct RunResult {
     pub(super) folder: String,
     pub(super) state: String,
+    /// Whether its log has a hash that would show an edit; none before its end.
+    pub(super) sealed: Option<bool>,
     pub(super) accuracy: Option<f64>,
     pub(super) accuracy_last_epoch: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,6 +164,11 @@ impl SideResult {
             completed: estimate.map_or(0, |estimate| estimate.n),
             diverged: reported.diverged,
             not_finished: reported.pending,
+            unsealed: side
+                .runs
+                .values()
+                .filter(|run| run.sealed() == Some(false))
+                .count(),
             mean_accuracy: mean(Metric::Accuracy, &reported),
             mean_loss: mean(Metric::Loss, &reported),
             deviation: estimate.and_then(|estimate| estimate.deviation),
@@ -195,6 +204,7 @@ impl RunResult {
         Self {
             folder: run.dir.display().to_string(),
             state: run.state(),
+            sealed: run.sealed(),
             accuracy: value(Metric::Accuracy, Weights::Reported),
             accuracy_last_epoch: value(Metric::Accuracy, Weights::Last),
             loss: value(Metric::Loss, Weights::Reported),

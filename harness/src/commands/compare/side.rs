@@ -12,9 +12,9 @@ use crate::device::DeviceName;
 use crate::exit::BadInput;
 use crate::experiment::{ExperimentFile, RunSpec};
 use crate::number::plural;
-use crate::record::{Outcome, RunLog, read_seconds};
+use crate::record::{Outcome, RunLog, check_begun, read_seconds};
 use crate::report::seeds::{OverSeeds, Weights, observe};
-use crate::runs::folder::{is_run, named_folder, read_spec};
+use crate::runs::folder::{find_runs, named_folder, read_spec};
 use crate::task::Metric;
 
 /// One of the two that are compared.
@@ -37,6 +37,7 @@ pub(super) struct Unreadable {
 /// A run, read.
 pub(super) struct Run {
     pub(super) dir: PathBuf,
+    device: DeviceName,
     pub(super) log: Option<RunLog>,
     pub(super) seconds: Option<f64>,
 }
@@ -47,12 +48,19 @@ impl Run {
         Ok(Self {
             log: log.map_err(|error| BadInput(format!("{error:#}")))?,
             seconds: read_seconds(&dir),
+            device: spec.training.device,
             dir,
         })
     }
 
     pub(super) fn value(&self, weights: Weights, metric: Metric) -> Option<f64> {
         self.log.as_ref().and_then(|log| weights.value(log, metric))
+    }
+
+    /// Whether its log has a hash that would show an edit; none before its end.
+    pub(super) fn sealed(&self) -> Option<bool> {
+        let log = self.log.as_ref().filter(|log| log.summary.is_some());
+        log.map(RunLog::is_sealed)
     }
 
     pub(super) fn state(&self) -> String {
@@ -119,11 +127,12 @@ impl Side {
         let wanted = without_seed(&spec, &spec);
         let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
         let mut unreadable = Vec::new();
-        for dir in entries(&args.runs)? {
-            if !may_be_run(&dir) {
-                continue;
-            }
-            let found = match read_spec(&dir) {
+        for dir in run_folders(&args.runs)? {
+            let found = read_spec(&dir).and_then(|found| {
+                check_begun(&found.digest()?, &dir.join("events.jsonl"))?;
+                Ok(found)
+            });
+            let found = match found {
                 Ok(found) => found,
                 // It may be one of these runs.
                 Err(error) => {
@@ -137,21 +146,30 @@ impl Side {
             if without_seed(&found, &spec) != wanted {
                 continue;
             }
-            if let Some(other) = runs.get(&found.training.seed) {
-                return Err(BadInput(format!(
-                    "{given}: seed {} stands there twice, in {} and {}: set training.device to choose",
-                    found.training.seed,
-                    other.dir.display(),
-                    dir.display()
-                ))
-                .into());
-            }
             let seed = found.training.seed;
             let run = Run::read(dir, &found).map_err(|error| {
                 BadInput(format!(
                     "{given}: the run of seed {seed} cannot be read: {error:#}"
                 ))
             })?;
+            match runs.get(&seed) {
+                // A copy of the same run.
+                Some(other) if other.device == run.device && other.log == run.log => continue,
+                Some(other) => {
+                    let how = if other.device == run.device {
+                        "with other logs: move one of them elsewhere"
+                    } else {
+                        "on other devices: set training.device to choose"
+                    };
+                    return Err(BadInput(format!(
+                        "{given}: seed {seed} has two runs, in {} and {}, {how}",
+                        other.dir.display(),
+                        run.dir.display()
+                    ))
+                    .into());
+                }
+                None => {}
+            }
             runs.insert(seed, run);
         }
         if runs.is_empty() {
@@ -191,19 +209,13 @@ impl Side {
     }
 }
 
-/// What is in a folder, in the order of the names.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The folders of runs in a folder, at the depth that `status` looks to.
+fn run_folders(dir: &Path) -> Result<Vec<PathBuf>> {
     let cannot = |error: std::io::Error| BadInput(format!("--runs {}: {error}", dir.display()));
-    let entries = std::fs::read_dir(dir).map_err(cannot)?;
-    let paths = entries.map(|entry| Ok(entry.map_err(cannot)?.path()));
-    let mut paths = paths.collect::<Result<Vec<PathBuf>>>()?;
-    paths.sort();
-    Ok(paths)
-}
-
-/// Whether it is a run's folder, or one that has a specification or cannot be looked into.
-fn may_be_run(path: &Path) -> bool {
-    is_run(path) || (path.is_dir() && !matches!(path.join("spec.toml").try_exists(), Ok(false)))
+    drop(std::fs::read_dir(dir).map_err(cannot)?);
+    // None there is said of the specification.
+    let found = find_runs(dir).unwrap_or_default();
+    Ok(found.into_iter().map(|run| run.dir).collect())
 }
 
 /// A specification without what does not count beside `wanted`.
