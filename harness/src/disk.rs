@@ -1,5 +1,6 @@
 //! What a run does to the disk, each operation in one place, so that a test can make any of them fail.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
-use crate::regular_file;
+use crate::regular_file::{self, Links};
 
 /// An operation that a disk can refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +59,14 @@ impl Disk {
             .map_or(Ok(()), |fault| fault(operation, path))
     }
 
-    /// Opens a file to append to, made if it is not there.
+    /// Opens a file to read and to append to, made if it is not there. One that has another name too is left to that
+    /// name, with a copy in its place: backups are made so (`cp -al`).
     pub(crate) fn append_to(&self, path: &Path) -> io::Result<File> {
         self.ask(Operation::Create, path)?;
-        regular_file::open_to_write(OpenOptions::new().create(true).append(true), path)
+        copy_if_linked(path)?;
+        // A link that was made in between is a backup's of this moment.
+        let mut options = OpenOptions::new();
+        regular_file::open_in_place(options.create(true).read(true).append(true), path)
     }
 
     pub(crate) fn try_lock(
@@ -133,6 +138,23 @@ impl Disk {
     }
 }
 
+/// Puts a copy in the place of a file that has another name too.
+fn copy_if_linked(path: &Path) -> io::Result<()> {
+    let mut file = match regular_file::open(path, Links::Refuse) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if regular_file::check_only_name(&file).is_ok() {
+        return Ok(());
+    }
+    let mut copy = passing_file(folder_of(path))?;
+    io::copy(&mut file, copy.as_file_mut())?;
+    copy.as_file().sync_all()?;
+    copy.persist(path)?;
+    Ok(())
+}
+
 /// The folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -168,19 +190,23 @@ pub(crate) fn passing_file(folder: &Path) -> io::Result<NamedTempFile> {
     }
 }
 
+/// Whether a name is that of an unfinished file.
+pub(crate) fn is_passing(name: &OsStr) -> bool {
+    let digits = name.to_str().and_then(|name| name.strip_prefix(PASSING));
+    digits.is_some_and(|digits| {
+        digits.len() == PASSING_DIGITS && digits.bytes().all(|c| c.is_ascii_alphanumeric())
+    })
+}
+
 /// Removes what processes that were killed left half written in a folder.
 pub(crate) fn remove_half_written(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
-    let is_passing = |entry: &std::fs::DirEntry| {
-        let name = entry.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_prefix(PASSING));
-        digits.is_some_and(|digits| {
-            digits.len() == PASSING_DIGITS && digits.bytes().all(|c| c.is_ascii_alphanumeric())
-        })
-    };
-    for entry in entries.filter_map(Result::ok).filter(is_passing) {
+    for entry in entries.filter_map(Result::ok) {
+        if !is_passing(&entry.file_name()) {
+            continue;
+        }
         let path = entry.path();
         // Held until it is removed: its process, if there is one, may be about to take the lock. For writing, since NFS
         // has no exclusive locks otherwise.

@@ -61,5 +61,10 @@ pub struct TimeSpent;
 
 /// Another process is at work on a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Busy(pub String);
+#[error("{text}{remedy}")]
+pub struct Busy {
+    /// Which one.
+    pub text: String,
+    /// What to do if there is none, where its lock does not end with it; begins with a semicolon, or is empty.
+    pub remedy: String,
+}

@@ -2,7 +2,7 @@
 //!
 //! A lock of the file system is held on the file itself, and ends with its process. Where there are none (`flock` fails,
 //! as on some file systems of clusters), a second file is made that must not be there yet: it stays behind if its process
-//! is killed, and somebody has to remove it.
+//! is killed. The next process removes it if it names one of this machine that is gone; else somebody has to.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
@@ -19,8 +19,8 @@ use crate::regular_file::{self, Links};
 pub(crate) struct LockFile {
     file: File,
     path: PathBuf,
-    /// The file that is there as long as the lock is held, where the file system has no locks.
-    sign: Option<PathBuf>,
+    /// The file that is there as long as the lock is held, where the file system has no locks, and its path.
+    sign: Option<(File, PathBuf)>,
 }
 
 /// What came of asking for a lock.
@@ -44,33 +44,50 @@ impl LockFile {
         let mut options = File::options();
         // Its text is another process's as long as the lock is.
         options.create(true).write(true).truncate(false);
-        let file = regular_file::open_to_write(&mut options, path)
+        let file = regular_file::open_in_place(&mut options, path)
+            .and_then(|file| check_names(&file, path).map(|()| file))
             .with_context(|| format!("{}: cannot be opened", path.display()))?;
         let sign = sign_of(path);
         let begun = Instant::now();
         let sign = loop {
-            let in_the_way = match disk.try_lock(&file, path) {
+            let remedy = match disk.try_lock(&file, path) {
                 // Another may hold it in the other way, if it got no lock of the file system.
-                Ok(()) if sign.exists() => Some(sign.as_path()),
+                Ok(()) if sign.exists() => {
+                    if remove_left_behind(&sign) {
+                        continue;
+                    }
+                    Some(format!(
+                        "; {} is there, which a process makes that gets no lock of the file system: if no process is at \
+                         work there, remove it",
+                        sign.display()
+                    ))
+                }
                 Ok(()) => break None,
                 Err(TryLockError::WouldBlock) => None,
-                // One that did get a lock of the file system has made no sign.
-                Err(TryLockError::Error(_)) if may_be_held(path) => Some(path),
-                Err(TryLockError::Error(_)) if make(&sign)? => break Some(sign),
-                Err(TryLockError::Error(_)) => Some(sign.as_path()),
+                Err(TryLockError::Error(_)) => {
+                    // One that did get a lock of the file system has made no sign.
+                    let in_the_way = if may_be_held(path) {
+                        path
+                    } else if let Some(file) = make(&sign)? {
+                        break Some((file, sign));
+                    } else if remove_left_behind(&sign) {
+                        continue;
+                    } else {
+                        sign.as_path()
+                    };
+                    Some(format!(
+                        "; this file system has no locks: if no process is at work there, remove {}",
+                        in_the_way.display()
+                    ))
+                }
             };
             if begun.elapsed() >= patience {
-                let remedy = in_the_way.map_or_else(String::new, |file| {
-                    format!(
-                        "; this file system has no locks: if no process is at work there, remove {}",
-                        file.display()
-                    )
-                });
-                if in_the_way.is_some() {
+                if remedy.is_some() {
                     // Who has just made the sign has yet to write its name.
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 let by = Holding::read(path);
+                let remedy = remedy.unwrap_or_default();
                 return Ok(Asked::Held { by, remedy });
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -82,7 +99,7 @@ impl LockFile {
         };
         // For those who look; the lock itself does not depend on it.
         let _ = lock.file.set_len(0);
-        let _ = writeln!(lock.file, "pid {} on {}", std::process::id(), host());
+        let _ = lock.file.write_all(own_name().as_bytes());
         Ok(Asked::Taken(lock))
     }
 
@@ -94,7 +111,7 @@ impl LockFile {
         let check = || -> io::Result<()> {
             regular_file::check_in_place(&self.file, &self.path)?;
             match &self.sign {
-                Some(sign) => sign.metadata().map(|_| ()),
+                Some((file, sign)) => regular_file::check_in_place(file, sign),
                 None => Ok(()),
             }
         };
@@ -107,8 +124,11 @@ impl Drop for LockFile {
         // A process that ends in order takes its name away: one that stays there was killed.
         let _ = self.file.set_len(0);
         match &self.sign {
-            Some(sign) => {
-                let _ = std::fs::remove_file(sign);
+            // Another's stays.
+            Some((file, sign)) => {
+                if regular_file::check_in_place(file, sign).is_ok() {
+                    let _ = std::fs::remove_file(sign);
+                }
             }
             // Said aloud: a child process that is just being started holds a copy of the file for a moment, and with it
             // the lock, if closing alone were to release it.
@@ -179,7 +199,8 @@ pub(crate) fn look_at(path: &Path) -> (bool, Holding) {
     // Nothing to disturb: where another holds the lock, asking for it has no effect.
     let locked = regular_file::open(path, Links::Refuse)
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-    let signed = sign_of(path).exists() && !holding.is_gone();
+    let sign = sign_of(path);
+    let signed = sign.exists() && !holding.is_gone() && !Holding::read(&sign).is_gone();
     (locked || signed, holding)
 }
 
@@ -194,11 +215,15 @@ fn may_be_held(path: &Path) -> bool {
     holding.pid.is_some() && !holding.is_gone()
 }
 
-/// Makes a file; false if it is there.
-fn make(sign: &Path) -> Result<bool> {
+/// Makes the sign, with the name of this process in it; none if one is there.
+fn make(sign: &Path) -> Result<Option<File>> {
     match File::create_new(sign) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Ok(mut file) => {
+            // Without it nobody can tell that this process is gone, once it is; the lock does not depend on it.
+            let _ = file.write_all(own_name().as_bytes());
+            Ok(Some(file))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(error).with_context(|| {
             format!(
                 "{}: cannot be made, and this file system has no locks",
@@ -206,6 +231,49 @@ fn make(sign: &Path) -> Result<bool> {
             )
         }),
     }
+}
+
+/// Removes the sign of a process of this machine that is gone; whether it did.
+///
+/// Of several that find it, one may: the one that makes a file of the name of the gone process, which must not be there
+/// yet. It looks again at whose the sign is once it has made it, as the one before may have removed the sign, and a live
+/// process made its own. If it is killed in between, its file stays, and with it the sign.
+fn remove_left_behind(sign: &Path) -> bool {
+    let left = Holding::read(sign);
+    let Some(pid) = left.pid.filter(|_| left.is_gone()) else {
+        return false;
+    };
+    let claim = sign.with_extension(format!("gone-{pid}"));
+    if File::create_new(&claim).is_err() {
+        return false;
+    }
+    let still = Holding::read(sign);
+    let removed = still == left && still.is_gone() && std::fs::remove_file(sign).is_ok();
+    let _ = std::fs::remove_file(&claim);
+    removed
+}
+
+/// Whether a lock may be written to: if it has another name (a hard link, as backups make them), only what is a lock's
+/// under that name too.
+fn check_names(file: &File, path: &Path) -> io::Result<()> {
+    regular_file::check_only_name(file).or_else(|error| {
+        let text = regular_file::read_text(path, Links::Refuse, TEXT_BYTES);
+        match text {
+            Ok(text) if text.is_empty() || is_a_locks(&text) => Ok(()),
+            _ => Err(error),
+        }
+    })
+}
+
+/// Whether a text is one that a lock has.
+fn is_a_locks(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    matches!(words[..], ["pid", pid, "on" | "host", _] if pid.parse::<u32>().is_ok())
+}
+
+/// What a lock says while this process holds it.
+fn own_name() -> String {
+    format!("pid {} on {}\n", std::process::id(), host())
 }
 
 /// Name of this machine.
@@ -286,10 +354,54 @@ mod tests {
         std::fs::write(dir.path().join("lock.held"), "").unwrap();
         for disk in [Disk::default(), without_locks()] {
             let remedy = remedy(&disk, &path);
-            assert!(remedy.contains("this file system has no locks"), "{remedy}");
+            assert!(remedy.contains("/lock.held"), "{remedy}");
+            assert!(remedy.contains("if no process is at work there, remove"));
         }
-        assert!(remedy(&Disk::default(), &path).ends_with("/lock.held"));
+        // A file system that has just given a lock does not lack them.
+        let said = "this file system has no locks";
+        assert!(!remedy(&Disk::default(), &path).contains(said));
+        std::fs::write(&path, "").unwrap();
+        assert!(remedy(&without_locks(), &path).contains(said));
         assert!(look_at(&path).0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_sign_of_a_process_that_is_gone_is_taken_over() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let gone = format!("pid {} on {}\n", child.id(), host());
+        for disk in [Disk::default(), without_locks()] {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, sign) = (dir.path().join("lock"), dir.path().join("lock.held"));
+            std::fs::write(&path, &gone).unwrap();
+            std::fs::write(&sign, &gone).unwrap();
+            assert!(!look_at(&path).0);
+            // Another is about to.
+            let claim = dir.path().join(format!("lock.gone-{}", child.id()));
+            std::fs::write(&claim, "").unwrap();
+            assert!(take(&disk, &path).is_none());
+            std::fs::remove_file(&claim).unwrap();
+            let lock = take(&disk, &path).expect("nobody holds it");
+            lock.check().unwrap();
+            drop(lock);
+            assert!(!sign.exists() && !claim.exists());
+        }
+    }
+
+    #[test]
+    fn a_lock_in_a_backup_is_written_to_and_a_text_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("lock"), dir.path().join("other"));
+        for text in ["", "pid 17 on shed\n"] {
+            std::fs::write(&path, text).unwrap();
+            let _ = std::fs::remove_file(&other);
+            std::fs::hard_link(&path, &other).unwrap();
+            assert!(take(&Disk::default(), &path).is_some(), "{text}");
+        }
+        std::fs::write(&path, "pid of the day: 17").unwrap();
+        let error = LockFile::take(&Disk::default(), &path, Duration::ZERO).unwrap_err();
+        assert!(format!("{error:#}").contains("hard link"), "{error:#}");
     }
 
     #[cfg(unix)]

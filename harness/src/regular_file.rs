@@ -34,14 +34,33 @@ pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
 /// # Errors
 /// As [`open`] without links; if the file has another name too, under which it would be changed as well.
 pub(crate) fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let file = open_as(options, path, Links::Refuse)?;
+    let file = open_in_place(options, path)?;
+    check_only_name(&file)?;
+    Ok(file)
+}
+
+/// The same, also if the file has another name too.
+///
+/// # Errors
+/// As [`open`] without links.
+pub(crate) fn open_in_place(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    open_as(options, path, Links::Refuse)
+}
+
+/// Whether a file has one name alone. Elsewhere than on Unix that cannot be asked.
+///
+/// # Errors
+/// If it has another, under which it would be changed as well.
+pub(crate) fn check_only_name(file: &File) -> io::Result<()> {
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 1 {
         return Err(refused(
-            "has a second name (a hard link), under which it would be changed too",
+            "has a second name (a hard link), under which it would be changed too; put a copy in its place, or remove it",
         ));
     }
-    Ok(file)
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
 }
 
 /// The content of a file of at most `limit` bytes; links as in [`open`].

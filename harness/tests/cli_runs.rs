@@ -657,6 +657,83 @@ fn reproduce_says_its_result_as_json_and_keeps_to_its_budget() {
     assert_eq!(status(dir, ".")["runs"][4]["name"], "table1/published/ours");
 }
 
+/// Seconds and microseconds are 16 digits, as a run's name is.
+#[test]
+fn a_folder_of_runs_may_be_called_as_a_run_is() {
+    let temp = folder(REFERENCE);
+    let dir = temp.path();
+    let named = "1764427200123456";
+    printed(dir, &["run", "spec.toml", "--out", named]);
+    printed(
+        dir,
+        &[
+            "sweep",
+            "spec.toml",
+            "--out",
+            "1764427200123457",
+            "--jobs",
+            "1",
+        ],
+    );
+    for folder in [named, "1764427200123457"] {
+        let found = status(dir, folder);
+        assert_eq!(found["counts"]["finished"], 1, "{found}");
+        let said = printed(dir, &["resume", folder]);
+        assert!(said.starts_with("1 run: 1 finished before"), "{said}");
+    }
+}
+
+#[test]
+fn a_run_that_ended_before_its_specification_was_written_is_not_begun() {
+    let temp = folder(REFERENCE);
+    let dir = temp.path();
+    fs::write(
+        dir.join("other.toml"),
+        support::with(REFERENCE, "lr = 0.05", "lr = 0.07"),
+    )
+    .unwrap();
+    for file in ["spec.toml", "other.toml"] {
+        printed(dir, &["run", file]);
+    }
+    let names = ["0123456789abcdef", "fedcba9876543210"];
+    let [killed, failed] = names.map(|name| dir.join("runs").join(name));
+    for run in [&killed, &failed] {
+        fs::create_dir(run).unwrap();
+        fs::write(run.join("lock"), "pid 17 on elsewhere\n").unwrap();
+    }
+    fs::write(
+        failed.join("failed.json"),
+        "{\"error\":\"the disk is full\"}",
+    )
+    .unwrap();
+    let found = status(dir, "runs");
+    assert_eq!(found["counts"]["not-begun"], 1, "{found}");
+    assert_eq!(found["counts"]["failed"], 1, "{found}");
+    assert_eq!(found["counts"]["unreadable"], 0, "{found}");
+    let said = output(dir, &["resume", "runs"]);
+    let stderr = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(0), "{stderr}");
+    for name in names {
+        let note = format!("{name}: ended before its specification was written");
+        assert!(stderr.contains(&note), "{stderr}");
+    }
+    let said = output(dir, &["retry", "--failed", "runs"]);
+    let stderr = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains(names[1]) && !stderr.contains(names[0]),
+        "{stderr}"
+    );
+    let compared = printed(dir, &["compare", "spec.toml", "other.toml", "--json"]);
+    let compared: Value = serde_json::from_str(&compared).unwrap();
+    // None: the key is there where there are some.
+    assert_eq!(compared["unreadable"], Value::Null, "{compared}");
+    assert_eq!(compared["verdict"], "too-few-seeds", "{compared}");
+    // What is left of a run whose files were taken away is more than that.
+    fs::write(killed.join("timings.jsonl"), "").unwrap();
+    assert_eq!(status(dir, "runs")["counts"]["unreadable"], 1);
+}
+
 #[test]
 fn a_run_that_cannot_be_read_takes_no_other_along() {
     let temp = folder(REFERENCE);

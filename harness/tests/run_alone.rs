@@ -236,7 +236,7 @@ fn where_flock_fails_one_process_works_and_the_others_say_so() {
     assert!(log.summary.is_some());
     assert!(!run.join("lock.held").exists());
 
-    // Killed, a process leaves its lock behind, and the next says what to do.
+    // Killed, a process leaves its lock behind, and the next takes it over.
     fs::remove_dir_all(temp.path().join("runs")).unwrap();
     let mut child = start();
     while !run.join("checkpoint.safetensors").exists() {
@@ -245,21 +245,57 @@ fn where_flock_fails_one_process_works_and_the_others_say_so() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    // Nor does anybody wait for it who would wait for a process at work.
+    assert!(run.join("lock.held").exists());
+    let mut command = autolr(temp.path(), &["resume", "runs", "--jobs", "1"]);
+    let output = command.env("LD_PRELOAD", &library).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{error}");
+    assert!(RunLog::read(&run.join("events.jsonl")).unwrap().unwrap() == log);
+    assert!(!run.join("lock.held").exists());
+}
+
+/// Whether a process of another machine is gone cannot be told: who waits for it says so, and what to do if it is.
+#[test]
+fn who_waits_for_a_process_says_so() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    use support::{autolr, run_dir};
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("spec.toml"), REFERENCE).unwrap();
+    let run = run_dir(&temp.path().join("runs"), REFERENCE);
+    let sweep = ["sweep", "spec.toml", "--seeds", "0..2", "--out", "."];
     for args in [
         &["run", "spec.toml", "--wait"][..],
-        &["resume", "runs", "--jobs", "2"],
+        &[&sweep[..], &["--jobs", "2"]].concat(),
     ] {
-        let mut command = autolr(temp.path(), args);
-        let output = command.env("LD_PRELOAD", &library).output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{error}");
-        assert!(error.contains("this file system has no locks"), "{error}");
-        assert!(error.contains("lock.held"), "{error}");
+        let _ = fs::remove_dir_all(&run);
+        fs::create_dir_all(&run).unwrap();
+        for name in ["lock", "lock.held"] {
+            fs::write(run.join(name), "pid 17 on elsewhere\n").unwrap();
+        }
+        let mut child = autolr(temp.path(), args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        lines.read_line(&mut said).unwrap();
+        assert!(
+            said.contains(
+                "another process (pid 17 on elsewhere) is at work on this run, and is waited for"
+            ),
+            "{args:?}: {said}"
+        );
+        assert!(
+            said.contains("if no process is at work there, remove"),
+            "{said}"
+        );
+        // This file system has locks.
+        assert!(!said.contains("has no locks"), "{said}");
+        fs::remove_file(run.join("lock.held")).unwrap();
+        assert!(child.wait().unwrap().success(), "{args:?}");
     }
-    fs::remove_file(run.join("lock.held")).unwrap();
-    assert!(start().wait().unwrap().success());
-    assert!(RunLog::read(&run.join("events.jsonl")).unwrap().unwrap() == log);
 }
 
 #[cfg(unix)]

@@ -203,6 +203,10 @@ fn a_fifo_in_a_files_place_hangs_no_command() {
             assert_eq!(code, Some(2), "{line}: {text}");
             assert!(text.contains("fifo: is a FIFO"), "{line}: {text}");
         }
+        if line == "report ." {
+            assert_eq!(code, Some(2), "{line}: {text}");
+            assert!(text.contains("manifest.json: is a FIFO"), "{text}");
+        }
     }
 }
 
@@ -243,7 +247,55 @@ fn a_link_in_the_place_of_a_runs_folder_is_named_and_not_followed() {
         text.contains("note: ./runs: a link, which is not followed"),
         "{text}"
     );
+    let (code, text) = said(temp.path(), "sweep spec.toml --out linked");
+    assert_eq!(code, Some(0), "{text}");
+    let linked = temp.path().join("linked");
+    fs::rename(linked.join("runs"), linked.join("elsewhere")).unwrap();
+    symlink("elsewhere", linked.join("runs")).unwrap();
+    let (code, text) = said(temp.path(), "sweep spec.toml --out linked");
+    fs::remove_dir_all(&linked).unwrap();
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("give --out a folder there"), "{text}");
     assert!(before == content(&run), "something was written there");
+}
+
+/// A folder that its owner does not let others into: root sees everything.
+#[test]
+fn a_folder_that_cannot_be_read_is_said() {
+    use std::os::unix::fs::PermissionsExt;
+    let (temp, run) = stopped();
+    let closed = temp.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(temp.path(), 0o755);
+    mode(&closed, 0);
+    let program = autolr(temp.path(), &[]).get_program().to_owned();
+    let mut command = match fs::read_dir(&closed) {
+        Err(_) => Command::new(&program),
+        Ok(_) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+            command.arg(&program);
+            command
+        }
+    };
+    let output = command
+        .args(["status", "."])
+        .current_dir(temp.path())
+        .output();
+    mode(&closed, 0o755);
+    let Some(output) = output.ok().filter(|output| output.status.code() == Some(0)) else {
+        eprintln!("LEFT OUT: no other user can run the program here");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains("note: ./closed: cannot be read, so that its runs are left out"),
+        "{text}"
+    );
+    assert!(run.exists());
 }
 
 #[test]

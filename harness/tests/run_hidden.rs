@@ -149,6 +149,79 @@ fn a_second_process_after_the_lock_was_removed_stops_the_first() {
     }
 }
 
+/// Backups are made of hard links (`cp -al`, rsnapshot): the run goes on, and so does the backup, each with files of its
+/// own.
+#[test]
+#[cfg(unix)]
+fn a_backup_of_hard_links_stops_no_run() {
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    let (child, run) = at_work(dir);
+    let backup = dir.join("backup").join(run.file_name().unwrap());
+    fs::create_dir_all(&backup).unwrap();
+    for entry in fs::read_dir(&run).unwrap() {
+        let path = entry.unwrap().path();
+        // What is being replaced may be gone.
+        let _ = fs::hard_link(&path, backup.join(path.file_name().unwrap()));
+    }
+    let first = child.wait_with_output().unwrap();
+    assert!(first.status.success(), "{}", said(&first));
+    let whole = support::contents(&run);
+    let second = output(dir, &["run", "spec.toml", "--out", "backup"]);
+    assert!(second.status.success(), "{}", said(&second));
+    assert!(whole == support::contents(&run), "the backup wrote there");
+    let log = |run: &Path| fs::read_to_string(run.join("events.jsonl")).unwrap();
+    assert!(log(&run) == log(&backup));
+    // A stopped run of which there is a backup is gone on with.
+    fs::remove_dir_all(&run).unwrap();
+    let (mut child, run) = at_work(dir);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let copy = dir.join("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in ["lock", "events.jsonl", "timings.jsonl"] {
+        fs::hard_link(run.join(name), copy.join(name)).unwrap();
+    }
+    let before = fs::read(copy.join("events.jsonl")).unwrap();
+    let third = output(dir, &["run", "spec.toml", "--out", "w"]);
+    assert!(third.status.success(), "{}", said(&third));
+    assert!(before == fs::read(copy.join("events.jsonl")).unwrap());
+}
+
+/// Nobody could read the result without it.
+#[test]
+fn a_specification_that_was_touched_is_written_again() {
+    type Tamper = fn(&Path);
+    let gone: Tamper = |path| fs::remove_file(path).unwrap();
+    let edited: Tamper = |path| fs::write(path, "[").unwrap();
+    let temp = TempDir::new().unwrap();
+    let dir = temp.path();
+    for (tamper, what) in [
+        (gone, "spec.toml: was missing; written again"),
+        (
+            edited,
+            "spec.toml: was not the specification of this run; written again",
+        ),
+    ] {
+        let _ = fs::remove_dir_all(dir.join("w"));
+        let (child, run) = at_work(dir);
+        let path = run.join("spec.toml");
+        let own = fs::read_to_string(&path).unwrap();
+        tamper(&path);
+        let first = child.wait_with_output().unwrap();
+        assert!(first.status.success(), "{}", said(&first));
+        assert!(said(&first).contains(what), "{}", said(&first));
+        assert_eq!(fs::read_to_string(&path).unwrap(), own);
+        // Also after its end.
+        tamper(&path);
+        let again = output(dir, &["run", "spec.toml", "--out", "w"]);
+        assert!(said(&again).contains(what), "{}", said(&again));
+        assert_eq!(fs::read_to_string(&path).unwrap(), own);
+        let again = output(dir, &["run", "spec.toml", "--out", "w"]);
+        assert_eq!(said(&again), "");
+    }
+}
+
 /// A finished run in `runs`, and its folder.
 fn finished(dir: &Path, text: &str) -> PathBuf {
     fs::write(dir.join("spec.toml"), text).unwrap();

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::exit::{BadInput, ExitStatus, say};
 use crate::json_output::{path_text, path_text_or_null, print_json};
+use crate::regular_file;
 use crate::report::{Manifest, ReportInput};
 
 /// Render a report again from its logs
@@ -47,7 +48,10 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         let text = format!("{}: there is no such folder", args.dir.display());
         return Err(BadInput(text).into());
     }
-    if !args.dir.join(Manifest::FILE).is_file() {
+    let manifest = args.dir.join(Manifest::FILE);
+    regular_file::check(&manifest)
+        .map_err(|error| BadInput(format!("{}: {error}", manifest.display())))?;
+    if !manifest.is_file() {
         return Err(BadInput(format!(
             "{}: no report of `autolr reproduce`, since there is no manifest.json; of other runs, `autolr status` has a \
              table, and `autolr compare` compares them",

@@ -1,17 +1,18 @@
 //! `autolr resume` goes on with what is not finished, `autolr retry` with what failed: from the folders alone.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
 use crate::arguments::{TrainingArgs, at_once, data_location};
-use crate::exit::{BadInput, ExitStatus};
+use crate::exit::{BadInput, ExitStatus, say};
 use crate::json_output::print_json;
 use crate::number::plural;
-use crate::runs::folder::{FoundRun, find_runs, read_spec};
+use crate::record::Holder;
+use crate::runs::folder::{FoundRun, find_runs, is_not_begun, read_spec};
 use crate::runs::job::Job;
 use crate::runs::pool::{self, Unfinished};
 use crate::runs::state::{RunState, State};
@@ -47,6 +48,14 @@ pub struct RetryArgs {
 pub fn resume(args: &ResumeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let runs = find_runs(&args.dir)?;
     let open = |state: State| !state.is_done() && state != State::Running;
+    let (unwritten, runs): (Vec<_>, Vec<_>) =
+        runs.into_iter().partition(|run| is_not_begun(&run.dir));
+    for run in unwritten {
+        // One at work has just begun.
+        if !Holder::of(&run.dir).is_at_work() {
+            say(&format!("note: {}", unwritten_words(&run.dir)));
+        }
+    }
     go_on(&runs, open, &args.how, out)
 }
 
@@ -133,8 +142,19 @@ fn go_on(
     pool::status(&unfinished)
 }
 
+fn unwritten_words(dir: &Path) -> String {
+    format!(
+        "{}: ended before its specification was written: `autolr run` with that specification begins it; else remove the \
+         folder",
+        dir.display()
+    )
+}
+
 /// A run as its folder has it, under the conditions that it was begun under.
 fn job(run: &FoundRun, state: &RunState) -> Result<Job> {
+    if is_not_begun(&run.dir) {
+        return Err(BadInput(unwritten_words(&run.dir)).into());
+    }
     let spec = read_spec(&run.dir)?;
     let name = spec.run_name()?;
     let dir = std::path::absolute(&run.dir)?;

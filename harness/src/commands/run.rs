@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::arguments::{check_folder, data_location, thread_count, threads};
 use crate::device::DeviceName;
-use crate::exit::{ExitStatus, said, say};
+use crate::exit::{Busy, ExitStatus, said, say};
 use crate::experiment::{RunSpec, Scale};
 use crate::json_output::{path_text, print_json};
 use crate::number;
@@ -144,6 +144,17 @@ fn bounds_hint(spec: &RunSpec, dir: &Path) -> Option<String> {
     })
 }
 
+/// Says what waits, where another process is at work on the run.
+fn with_hint(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Busy>() {
+        Ok(Busy { text, remedy }) => {
+            let text = format!("{text}; `autolr run --wait` waits for it");
+            Busy { text, remedy }.into()
+        }
+        Err(error) => error,
+    }
+}
+
 /// `autolr run`
 ///
 /// # Errors
@@ -170,7 +181,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         if args.wait {
             or_wait(attempt).map_err(in_file)
         } else {
-            attempt().map_err(in_file)
+            attempt().map_err(with_hint).map_err(in_file)
         }
     };
     let status = match status {

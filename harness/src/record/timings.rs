@@ -1,13 +1,13 @@
 //! `timings.jsonl` in a run's folder, read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use crate::disk::Disk;
 use crate::exit::BadInput;
 use crate::regular_file::{self, Links};
 
@@ -110,9 +110,7 @@ pub(crate) fn end_timing(run: &Path) -> Result<()> {
 fn append(run: &Path, text: impl Fn(Option<u8>) -> String) -> Result<()> {
     let path = run.join(NAME);
     let append = || -> io::Result<()> {
-        let mut options = File::options();
-        let options = options.create(true).read(true).append(true);
-        let mut file = regular_file::open_to_write(options, &path)?;
+        let mut file = Disk::default().append_to(&path)?;
         let mut last = [0];
         let last = match file.seek(SeekFrom::End(-1)) {
             Ok(_) => {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::stop::{self, Budget, WithinBudget, interrupt_flag};
 use crate::arguments::check_threads;
 use crate::data::{DataError, Location};
-use crate::exit::{BadInput, Busy};
+use crate::exit::{BadInput, Busy, say};
 use crate::experiment::{RunSpec, SpecError};
 use crate::record::{EpochRecord, Failure, begun_as};
 use crate::regular_file;
@@ -105,11 +105,17 @@ pub(crate) fn is_bad_input(error: &anyhow::Error) -> bool {
     error.is::<BadInput>() || error.is::<SpecError>() || data.is_some_and(DataError::is_bad_input)
 }
 
-/// Waits as long as another process is at work on a run.
+/// Waits as long as another process is at work on a run. Says which, once: nobody may see it end.
 pub(crate) fn or_wait(mut attempt: impl FnMut() -> Result<RunStatus>) -> Result<RunStatus> {
+    let mut said = false;
     loop {
         match attempt() {
             Err(error) if error.is::<Busy>() => {
+                if !std::mem::replace(&mut said, true)
+                    && let Some(Busy { text, remedy }) = error.downcast_ref()
+                {
+                    say(&format!("note: {text}, and is waited for{remedy}"));
+                }
                 for _ in 0..5 {
                     if stop::is_due() {
                         return Err(stop::reason());

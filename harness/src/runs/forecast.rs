@@ -7,7 +7,7 @@ use anyhow::Result;
 use autolr_core::Plan;
 use serde::Serialize;
 
-use super::folder::{find_runs_and_links, read_spec};
+use super::folder::{find_runs_quietly, read_spec};
 use crate::data::DataSetName;
 use crate::device::DeviceName;
 use crate::exit::BadInput;
@@ -205,7 +205,7 @@ impl KnownTimes {
         let mut known = Self::default();
         let mut seen: Vec<PathBuf> = Vec::new();
         for folder in folders {
-            for run in find_runs_and_links(folder, &mut Vec::new()).unwrap_or_default() {
+            for run in find_runs_quietly(folder, &mut Vec::new()).unwrap_or_default() {
                 let dir = std::path::absolute(&run.dir).unwrap_or(run.dir);
                 if !seen.contains(&dir) {
                     known.add(&dir);

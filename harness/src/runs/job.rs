@@ -49,8 +49,12 @@ impl Job {
 pub(crate) fn lay_out(jobs: &[Job]) -> Result<()> {
     for job in jobs {
         for folder in job.dir.parent().into_iter().chain([job.dir.as_path()]) {
-            regular_file::check_folder(folder)
-                .map_err(|error| BadInput(format!("{}: {error}", folder.display())))?;
+            regular_file::check_folder(folder).map_err(|error| {
+                BadInput(format!(
+                    "{}: {error}; to have the runs elsewhere, give --out a folder there, or a link to one",
+                    folder.display()
+                ))
+            })?;
         }
         std::fs::create_dir_all(&job.dir)
             .with_context(|| format!("{}: cannot be made", job.dir.display()))?;

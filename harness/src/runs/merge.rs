@@ -26,12 +26,12 @@ pub(crate) fn merge_whole(path: &Path, merged: impl Fn() -> Result<Option<String
     let _lock = match LockFile::take(&Disk::default(), &beside, PATIENCE)? {
         Asked::Taken(lock) => lock,
         Asked::Held { by, remedy } => {
-            return Err(Busy(format!(
-                "{}: another process{by} has been at work on it for {} seconds{remedy}",
+            let text = format!(
+                "{}: another process{by} has been at work on it for {} seconds",
                 path.display(),
                 PATIENCE.as_secs()
-            ))
-            .into());
+            );
+            return Err(Busy { text, remedy }.into());
         }
     };
     if let Some(text) = merged()? {

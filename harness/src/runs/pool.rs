@@ -1,7 +1,7 @@
 //! Trainings side by side, each a process of its own: one that fails or crashes takes no other along.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
@@ -227,9 +227,22 @@ fn in_a_child(
         });
         let said = scope.spawn(move || {
             let mut said = String::new();
-            if let Some(mut errors) = errors {
-                // What could be read is what there is to say.
-                let _ = errors.read_to_string(&mut said);
+            let mut errors = errors.map(BufReader::new);
+            let mut line = Vec::new();
+            // What could be read is what there is to say.
+            while let Some(errors) = &mut errors
+                && errors
+                    .read_until(b'\n', &mut line)
+                    .is_ok_and(|read| read > 0)
+            {
+                let text = String::from_utf8_lossy(&line);
+                // At once: it may be about what the process waits for.
+                if text.starts_with("note: ") {
+                    say(text.trim_end());
+                } else {
+                    said += &text;
+                }
+                line.clear();
             }
             said
         });
@@ -253,9 +266,6 @@ fn in_a_child(
         }
         Ok((child.wait()?, said.join().unwrap_or_default()))
     })?;
-    for note in said.lines().filter(|line| line.starts_with("note: ")) {
-        say(note);
-    }
     if status.success() {
         return Ok(());
     }
@@ -273,8 +283,6 @@ fn in_a_child(
             reason
         });
     }
-    let errors = said.lines().filter(|line| !line.starts_with("note: "));
-    let said = errors.collect::<Vec<_>>().join("\n");
     let said = said.trim().trim_start_matches("error: ");
     let error = match said {
         "" => format!("the training process ended with {status}"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::folder::{folder_name, read_spec};
+use super::folder::{folder_name, is_not_begun, read_spec};
 use super::headline::headline;
 use crate::experiment::sizes;
 use crate::json_output::path_text;
@@ -19,7 +19,7 @@ use crate::task::Metric;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum State {
-    /// Only its specification is there.
+    /// Only its specification is there, or not even that.
     NotBegun,
     /// A process is at work on it.
     Running,
@@ -114,12 +114,17 @@ impl RunState {
                 Err(())
             }
         };
-        if let Err(error) = &spec {
+        let not_begun = spec.is_err() && is_not_begun(dir);
+        if let Err(error) = &spec
+            && !not_begun
+        {
             unreadable(error);
         }
         let state = match (&spec, &log) {
             // It has just begun.
             (Err(_), Ok(None)) if process.is_at_work() => State::Running,
+            (Err(_), Ok(None)) if not_begun && failed => State::Failed,
+            (Err(_), Ok(None)) if not_begun => State::NotBegun,
             (Err(_), _) | (_, Err(())) => State::Unreadable,
             (_, Ok(log)) => match log.as_ref().and_then(|log| log.summary.as_ref()) {
                 Some(summary) if summary.outcome == Outcome::Completed => State::Finished,

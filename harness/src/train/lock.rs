@@ -15,8 +15,8 @@ const GLANCE: Duration = Duration::from_millis(30);
 /// Takes the folder for this process: two on one run would write one log. The file says which process that is.
 ///
 /// # Errors
-/// [`Busy`] if another process has it; if one had it that is gone, where the file system has no locks; if the lock cannot
-/// be made.
+/// [`Busy`] if another process has it; if one had it that is gone, where its lock does not end with it and cannot be
+/// taken over; if the lock cannot be made.
 pub(super) fn lock(disk: &Disk, dir: &Path) -> Result<LockFile> {
     std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     match LockFile::take(disk, &dir.join("lock"), GLANCE)? {
@@ -26,10 +26,12 @@ pub(super) fn lock(disk: &Disk, dir: &Path) -> Result<LockFile> {
             "{}: a process{by} was at work on this run, and is gone{remedy}",
             dir.display()
         ),
-        Asked::Held { by, remedy } => Err(Busy(format!(
-            "{}: another process{by} is at work on this run; `autolr run --wait` waits for it{remedy}",
-            dir.display()
-        ))
-        .into()),
+        Asked::Held { by, remedy } => {
+            let text = format!(
+                "{}: another process{by} is at work on this run",
+                dir.display()
+            );
+            Err(Busy { text, remedy }.into())
+        }
     }
 }

@@ -7,18 +7,18 @@ use autolr_core::{Method, MethodState, StateError};
 
 use super::checkpoint::{Checkpoint, Generations, Progress};
 use super::lock::lock;
-use super::options::RunOptions;
+use super::options::{Observer, RunOptions};
 use super::trainer::{Saving, Trainer};
 use crate::disk::{Disk, remove_half_written};
 use crate::exit::BadInput;
-use crate::experiment::RunSpec;
+use crate::experiment::{ExperimentFile, RunSpec, SPEC_BYTES};
 use crate::number;
 use crate::number::plural;
 use crate::record::{
     Build, EpochRecord, Evaluation, Event, LOG_FORMAT, LogMark, LogWriter, Outcome, Provenance,
     RunLog, Summary, check_timings, has_ended_line,
 };
-use crate::regular_file;
+use crate::regular_file::{self, Links};
 use crate::task::Metric;
 use crate::workload::Workload;
 
@@ -75,6 +75,7 @@ pub fn run_on(
     let digest = spec.digest()?;
     let log_path = dir.join("events.jsonl");
     if let Ok(Some(status)) = finished(&digest, &log_path) {
+        put_back_spec(disk, spec, dir, options.observer)?;
         return Ok(status);
     }
     // Bad input is found here, before anything is written.
@@ -82,7 +83,10 @@ pub fn run_on(
     let mut workload = build()?;
     let lock = lock(disk, dir)?;
     let unreadable = match finished(&digest, &log_path) {
-        Ok(Some(status)) => return Ok(status),
+        Ok(Some(status)) => {
+            put_back_spec(disk, spec, dir, options.observer)?;
+            return Ok(status);
+        }
         Ok(None) => None,
         Err(error) => Some(error),
     };
@@ -192,11 +196,45 @@ pub fn run_on(
     let outcome = trainer.train(method.as_mut(), begun)?;
     let start = || Ok(build()?.test()?.loss);
     let summary = finish(&mut trainer, outcome, &start)?;
+    drop(trainer);
+    put_back_spec(disk, spec, dir, options.observer)?;
     generations.forget_previous();
     Ok(RunStatus {
         summary,
         was_finished: false,
     })
+}
+
+/// Writes the specification of a finished run again if somebody took it away or changed it, and says so: without it,
+/// nobody can read the result.
+fn put_back_spec(
+    disk: &Disk,
+    spec: &RunSpec,
+    dir: &Path,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let path = dir.join("spec.toml");
+    let text = spec.to_toml()?;
+    let what = match regular_file::read_text(&path, Links::Refuse, SPEC_BYTES) {
+        Ok(there) if there == text => return Ok(()),
+        // Of a program before this one, or laid out by hand.
+        Ok(there) if says(&there, spec) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "missing",
+        Ok(_) | Err(_) => "not the specification of this run",
+    };
+    disk.write_whole(&path, text.as_bytes(), None)?;
+    observer.note(&format!("{}: was {what}; written again", path.display()));
+    Ok(())
+}
+
+/// Whether a text is that specification, in whatever words.
+fn says(text: &str, spec: &RunSpec) -> bool {
+    let read = || -> Result<bool> {
+        let file = ExperimentFile::parse(text)?;
+        let read = file.spec(file.find(None)?, &toml::Table::new())?;
+        Ok(read.digest()? == spec.digest()?)
+    };
+    read().unwrap_or(false)
 }
 
 /// Refuses a run's folder in which something else is where a file belongs.
