@@ -8,13 +8,16 @@
 //! ```
 //! use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
 //! use autolr_core::optimizer::{OptimizerConfig, StepProbe, TrialLoss};
+//! use autolr_core::schedule::CosineAnnealingLr;
 //! use autolr_tch::{Batch, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches};
 //! use tch::Device;
 //!
 //! let config = ResNetConfig { width: 2, classes: 10, batch_norm: true };
 //! let mut model = Model::new(ResNet18::new(config)?, 0, Device::Cpu)?;
 //! let mut optimizer = Optimizer::new(OptimizerConfig::PLAIN_SGD, model.parameters())?;
-//! let mut scheduler = AutoLr::new(AutoLrConfig::new(0.005, ScaleUpdate::new(Factors::powers_of_two(3)?))?);
+//! let base = CosineAnnealingLr::new(0.005, 30, 0.0)?;
+//! let rule = ScaleUpdate::new(Factors::powers_of_two(3)?);
+//! let mut scheduler = AutoLr::new(AutoLrConfig::over(base, rule).with_bounds(1e-5, 0.5)?);
 //!
 //! let batch = || Batch::new(&vec![0.1; 4 * 3072], &[0, 1, 2, 3], Device::Cpu);
 //! model.gradient(&batch()?, Mode::Train, None)?;

@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 EPOCHS = 20
+# A network, whose losses are noisy, should also have a schedule that the loop scales: "base" in place of "lr".
 CONFIG = {"lr": 0.001, "factors": "factor_5", "edge_probes": 2, "every": 2,
           "min_lr": 1e-5, "max_lr": 5}
 

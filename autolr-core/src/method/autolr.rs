@@ -130,7 +130,7 @@ impl Told {
 /// ```
 /// use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
 /// use ndarray::Array1;
-/// let config = AutoLrConfig::new(0.1, ScaleUpdate::new(Factors::powers_of_two(5)?))?;
+/// let config = AutoLrConfig::new(0.1, ScaleUpdate::new(Factors::powers_of_two(5)?))?.with_bounds(1e-3, 10.0)?;
 /// let mut scheduler = AutoLr::new(config);
 /// // A quadratic x²/2 from x = 1: after a step at rate η the loss is (1 − η)²/2, least at η = 1.
 /// for _ in 0..20 {
@@ -140,6 +140,9 @@ impl Told {
 /// assert!((0.5..1.5).contains(&scheduler.lr()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A network has noisy losses: give it bounds, as here, and also a second batch that scores and a base schedule, as in
+/// the [crate's example](crate).
 #[derive(Debug, Clone)]
 pub struct AutoLr {
     config: AutoLrConfig,
@@ -278,7 +281,8 @@ impl AutoLr {
     }
 
     /// The rates to try at the end of the present tick: the factors times the rate of the next tick, cut to the bounds.
-    /// One a factor, shape `[n]`; where a bound cuts, all that lie at the same bound are one, and there are fewer.
+    /// One a factor, shape `[n]`; where a bound cuts, all that lie at the same bound are one, and there are fewer. If two
+    /// are left of three or more, a third comes last: as far from the other as that is from the bound.
     ///
     /// With several parameter groups they are rates of [`AutoLr::next_group`], or of the first group where all are
     /// scaled together; [`AutoLr::candidates_by_group`] has those of all.
@@ -313,8 +317,9 @@ impl AutoLr {
 
     /// Takes the losses, one for each of [`AutoLr::candidates`] in their order, and moves to the next tick and its rate.
     ///
-    /// A candidate that a bound cuts votes with its own factor where no rate tried has a lower loss than the bound, so
-    /// that a bound does not repel the rate; where one has, with the factor that was tried.
+    /// Where no rate tried has a lower loss than the bound, a candidate that it cuts votes with its own factor, and the
+    /// rate goes no farther than to the minimum of the parabola in ln lr through the losses of the bound and of the two
+    /// rates nearest to it. Where one has, such a candidate votes with the factor that was tried.
     ///
     /// The rate stays within the bounds; it becomes NaN only under
     /// [`NonFinite::Propagate`](crate::NonFinite::Propagate).
@@ -353,7 +358,7 @@ impl AutoLr {
         let Scratch { candidates, update } = &mut self.scratch;
         candidates.place(&self.config, centre);
         candidates.check(losses)?;
-        let anyone_votes = losses.iter().any(|loss| loss.is_finite());
+        let anyone_votes = candidates.anyone_votes(losses);
         let lower = !anyone_votes && self.config.all_non_finite() == AllNonFinite::Lower;
         if !anyone_votes && self.config.all_non_finite() == AllNonFinite::Fail {
             return Err(candidates.no_finite_loss());

@@ -32,6 +32,8 @@ use crate::value::within::Within;
 ///   done until then is gone. Warm restarts (`lr` 0.1, `t_0` 10) and multi-step (`milestones` 1, 2,
 ///   3) have 9.0e-4 at step 2, in PyTorch 9.0e-3.
 /// - A cosine with an `eta_min` above 0 adds to the rate as well.
+/// - `SequentialLR`, and a warm-up made of it, sets the rate at a milestone from the closed form of the schedule that
+///   begins, and the other factors are lost.
 ///
 /// ```
 /// use autolr_core::schedule::{ExponentialLr, LinearLr, Product, Schedule};

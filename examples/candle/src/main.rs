@@ -46,6 +46,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Trains from the training's present rate, which autolr-core moves after every epoch; returns the epochs' losses.
+///
+/// This is the paper's setting, to be compared with a fixed rate. A training of your own should also have bounds and a
+/// base schedule: `AutoLrConfig::over(base, rule).with_bounds(min, max)`.
 fn closed_loop(training: &mut Training, epochs: usize) -> Result<Vec<f64>, Box<dyn Error>> {
     let rule = ScaleUpdate::new(Factors::powers_of_two(5)?);
     let mut scheduler = AutoLr::new(AutoLrConfig::new(training.sgd.learning_rate(), rule)?);

@@ -164,8 +164,9 @@ impl AutoLrConfig {
     /// The same with bounds: neither a rate nor a candidate leaves `[min, max]` (before the groups' multipliers).
     ///
     /// Candidates beyond a bound are tried at the bound, once for all of them. If no rate tried has a lower loss, they
-    /// vote with their own factors, so that losses which fall all the way hold the rate at the bound; if one has, with
-    /// the factor of the bound, so that the rate finds the better one within.
+    /// vote with their own factors, and the rate goes no farther than to the minimum of the parabola in ln lr through the
+    /// losses of the bound and of the two rates nearest to it: losses which fall all the way hold the rate at the bound.
+    /// If one has, they vote with the factor of the bound, so that the rate finds the better one within.
     ///
     /// # Errors
     /// [`ConfigError::Value`] if a bound is not finite or below [`f64::MIN_POSITIVE`], the least rate that there is,

@@ -12,7 +12,8 @@ use crate::{ProbeCost, float_serde};
 /// One decision, with everything that led to it; vectors have an entry for each rate tried.
 ///
 /// Where a bound cuts candidates, all that lie at the same bound are tried once: they are one entry, with the loss and
-/// the score of each, the sum of their weights, and the geometric mean of their factors.
+/// the score of each, the sum of their weights, and the geometric mean of their factors. If two are left of three or
+/// more, a third rate is tried, the last entry. It has no vote: its normalised loss is NaN, its score and weight are 0.
 ///
 /// In JSON, values that are not finite are the strings `"nan"`, `"inf"`, `"-inf"`; nothing is lost on the way there and
 /// back. `Display` is one readable line.
@@ -23,7 +24,7 @@ use crate::{ProbeCost, float_serde};
 #[cfg_attr(
     feature = "schema",
     schemars(
-        description = "One decision, with everything that led to it: one entry for each rate tried; candidates cut to the same bound are one. With several parameter groups, rates are those of `group`, or of the first where all are scaled together"
+        description = "One decision, with everything that led to it: one entry for each rate tried; candidates cut to the same bound are one, and a rate may be tried without a vote. With several parameter groups, rates are those of `group`, or of the first where all are scaled together"
     )
 )]
 #[serde(deny_unknown_fields)]
@@ -62,8 +63,8 @@ pub struct Decision {
     #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub weights: Array1<f64>,
     /// The factors they voted with, on the rate that the last probe was centred on, where a bound cut a candidate:
-    /// those of the rule, or that of the bound where a rate within it did better. Empty where none was cut: each then
-    /// voted with its own.
+    /// those of the rule, or that of the bound where a rate within it did better; of a rate without a vote, its own.
+    /// Empty where none was cut: each then voted with its own.
     #[serde(
         default = "none",
         with = "float_serde::array",
@@ -71,7 +72,8 @@ pub struct Decision {
     )]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
     pub factors: Array1<f64>,
-    /// By how much the rate is scaled: `new_lr / lr`, before a bound cuts it. It is 1 where the base schedule is zero or
+    /// By how much the rate is scaled: `new_lr / lr`, before a bound cuts it, but not beyond a minimum that the losses
+    /// show within the bound. It is 1 where the base schedule is zero or
     /// so far below the lower bound that the factor would not lift it there: the decision then changes nothing.
     #[serde(with = "float_serde")]
     #[cfg_attr(feature = "schema", schemars(with = "float_serde::Float"))]

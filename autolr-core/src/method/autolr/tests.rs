@@ -15,17 +15,28 @@ fn scheduler(lr: f64, non_finite: NonFinite) -> AutoLr {
 }
 
 /// A decision by a loss a factor, from the largest factor down. Where a bound makes several candidates one trial, it has
-/// the loss of the outermost.
+/// the loss of the outermost; a trial that is no candidate has that of the one next to it.
 fn decide(scheduler: &mut AutoLr, losses: &[f64]) -> Decision {
-    let candidates = scheduler.candidates();
-    let fewer = losses.len() - candidates.len();
-    let mut losses = losses.to_vec();
-    if candidates[0] == scheduler.config().bounds().1 {
-        losses.drain(1..=fewer);
-    } else {
-        let last = losses.len() - 1;
-        losses.drain(last - fewer..last);
-    }
+    let config = scheduler.config();
+    let factors = config.rule().factors().values();
+    let cut = |factor: &f64| config.within_bounds(factor * scheduler.centre());
+    let wanted: Vec<f64> = factors.iter().map(cut).collect();
+    let placed = scheduler.placed();
+    let trials = placed.trials();
+    let upper = trials[0] == config.bounds().1;
+    let own = |rate: f64| {
+        // A NaN rate too.
+        let same = |value: &f64| value.to_bits() == rate.to_bits();
+        let place = if upper && rate == trials[0] {
+            wanted.iter().position(same)
+        } else {
+            wanted.iter().rposition(same)
+        };
+        place.map(|i| losses[i])
+    };
+    let inner = trials[usize::from(upper && trials.len() > 1)];
+    let each = trials.iter().map(|&rate| own(rate).or(own(inner)).unwrap());
+    let losses: Vec<f64> = each.collect();
     let told = scheduler.tell(ndarray::aview1(&losses)).unwrap();
     told.decided().expect("one probe is enough")
 }
@@ -68,7 +79,10 @@ fn a_saved_state_goes_on_bit_identically() {
 fn the_rate_stays_a_rate() {
     // Twice the largest rate is the largest rate.
     let mut high = scheduler(f64::MAX, NonFinite::NoVote);
-    assert_eq!(high.candidates().to_vec(), [f64::MAX, 0.5 * f64::MAX]);
+    assert_eq!(
+        high.candidates().to_vec(),
+        [f64::MAX, 0.5 * f64::MAX, 0.25 * f64::MAX]
+    );
     let decision = decide(&mut high, &[0.0, 1.0, 2.0]);
     assert_eq!((high.lr(), decision.verdict), (f64::MAX, Verdict::Held));
     let mut low = scheduler(f64::MIN_POSITIVE, NonFinite::NoVote);

@@ -23,13 +23,17 @@ pub(crate) enum Cut {
 /// Candidate rates around a centre, in buffers that are reused.
 ///
 /// A candidate that a bound cuts is tried at the bound. All that lie at the same bound then are one trial, whose loss
-/// they share. So there are as many trials as candidates, or fewer where a bound cuts.
+/// they share. So there are as many trials as candidates, or fewer where a bound cuts. If two are left of three or more,
+/// the bound and another, a rate as far again from the bound is tried too, without a vote.
 ///
-/// What a cut candidate votes with depends on the losses. If no rate tried does better than the bound, the loss still
-/// falls towards it, and the candidate votes with its own factor: the rate is pulled as it would be without the bound,
-/// and cut. With the factor of the bound in its place, the candidates of the other side would outweigh it, and the bound
-/// would repel the rate. If a rate within does better, it votes with the factor that was tried: its own would count the
-/// loss at the bound for a rate far beyond, and pull the rate away from the better one.
+/// What a cut candidate votes with depends on the losses:
+///
+/// - If no rate tried does better than the bound, with its own factor, and the rate goes no farther than to the minimum
+///   of the parabola in ln lr through the losses of the bound and of the two rates nearest to it. With the factor of the
+///   bound, the candidates of the other side would outweigh it, and the bound would repel the rate; without the
+///   parabola, it would attract a rate whose best lies just within.
+/// - If a rate within does better, with the factor that was tried: its own would count the loss at the bound for a rate
+///   far beyond, and pull the rate away from the better one.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidates {
     cut: Cut,
@@ -88,6 +92,17 @@ impl Candidates {
             }
             self.trial_of.push(trial);
         }
+        if let (&[one, other], 3..) = (&self.trials[..], self.trial_of.len()) {
+            let (near, far) = match self.at_bounds {
+                [None, Some(0)] | [Some(0), None] => (one, other),
+                [None, Some(1)] | [Some(1), None] => (other, one),
+                _ => return,
+            };
+            let third = config.within_bounds(far / near * far);
+            if third != far {
+                self.trials.push(third);
+            }
+        }
     }
 
     /// The rates to try, before a group's multiplier.
@@ -119,12 +134,18 @@ impl Candidates {
         self.losses.clear();
         self.factors.clear();
         self.logs.clear();
+        // The trials at the lower and the upper bound, where a candidate votes with its factor beyond.
+        let mut pulling = [None; 2];
         for (i, &trial) in self.trial_of.iter().enumerate() {
             let (value, loss) = (self.trials[trial], losses[trial]);
+            let wanted = factors[i] * self.centre;
             let as_tried = match self.cut {
-                Cut::Shared => value != factors[i] * self.centre && loss > best,
+                Cut::Shared => value != wanted && loss > best,
                 Cut::AsTried => true,
             };
+            if value != wanted && !as_tried {
+                pulling[usize::from(wanted > value)] = Some(trial);
+            }
             let factor = if as_tried { value / self.centre } else { factors[i] };
             let log = if as_tried { libm::log(factor) } else { logs[i] };
             self.losses.push(loss);
@@ -136,10 +157,59 @@ impl Candidates {
             logs: &self.logs,
         };
         rule.update_over(basis, ArrayView1::from(&self.losses), update);
+        // Compared, not by `min` and `max`: a NaN, from a loss that propagates, stays.
+        let minima = pulling.map(|trial| self.minimum_within(trial?, losses));
+        if let Some(factor) = minima[0].map(|rate| rate / self.centre) {
+            if update.factor < factor {
+                update.factor = factor;
+            }
+        }
+        if let Some(factor) = minima[1].map(|rate| rate / self.centre) {
+            if update.factor > factor {
+                update.factor = factor;
+            }
+        }
+    }
+
+    /// The rate at which the parabola in ln lr through the losses of the trial at a bound, which is the best, and of the
+    /// two nearest to it is least, if that lies within the bound. Losses that are not finite are passed over.
+    fn minimum_within(&self, bound: usize, losses: ArrayView1<'_, f64>) -> Option<f64> {
+        let (at, loss) = (self.trials[bound], losses[bound]);
+        // Distance in ln lr, inwards, and loss.
+        let (mut near, mut next) = ((f64::INFINITY, f64::NAN), (f64::INFINITY, f64::NAN));
+        let mut sign = 0.0;
+        for (&rate, &loss) in self.trials.iter().zip(losses) {
+            let offset = libm::log(rate / at);
+            let distance = offset.abs();
+            if distance == 0.0 || distance == near.0 || !loss.is_finite() {
+                continue;
+            }
+            sign = offset.signum();
+            if distance < near.0 {
+                (near, next) = ((distance, loss), near);
+            } else if distance < next.0 {
+                next = (distance, loss);
+            }
+        }
+        // Newton's divided differences, from the bound on; NaN where there are fewer than three losses.
+        let first = (near.1 - loss) / near.0;
+        let second = (next.1 - near.1) / (next.0 - near.0);
+        let curvature = (second - first) / next.0;
+        let slope = first - curvature * near.0;
+        let is_within = slope < 0.0 && curvature > 0.0 && curvature.is_finite();
+        let distance = -slope / (2.0 * curvature);
+        is_within.then(|| at * libm::exp(sign * distance))
+    }
+
+    /// Whether a candidate that votes has a finite loss.
+    pub(crate) fn anyone_votes(&self, losses: ArrayView1<'_, f64>) -> bool {
+        let mut voters = self.trial_of.iter();
+        voters.any(|&trial| losses[trial].is_finite())
     }
 
     /// Writes losses and votes into a decision, an entry a trial. The candidates of one trial vote as one that has the
-    /// weight of all, and the geometric mean of their factors.
+    /// weight of all, and the geometric mean of their factors. A trial without a vote is written
+    /// as a loss that is not finite: normalised NaN, score and weight 0.
     pub(crate) fn record(
         &self,
         losses: ArrayView1<'_, f64>,
@@ -154,15 +224,12 @@ impl Candidates {
             fill(&mut decision.factors, std::iter::empty());
             return;
         }
-        let zeros = || self.trials.iter().map(|_| 0.0);
-        for array in [
-            &mut decision.normalized,
-            &mut decision.scores,
-            &mut decision.weights,
-            &mut decision.factors,
-        ] {
-            fill(array, zeros());
-        }
+        let each = |value: f64| self.trials.iter().map(move |_| value);
+        fill(&mut decision.normalized, each(f64::NAN));
+        fill(&mut decision.scores, each(0.0));
+        fill(&mut decision.weights, each(0.0));
+        let tried = self.trials.iter().map(|rate| rate / self.centre);
+        fill(&mut decision.factors, tried);
         for (i, &trial) in self.trial_of.iter().enumerate() {
             decision.normalized[trial] = update.normalized[i];
             decision.scores[trial] = update.scores[i];
