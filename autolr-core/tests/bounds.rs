@@ -172,6 +172,13 @@ fn of_two_rates_left_a_third_is_tried_without_a_vote() {
         .decided()
         .unwrap();
     assert_eq!(decision.verdict, autolr_core::Verdict::NoFiniteLoss);
+    let rule = ScaleUpdate::new(Factors::powers_of_two(3).unwrap());
+    let config = AutoLrConfig::new(0.3, rule).unwrap();
+    let config = config.with_bounds(0.01, 0.3).unwrap();
+    let config = config.with_all_non_finite(autolr_core::AllNonFinite::Lower);
+    let mut lowered = AutoLr::new(config.unwrap());
+    lowered.tell(ndarray::aview1(&[f64::NAN; 3])).unwrap();
+    assert_eq!(lowered.lr(), 0.15);
     // No room for it.
     assert_eq!(bounded(0.3, 3, 0.15, 0.3).candidates().len(), 2);
 }

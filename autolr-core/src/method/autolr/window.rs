@@ -246,12 +246,15 @@ impl Candidates {
         }
     }
 
+    /// The lowest candidate, as it was tried.
     pub(crate) fn lowest(&self) -> f64 {
-        self.trials.iter().copied().fold(f64::INFINITY, f64::min)
+        let voters = self.trial_of.iter().map(|&trial| self.trials[trial]);
+        voters.fold(f64::INFINITY, f64::min)
     }
 
-    pub(crate) fn highest(&self) -> f64 {
-        self.trials.iter().copied().fold(0.0, f64::max)
+    fn highest(&self) -> f64 {
+        let voters = self.trial_of.iter().map(|&trial| self.trials[trial]);
+        voters.fold(0.0, f64::max)
     }
 
     /// The rate to centre the next probe on, if the losses point beyond the outermost candidate: the best loss is that
@@ -264,10 +267,11 @@ impl Candidates {
         lower: bool,
     ) -> Option<f64> {
         let (lowest, highest) = (self.lowest(), self.highest());
-        let best = lowest_loss(losses);
+        let voters = || self.trial_of.iter().map(|&trial| (self.trials[trial], losses[trial]));
+        let finite = voters().map(|(_, loss)| loss).filter(|loss| loss.is_finite());
+        let best = finite.fold(f64::INFINITY, f64::min);
         let only = |rate: f64| {
-            let mut pairs = self.trials.iter().zip(losses);
-            best.is_finite() && pairs.all(|(&value, &loss)| loss != best || value == rate)
+            best.is_finite() && voters().all(|(value, loss)| loss != best || value == rate)
         };
         if lowest == highest {
             return None;
@@ -285,8 +289,8 @@ impl Candidates {
     pub(crate) fn no_finite_loss(&self) -> TellError {
         TellError::NoFiniteLoss {
             candidates: self.trials.len(),
-            lowest: self.lowest(),
-            highest: self.highest(),
+            lowest: self.trials.iter().copied().fold(f64::INFINITY, f64::min),
+            highest: self.trials.iter().copied().fold(0.0, f64::max),
         }
     }
 }
