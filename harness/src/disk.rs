@@ -210,7 +210,7 @@ pub(crate) fn remove_half_written(folder: &Path) {
         let path = entry.path();
         // Held until it is removed: its process, if there is one, may be about to take the lock. For writing, since NFS
         // has no exclusive locks otherwise.
-        let file = regular_file::open_to_write(File::options().write(true), &path);
+        let file = regular_file::open_in_place(File::options().write(true), &path);
         if let Ok(file) = file
             && file.try_lock().is_ok()
         {

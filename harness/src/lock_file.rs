@@ -66,18 +66,21 @@ impl LockFile {
                 Err(TryLockError::WouldBlock) => None,
                 Err(TryLockError::Error(_)) => {
                     // One that did get a lock of the file system has made no sign.
-                    let in_the_way = if may_be_held(path) {
-                        path
-                    } else if let Some(file) = make(&sign)? {
+                    let held = may_be_held(path);
+                    if !held && let Some(file) = make(&sign)? {
                         break Some((file, sign));
-                    } else if remove_left_behind(&sign) {
+                    }
+                    if !held && remove_left_behind(&sign) {
                         continue;
-                    } else {
-                        sign.as_path()
-                    };
+                    }
+                    let mut in_the_way = path.display().to_string();
+                    if !held {
+                        in_the_way = sign.display().to_string();
+                    } else if sign.exists() {
+                        in_the_way += &format!(" and {}", sign.display());
+                    }
                     Some(format!(
-                        "; this file system has no locks: if no process is at work there, remove {}",
-                        in_the_way.display()
+                        "; this file system has no locks: if no process is at work there, remove {in_the_way}"
                     ))
                 }
             };
