@@ -14,7 +14,7 @@ use crate::experiment::{ExperimentFile, RunSpec};
 use crate::number::plural;
 use crate::record::{Outcome, RunLog, check_begun, read_seconds};
 use crate::report::seeds::{OverSeeds, Weights, observe};
-use crate::runs::folder::{find_runs, named_folder, read_spec};
+use crate::runs::folder::{find_runs, is_not_begun, named_folder, read_spec};
 use crate::task::Metric;
 
 /// One of the two that are compared.
@@ -215,7 +215,8 @@ fn run_folders(dir: &Path) -> Result<Vec<PathBuf>> {
     drop(std::fs::read_dir(dir).map_err(cannot)?);
     // None there is said of the specification.
     let found = find_runs(dir).unwrap_or_default();
-    Ok(found.into_iter().map(|run| run.dir).collect())
+    let dirs = found.into_iter().map(|run| run.dir);
+    Ok(dirs.filter(|dir| !is_not_begun(dir)).collect())
 }
 
 /// A specification without what does not count beside `wanted`.
