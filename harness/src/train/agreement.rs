@@ -30,11 +30,11 @@ impl Size {
                 self.steps_per_epoch
             ));
         }
-        // A method that is at work between two epochs has the sums of none, or of the whole epoch.
-        if samples != self.samples_of(steps) {
+        // A task may count several samples an example, such as the characters of a text.
+        let examples = self.samples_of(steps);
+        if samples.checked_rem(examples).unwrap_or(samples) != 0 || (samples == 0) != (steps == 0) {
             return Err(format!(
-                "{key}.images = {samples}: {steps} steps have {}",
-                self.samples_of(steps)
+                "{key}.images = {samples}: {steps} steps have {examples}, or a multiple of that"
             ));
         }
         match sums.correct {
