@@ -237,6 +237,13 @@ pub struct EpochRecord {
     pub validation_accuracy: Option<f64>,
 }
 
+impl EpochRecord {
+    /// Whether both losses are finite.
+    pub fn is_finite(&self) -> bool {
+        self.train_loss.is_finite() && self.validation_loss.is_finite()
+    }
+}
+
 /// The rates of an epoch's steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

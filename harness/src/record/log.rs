@@ -376,11 +376,13 @@ impl RunLog {
 
     /// The epoch with the lowest validation loss of those whose losses are finite; the first of several.
     pub fn best_epoch(&self) -> Option<&EpochRecord> {
-        let finite = |epoch: &&EpochRecord| {
-            epoch.train_loss.is_finite() && epoch.validation_loss.is_finite()
-        };
-        let epochs = self.epochs.iter().filter(finite);
-        epochs.min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+        let finite = self.epochs.iter().filter(|epoch| epoch.is_finite());
+        finite.reduce(
+            |best, next| match next.validation_loss < best.validation_loss {
+                true => next,
+                false => best,
+            },
+        )
     }
 
     /// Whether a summary is that of the epochs before it.

@@ -170,7 +170,7 @@ impl Record {
             }
             played.end_epoch(&record)?;
             let whole = record.steps == played.plan.steps_per_epoch;
-            if !is_finite(&record) && !needs.divergence || !whole && is_finite(&record) {
+            if !record.is_finite() && !needs.divergence || !whole && record.is_finite() {
                 // Training ended here, before any decision.
                 break;
             }
@@ -216,7 +216,7 @@ impl Record {
         let mut played = Played::new(self)?;
         played.tell(method.as_mut(), &Event::Start(played.plan))?;
         while let Some(record) = played.next_epoch() {
-            if record.steps > played.plan.steps_per_epoch || !is_finite(&record) {
+            if record.steps > played.plan.steps_per_epoch || !record.is_finite() {
                 return Ok(None);
             }
             while played.steps < record.steps {
@@ -239,13 +239,8 @@ impl Record {
         let Some(summary) = &self.log.summary else {
             return Ok(());
         };
-        let epochs = &self.log.epochs;
-        let finite = epochs.iter().filter(|record| is_finite(record));
-        let best = finite.fold(None::<&EpochRecord>, |best, next| match best {
-            Some(best) if best.validation_loss <= next.validation_loss => Some(best),
-            _ => Some(next),
-        });
-        let of_epochs = (epochs.len() as u64, best.map(|record| record.epoch));
+        let best = self.log.best_epoch().map(|record| record.epoch);
+        let of_epochs = (self.log.epochs.len() as u64, best);
         let of_summary = (summary.epochs, summary.best_epoch);
         if of_epochs != of_summary {
             return Err(Difference {
@@ -643,10 +638,6 @@ impl Training for Played<'_> {
             None => Ok(()),
         }
     }
-}
-
-fn is_finite(record: &EpochRecord) -> bool {
-    record.train_loss.is_finite() && record.validation_loss.is_finite()
 }
 
 fn collect(path: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -3,7 +3,7 @@
 use super::checkpoint::Progress;
 use super::slots::{Best, SlotMark};
 use crate::experiment::RunSpec;
-use crate::record::{Entry, EpochRecord, Record, RunLog};
+use crate::record::{Entry, Record, RunLog};
 use crate::workload::{EpochSums, Workload};
 
 /// The size of a run.
@@ -158,10 +158,8 @@ impl Progress {
         let Some(reason) = &self.diverged else {
             return Ok(());
         };
-        let finite =
-            |epoch: &EpochRecord| epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
         match log.epochs.last() {
-            Some(epoch) if !finite(epoch) => Ok(()),
+            Some(epoch) if !epoch.is_finite() => Ok(()),
             _ => Err(format!(
                 "diverged = {reason:?}: the last losses in the log are finite"
             )),

@@ -272,10 +272,7 @@ fn refuse_without_checkpoint(digest: &str, dir: &Path) -> Result<()> {
     let Some(log) = RunLog::read_of(digest, &path)? else {
         return Ok(());
     };
-    let went_on = |epoch: &EpochRecord| {
-        let finite = epoch.train_loss.is_finite() && epoch.validation_loss.is_finite();
-        finite && has_ended_line(dir)
-    };
+    let went_on = |epoch: &EpochRecord| epoch.is_finite() && has_ended_line(dir);
     match &log.epochs[..] {
         [] => Ok(()),
         [first] if !went_on(first) => Ok(()),
