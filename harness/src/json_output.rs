@@ -12,7 +12,7 @@ pub(crate) fn print_json(out: &mut dyn Write, value: &impl Serialize) -> anyhow:
     Ok(())
 }
 
-/// A path as text, for `serialize_with`: JSON is UTF-8, and a path need not be. What is not stands there as `\u{fffd}`.
+/// A path as text, for `serialize_with`. JSON is UTF-8 and a path need not be: other bytes become `\u{fffd}`.
 pub(crate) fn path_text<P, S>(path: &P, serializer: S) -> Result<S::Ok, S::Error>
 where
     P: AsRef<Path>,

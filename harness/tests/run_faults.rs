@@ -383,7 +383,7 @@ fn a_full_disk_is_named_whichever_file_it_is() {
         error.contains("standard output: cannot be written: No space left"),
         "{error}"
     );
-    // No more than what is there already: `ulimit -f` is in blocks of 512 bytes, a log that is not begun has none.
+    // Files may not grow: `ulimit -f` counts blocks of 512 bytes, and a log that has not begun has none.
     let run = support::run_dir(&temp.path().join("runs"), REFERENCE);
     for name in ["timings.jsonl", "events.jsonl"] {
         fs::create_dir_all(&run).unwrap();

@@ -64,8 +64,8 @@ fn holds_runs(dir: &Path) -> bool {
     })
 }
 
-/// Whether a folder is that of a run whose process ended before it had written the specification: there is its lock, or
-/// why it failed, and nothing else.
+/// Whether the process of a run ended before it wrote the specification: the folder has its lock or its `failed.json`, and
+/// nothing else.
 pub(crate) fn is_not_begun(dir: &Path) -> bool {
     if !is_digest(&own_name(dir)) || dir.is_symlink() {
         return false;
@@ -78,7 +78,7 @@ pub(crate) fn is_not_begun(dir: &Path) -> bool {
         .map(|entry| entry.file_name())
         .filter(|name| !is_passing(name))
         .collect();
-    // Who emptied the folder would have taken these along.
+    // An empty folder is no such run: its files were taken away.
     let before = ["lock", "lock.held", "failed.json"];
     !names.is_empty()
         && names

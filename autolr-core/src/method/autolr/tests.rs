@@ -290,7 +290,7 @@ fn what_is_cut_to_one_bound_is_one_trial() {
     assert_eq!(decide(&mut one, &[1.0; 3]).verdict, Verdict::Held);
 }
 
-/// As a state of revisions before says, whose bounded configuration stands beside no rule for what it cuts.
+/// A state as earlier revisions wrote it: with bounds, and without the field `cut`.
 #[test]
 fn what_was_begun_by_the_rule_of_before_goes_on_by_it() {
     let bounded = config(1.0).with_bounds(0.75, 1.5).unwrap();
