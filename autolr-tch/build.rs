@@ -13,18 +13,59 @@ fn main() {
     }
 }
 
-/// Compiles `src/shim.cpp` against the headers of the same libtorch that torch-sys uses.
+/// Compiles `src/*.cpp` against the headers of the same libtorch that torch-sys uses.
 fn build_shim(lib: &Path) {
-    println!("cargo::rerun-if-changed=src/shim.cpp");
+    for file in [
+        "batch_norm.cpp",
+        "batch_norm_kernels.cpp",
+        "batch_norm_kernels.h",
+        "guarded.h",
+        "shim.cpp",
+    ] {
+        println!("cargo::rerun-if-changed=src/{file}");
+    }
+    let x86_64 = env::var_os("CARGO_CFG_TARGET_ARCH").is_some_and(|arch| arch == "x86_64");
+    let compiler = || {
+        let mut build = cc::Build::new();
+        build.cpp(true).std("c++17").flag_if_supported("-w");
+        if x86_64 {
+            build.define("AUTOLR_X86_64", None);
+        }
+        build
+    };
+
+    // Without debug information: with it, the objects that see libtorch's headers are a hundred times as large.
     let include = lib.with_file_name("include");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .flag_if_supported("-w")
-        .include(include.join("torch/csrc/api/include"))
+    let mut shim = compiler();
+    shim.include(include.join("torch/csrc/api/include"))
         .include(include)
-        .file("src/shim.cpp")
-        .compile("autolr_shim");
+        .debug(false)
+        .files(["src/shim.cpp", "src/batch_norm.cpp"]);
+    if shim.get_compiler().is_like_gnu() {
+        // As libtorch itself does it: `at::parallel_for` is a template, and without this it runs on one thread.
+        shim.flag("-fopenmp");
+        println!("cargo::rustc-link-lib=gomp");
+    }
+    shim.compile("autolr_shim");
+
+    // The same file for each set of instructions that libtorch has kernels for, as wide as its vectors.
+    let sets: &[(u32, &[&str])] = match x86_64 {
+        true => &[(4, &[]), (8, &["-mavx2"]), (16, &["-mavx512f"])],
+        false => &[(4, &[])],
+    };
+    for (lanes, flags) in sets {
+        let mut kernels = compiler();
+        kernels
+            .opt_level(3)
+            // A product and a sum in one instruction round once, not twice: other bits.
+            .flag_if_supported("-ffp-contract=off")
+            .define("AUTOLR_LANES", lanes.to_string().as_str())
+            .file("src/batch_norm_kernels.cpp");
+        for flag in *flags {
+            kernels.flag(flag);
+        }
+        kernels.compile(&format!("autolr_kernels_{lanes}"));
+    }
 }
 
 /// Links against the folder that the libraries really lie in: the set-up links to them one by one, without those

@@ -8,6 +8,11 @@ use torch_sys::C_tensor;
 
 use crate::error::{Error, Result};
 
+/// The shim's optional tensors: null where there is none.
+fn or_null(tensor: Option<&Tensor>) -> *const C_tensor {
+    tensor.map_or(std::ptr::null(), Tensor::as_ptr)
+}
+
 /// `at::Generator`, seen from here by its address alone.
 #[repr(C)]
 struct CGenerator {
@@ -38,6 +43,20 @@ unsafe extern "C" {
     fn autolr_rng_state(device: i64, state: *mut *mut C_tensor) -> *mut c_char;
     fn autolr_set_rng_state(device: i64, state: *const C_tensor) -> *mut c_char;
     fn autolr_set_numerics(deterministic: c_int, tf32: c_int) -> *mut c_char;
+    fn autolr_norm_act(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        residual: *const C_tensor,
+        running_mean: *const C_tensor,
+        running_var: *const C_tensor,
+        training: c_int,
+        momentum: f64,
+        eps: f64,
+        relu: c_int,
+        y: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn autolr_keep_freed_memory();
     fn autolr_memory_start() -> *mut c_char;
     fn autolr_memory_stop(peak: *mut i64) -> *mut c_char;
 }
@@ -162,11 +181,58 @@ pub fn set_rng_state(device: Device, state: &Tensor) -> Result<()> {
     check(unsafe { autolr_set_rng_state(device_index(device), state.as_ptr()) })
 }
 
+/// What [`norm_act`] makes of its input.
+pub(crate) struct NormAct<'a> {
+    pub(crate) weight: &'a Tensor,
+    pub(crate) bias: &'a Tensor,
+    /// Running mean and variance: written if `training`, else used.
+    pub(crate) running: Option<(&'a Tensor, &'a Tensor)>,
+    pub(crate) training: bool,
+    pub(crate) momentum: f64,
+    pub(crate) eps: f64,
+    pub(crate) residual: Option<&'a Tensor>,
+    pub(crate) relu: bool,
+}
+
+/// BatchNorm of float32 `x`, shape `[batch, channels, height, width]`, on the CPU; plus the residual, if there is one;
+/// and ReLU, if asked for: in one operation, through which gradients go back. Where none is recorded, `x` is
+/// overwritten.
+pub(crate) fn norm_act(x: &Tensor, how: &NormAct<'_>) -> Result<Tensor> {
+    let mut y = std::ptr::null_mut();
+    // SAFETY: live tensors; on success `y` is a new one that is ours.
+    unsafe {
+        check(autolr_norm_act(
+            x.as_ptr(),
+            how.weight.as_ptr(),
+            how.bias.as_ptr(),
+            or_null(how.residual),
+            or_null(how.running.map(|(mean, _)| mean)),
+            or_null(how.running.map(|(_, var)| var)),
+            c_int::from(how.training),
+            how.momentum,
+            how.eps,
+            c_int::from(how.relu),
+            &mut y,
+        ))?;
+        Ok(Tensor::from_ptr(y))
+    }
+}
+
 /// Deterministic algorithms (slower on a GPU; those that do not exist warn), and TF32 in convolutions and matrix
 /// products on GPUs (faster, 10 bits of mantissa).
 pub fn set_numerics(deterministic: bool, tf32: bool) -> Result<()> {
     // SAFETY: plain switches.
     check(unsafe { autolr_set_numerics(c_int::from(deterministic), c_int::from(tf32)) })
+}
+
+/// Keeps memory that is freed in this process, instead of giving it back to the system: a training step frees its
+/// tensors, and the next one would have to get the same pages again, zeroed one by one. On a CPU that takes up to a
+/// fifth of the time of a small network. For programs that train; the process keeps its peak until it ends.
+///
+/// Only the allocator of glibc is told so.
+pub fn keep_freed_memory() {
+    // SAFETY: sets two numbers of the allocator.
+    unsafe { autolr_keep_freed_memory() }
 }
 
 /// Runs `action` and returns its result with the peak of the memory, in bytes, that libtorch's tensors took

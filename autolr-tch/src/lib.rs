@@ -52,8 +52,8 @@ mod transformer;
 pub use device::{DeviceChoice, select};
 pub use error::{Error, Result};
 pub use ffi::{
-    cpu_capability, libtorch_version, load_cuda, peak_memory, rng_state, set_numerics,
-    set_rng_state,
+    cpu_capability, keep_freed_memory, libtorch_version, load_cuda, peak_memory, rng_state,
+    set_numerics, set_rng_state,
 };
 pub use flat::FlatTensor;
 pub use model::{Batch, Model, Tally};

@@ -58,14 +58,15 @@ impl Optimizer {
         self.0.step(&mut weights, &mut gradient, lr)
     }
 
-    /// The state's tensors, for a checkpoint, under the names of their slots, such as `optimizer.first`; the number of steps
-    /// is kept beside them.
+    /// The state's tensors, for a checkpoint, under the names of their slots, such as `optimizer.first`, each parameter's
+    /// entries in C order; the number of steps is kept beside them.
     ///
     /// # Errors
     /// If libtorch refuses.
-    pub fn export(&self) -> Result<Vec<NamedArray>> {
+    pub fn export(&self, parameters: &Parameters) -> Result<Vec<NamedArray>> {
         let named = |(name, vector): (&str, &FlatTensor)| {
-            NamedArray::of(&format!("{PREFIX}{name}"), &vector.0.size(), &vector.0)
+            let vector = parameters.to_c_order(&vector.0)?;
+            NamedArray::of(&format!("{PREFIX}{name}"), &vector.size(), &vector)
         };
         self.0.state().map(named).collect()
     }
@@ -74,7 +75,12 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::State`] if it is not one of this optimiser and these parameters; the state is then as before.
-    pub fn import(&mut self, arrays: &[NamedArray], steps: u64) -> Result<()> {
+    pub fn import(
+        &mut self,
+        parameters: &Parameters,
+        arrays: &[NamedArray],
+        steps: u64,
+    ) -> Result<()> {
         let mut loaded = Vec::new();
         for (name, vector) in self.0.state() {
             let name = format!("{PREFIX}{name}");
@@ -88,7 +94,8 @@ impl Optimizer {
                     "{name} has shape {found:?}, the model {wanted:?}"
                 )));
             }
-            loaded.push(tch::Tensor::f_from_slice(&array.values)?);
+            let values = tch::Tensor::f_from_slice(&array.values)?.f_to(vector.0.device())?;
+            loaded.push(parameters.from_c_order(&values)?);
         }
         let (count, vectors) = self.0.state_mut();
         for ((_, vector), values) in vectors.zip(&loaded) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor};
 
-use crate::batch_norm::BatchNorm;
+use crate::batch_norm::{BatchNorm, Behind};
 use crate::error::{Error, Result};
 use crate::network::{Mode, Network};
 use crate::parameters::{Init, ParameterSpec};
@@ -177,24 +177,32 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn convolution(&self, layer: &Convolution, x: &Tensor) -> Result<Tensor, TchError> {
+    fn layer(
+        &self,
+        layer: &Convolution,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        relu: bool,
+    ) -> Result<Tensor, TchError> {
         let weight = &self.parameters[layer.weight];
         let (stride, padding) = ([layer.stride; 2], [layer.padding; 2]);
         let y = x.f_conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)?;
+        let behind = Behind { residual, relu };
         match layer.norm {
-            Some(norm) => norm.forward(&y, self.parameters, self.buffers, self.mode),
-            None => Ok(y),
+            Some(norm) => norm.forward(&y, (self.parameters, self.buffers), self.mode, behind),
+            None => behind.apply(y),
         }
     }
 
     fn block(&self, block: &Block, x: &Tensor) -> Result<Tensor, TchError> {
-        let y = self.convolution(&block.first, x)?.f_relu_()?;
-        let mut y = self.convolution(&block.second, &y)?;
-        let y = match &block.shortcut {
-            Some(shortcut) => y.f_add_(&self.convolution(shortcut, x)?)?,
-            None => y.f_add_(x)?,
-        };
-        { y }.f_relu_()
+        let y = self.layer(&block.first, x, None, true)?;
+        match &block.shortcut {
+            Some(shortcut) => {
+                let shortcut = self.layer(shortcut, x, None, false)?;
+                self.layer(&block.second, &y, Some(&shortcut), true)
+            }
+            None => self.layer(&block.second, &y, Some(x), true),
+        }
     }
 }
 
@@ -219,7 +227,7 @@ impl Network for ResNet18 {
             buffers,
             mode,
         };
-        let mut x = pass.convolution(&self.stem, images)?.f_relu_()?;
+        let mut x = pass.layer(&self.stem, images, None, true)?;
         for block in &self.blocks {
             x = pass.block(block, &x)?;
         }

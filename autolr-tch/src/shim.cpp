@@ -1,5 +1,6 @@
 // What the Rust bindings of libtorch lack: an addition with a scale into a given tensor, a gradient buffer of one's
-// own, generators and the random state, deterministic and TF32 switches, and a count of the memory that tensors take.
+// own, generators and the random state, deterministic and TF32 switches, what becomes of freed memory, and a count of
+// the memory that tensors take.
 //
 // Every function returns null, or an error message that the caller frees with autolr_free.
 
@@ -17,23 +18,17 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <mutex>
 
-namespace {
+// Defined by now, where it is the C library.
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
-template <typename F>
-char *guarded(F action) {
-  try {
-    action();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
-}
+#include "guarded.h"
+
+namespace {
 
 at::Generator generator(int64_t device) {
   return device < 0 ? at::globalContext().defaultGenerator(at::Device(at::kCPU))
@@ -142,6 +137,16 @@ char *autolr_set_numerics(int deterministic, int tf32) {
     context.setAllowTF32CuDNN(tf32 != 0);
     context.setAllowTF32CuBLAS(tf32 != 0);
   });
+}
+
+// Freed memory stays with the process: the next step finds its tensors' pages where the last one left them. Of the C
+// library's own allocator; another one is not asked.
+void autolr_keep_freed_memory() {
+#ifdef __GLIBC__
+  // Before glibc 2.35 no more than 32 MiB is taken.
+  if (mallopt(M_MMAP_THRESHOLD, 1 << 30) == 0) mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, -1);
+#endif
 }
 
 // Counts the memory of tensors on this thread, and on those that work for it, until autolr_memory_stop.

@@ -110,7 +110,10 @@ impl Subject for Setup {
     }
 
     fn loss_after_step(&mut self, lr: f64) -> Result<Option<f64>> {
-        let (model, state) = (self.model.export()?, self.optimizer.export()?);
+        let (model, state) = (
+            self.model.export()?,
+            self.optimizer.export(self.model.parameters())?,
+        );
         let steps = self.optimizer.steps();
         // Whole buffers too: between the parameters lies padding, which a rate without limits makes NaN.
         let buffers = |setup: &Self| -> Vec<Tensor> {
@@ -124,7 +127,8 @@ impl Subject for Setup {
         self.optimizer.step(self.model.parameters(), lr)?;
         let loss = self.model.loss(&batch, self.mode)?;
         self.model.import(&model)?;
-        self.optimizer.import(&state, steps)?;
+        self.optimizer
+            .import(self.model.parameters(), &state, steps)?;
         tch::no_grad(|| {
             for (mut buffer, origin) in buffers(self).into_iter().zip(&origins) {
                 buffer.copy_(origin);

@@ -11,6 +11,7 @@ pub mod experiment;
 mod json_output;
 mod lock_file;
 mod number;
+mod openmp;
 pub mod record;
 mod regular_file;
 pub mod report;

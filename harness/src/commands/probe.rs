@@ -18,6 +18,7 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::Cost;
 use crate::experiment::{BatchNormAfterValidation, RunSpec, Scale};
 use crate::number::{self, plural};
+use crate::openmp;
 use crate::regular_file::{self, Links};
 use crate::runs::resolve::{locate_in, resolve};
 use crate::text_figure::text_figure;
@@ -117,6 +118,7 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let lrs = parse_rates(&args.lrs)?;
     let threads = threads(args.threads)?;
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
+    openmp::wait_briefly(&spec, threads);
     let location = data_location(args.data.as_ref())?;
     let missing = |path: &Path| BadInput(format!("{}: no such file", path.display()));
     if let Some(path) = &args.checkpoint {

@@ -13,6 +13,7 @@ use crate::exit::{Busy, ExitStatus, said, say};
 use crate::experiment::{RunSpec, Scale};
 use crate::json_output::{path_text, print_json};
 use crate::number;
+use crate::openmp;
 use crate::record::{EpochRecord, Evaluation, Outcome, RunLog, Summary};
 use crate::runs::execute::{execute, is_bad_input, or_wait};
 use crate::runs::progress::RunBar;
@@ -162,6 +163,7 @@ fn with_hint(error: anyhow::Error) -> anyhow::Error {
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let threads = threads(args.threads)?;
     let spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
+    openmp::wait_briefly(&spec, threads);
     let location = data_location(args.data.as_ref())?;
     check_folder("--out", &args.out)?;
     let dir = args.out.join(spec.run_name()?);

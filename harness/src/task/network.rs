@@ -148,6 +148,7 @@ impl Parts<'_> {
         let device = autolr_tch::select(device).map_err(crate::exit::BadInput::from_error)?;
         tch::set_num_threads(i32::try_from(self.threads).unwrap_or(1).max(1));
         autolr_tch::set_numerics(true, false)?;
+        autolr_tch::keep_freed_memory();
         Ok(device)
     }
 }

@@ -240,7 +240,8 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
     }
 
     fn save_vector(&self, name: &str, vector: &FlatTensor) -> Result<StateArray> {
-        let values: Vec<f32> = Vec::try_from(vector.tensor().f_to(Device::Cpu)?)?;
+        let vector = self.model.parameters().to_c_order(vector.tensor())?;
+        let values: Vec<f32> = Vec::try_from(vector.f_to(Device::Cpu)?)?;
         Ok(StateArray {
             name: name.to_owned(),
             shape: vec![values.len()],
@@ -266,6 +267,7 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
             values.len()
         );
         let tensor = Tensor::f_from_slice(values)?.f_to(self.device)?;
+        let tensor = self.model.parameters().from_c_order(&tensor)?;
         Ok(FlatTensor::new(tensor))
     }
 }
