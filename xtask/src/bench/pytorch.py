@@ -70,7 +70,8 @@ class Training:
     """A network, its optimiser and a batch, and the operations that are measured. Each returns one number to compare."""
 
     def __init__(self, request, layout, compiled):
-        torch._dynamo.reset()
+        if compiled:
+            torch._dynamo.reset()
         torch.manual_seed(0)
         self.model = ResNet18(request["width"])
         torch.manual_seed(1)
