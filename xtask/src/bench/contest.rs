@@ -7,7 +7,7 @@ use super::options::{Operation, Rule};
 use super::progress::Progress;
 use super::statistics::{Spread, speedups};
 use super::way::{Programs, Way};
-use super::worker::{Worker, number};
+use super::worker::{Worker, count, number};
 
 /// At least so many calls a turn, unless they take longer than [`LONGEST`].
 const CALLS: u64 = 3;
@@ -47,12 +47,12 @@ pub(crate) struct Column {
 /// Samples, one a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Measured {
-    pub(crate) parameters: f64,
+    pub(crate) parameters: u64,
     /// Making the network and the first call, compilation included.
     pub(crate) first_seconds: f64,
     /// The number that the first call gave.
     pub(crate) value: f64,
-    pub(crate) calls: Vec<f64>,
+    pub(crate) calls: Vec<u64>,
     /// Seconds a call.
     pub(crate) seconds: Vec<f64>,
 }
@@ -234,9 +234,10 @@ impl<'a> Contest<'a> {
                 let pair = (&mut self.workers[index], &mut columns[index].outcome);
                 if let (Some(worker), Ok(measured)) = pair {
                     let answer = worker.ask(&request).with_context(|| shown.clone())?;
-                    let calls = number(&answer, "calls")?;
+                    let calls = count(&answer, "calls")?;
                     measured.calls.push(calls);
-                    measured.seconds.push(number(&answer, "seconds")? / calls);
+                    let seconds = number(&answer, "seconds")?;
+                    measured.seconds.push(seconds / calls as f64);
                 }
                 progress.advance(setting.turn(pace.seconds));
             }
@@ -251,7 +252,7 @@ impl<'a> Contest<'a> {
         };
         let answer = worker.ask(&setting.request())?;
         Ok(Measured {
-            parameters: number(&answer, "parameters")?,
+            parameters: count(&answer, "parameters")?,
             first_seconds: number(&answer, "first_seconds")?,
             value: number(&answer, "value")?,
             calls: Vec::new(),
@@ -264,12 +265,12 @@ impl<'a> Contest<'a> {
 mod tests {
     use super::*;
 
-    pub(crate) fn column(way: Way, value: f64, seconds: &[f64]) -> Column {
+    fn column(way: Way, value: f64, seconds: &[f64]) -> Column {
         let outcome = Ok(Measured {
-            parameters: 10.0,
+            parameters: 10,
             first_seconds: 1.0,
             value,
-            calls: vec![3.0; seconds.len()],
+            calls: vec![3; seconds.len()],
             seconds: seconds.to_vec(),
         });
         Column { way, outcome }
@@ -308,7 +309,7 @@ mod tests {
         let nan = column(Way::Eager, f64::NAN, &[]);
         assert!(agree(&[ours.clone(), nan]).is_err());
         let mut larger = column(Way::Eager, 2.0, &[]);
-        larger.outcome.as_mut().unwrap().parameters = 11.0;
+        larger.outcome.as_mut().unwrap().parameters = 11;
         assert_eq!(
             agree(&[ours, larger]).unwrap_err().to_string(),
             "not the same network: ours has 10 parameters, eager 11"

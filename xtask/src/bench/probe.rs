@@ -114,14 +114,14 @@ fn peaks(programs: &Programs, way: Way, setting: &Setting) -> anyhow::Result<Val
     process.ask(&step.request())?;
     let answer = process.ask(&json!({"do": "memory"}))?;
     for key in ["step", "probe"] {
-        worker::number(&answer, key)?;
+        worker::count(&answer, key)?;
     }
     Ok(answer)
 }
 
 /// Bytes of a peak above that of a training step.
-fn above_step(memory: &Value, key: &str) -> Option<f64> {
-    Some(memory[key].as_f64()? - memory["step"].as_f64()?)
+fn above_step(memory: &Value, key: &str) -> Option<i64> {
+    Some(memory[key].as_i64()? - memory["step"].as_i64()?)
 }
 
 fn document(machine: &Machine, args: &ProbeArgs, rows: &[Row]) -> Value {
@@ -202,8 +202,8 @@ fn memories(rows: &[Row]) -> String {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
-            let shown = |bytes: Option<f64>| match bytes {
-                Some(bytes) => format!("{:.1}", bytes / f64::from(1 << 20)),
+            let shown = |bytes: Option<i64>| match bytes {
+                Some(bytes) => format!("{:.1}", bytes as f64 / f64::from(1 << 20)),
                 None => "–".to_owned(),
             };
             let mut cells = labels(&row.setting);
@@ -228,10 +228,10 @@ mod tests {
         let column = |(way, seconds): (Way, f64)| Column {
             way,
             outcome: Ok(Measured {
-                parameters: 10.0,
+                parameters: 10,
                 first_seconds: 0.5,
                 value: 2.0,
-                calls: vec![3.0],
+                calls: vec![3],
                 seconds: vec![seconds],
             }),
         };

@@ -33,7 +33,7 @@ pub(crate) fn with_torch(project: &Project) -> anyhow::Result<OsString> {
 /// The version of its PyTorch, or why there is none.
 fn torch_version(python: &OsStr) -> Result<String, String> {
     let output = Command::new(python)
-        .args(["-c", "import numpy, torch; print(torch.__version__)"])
+        .args(["-c", "import torch; print(torch.__version__)"])
         .stdin(Stdio::null())
         .output()
         .map_err(|_| "does not start".to_owned())?;
@@ -42,7 +42,7 @@ fn torch_version(python: &OsStr) -> Result<String, String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().last().unwrap_or_default();
-    Err(format!("cannot import numpy and torch: {last}"))
+    Err(format!("cannot import torch: {last}"))
 }
 
 fn check(version: Result<String, String>) -> Result<(), String> {
@@ -55,6 +55,7 @@ fn check(version: Result<String, String>) -> Result<(), String> {
         .is_some_and(|rest| rest.starts_with('.'));
     match fits {
         true => Ok(()),
+        false if version.is_empty() => Err("is no Python".to_owned()),
         false => Err(format!("has PyTorch {version}")),
     }
 }
@@ -82,7 +83,7 @@ mod tests {
         for version in ["2.11.0", "2.11.0+cpu", "2.11.3+cu130"] {
             assert_eq!(check(Ok(version.to_owned())), Ok(()), "{version}");
         }
-        for version in ["2.1.0", "2.12.0", "2.110.0", "12.11.0", ""] {
+        for version in ["2.1.0", "2.12.0", "2.110.0", "12.11.0"] {
             let problem = format!("has PyTorch {version}");
             assert_eq!(check(Ok(version.to_owned())), Err(problem));
         }
@@ -92,7 +93,8 @@ mod tests {
     fn a_program_that_is_no_python_is_refused() {
         let problem = torch_version(OsStr::new("/nowhere/python3"));
         assert_eq!(problem, Err("does not start".to_owned()));
-        assert!(check(torch_version(OsStr::new("true"))).is_err());
+        let problem = check(torch_version(OsStr::new("true")));
+        assert_eq!(problem, Err("is no Python".to_owned()));
         assert!(torch_version(OsStr::new("false")).is_err());
     }
 

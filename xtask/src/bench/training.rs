@@ -201,10 +201,10 @@ mod tests {
             way,
             outcome: outcome
                 .map(|seconds| Measured {
-                    parameters: 10.0,
+                    parameters: 10,
                     first_seconds: 0.5,
                     value: 2.0,
-                    calls: vec![3.0; 3],
+                    calls: vec![3; 3],
                     seconds: seconds.to_vec(),
                 })
                 .map_err(str::to_owned),

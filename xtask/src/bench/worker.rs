@@ -192,6 +192,14 @@ pub(crate) fn number(answer: &Value, key: &str) -> anyhow::Result<f64> {
         .with_context(|| format!("an answer without the number {key}: {answer}"))
 }
 
+/// A whole number of an answer, at least 1.
+pub(crate) fn count(answer: &Value, key: &str) -> anyhow::Result<u64> {
+    answer[key]
+        .as_u64()
+        .filter(|&count| count > 0)
+        .with_context(|| format!("an answer without the count {key}: {answer}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +274,11 @@ mod tests {
     fn a_number_that_is_missing_is_named() -> anyhow::Result<()> {
         let answer = json!({"calls": 3, "seconds": null});
         assert_eq!(number(&answer, "calls")?, 3.0);
+        assert_eq!(count(&answer, "calls")?, 3);
+        for bad in [json!({"calls": 0}), json!({"calls": 1.5}), json!({})] {
+            let error = count(&bad, "calls").unwrap_err().to_string();
+            assert_eq!(error, format!("an answer without the count calls: {bad}"));
+        }
         for key in ["seconds", "peak"] {
             let error = number(&answer, key).unwrap_err().to_string();
             assert_eq!(
