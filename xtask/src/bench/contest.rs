@@ -93,7 +93,7 @@ impl Setting {
         };
         let (operation, threads) = (self.operation.name(), self.threads);
         let (width, batch) = (self.width, self.batch);
-        format!("{operation}{of}, width {width}, batch {batch}, {threads} threads")
+        format!("{operation}{of}, width {width}, batch {batch}, threads {threads}")
     }
 
     /// A guess at the seconds of a call.

@@ -155,7 +155,7 @@ fn document(machine: &Machine, args: &ProbeArgs, rows: &[Row]) -> Value {
 
 fn page(machine: &Machine, args: &ProbeArgs, rows: &[Row]) -> String {
     format!(
-        "{}; {}, {} turns\n\nMilliseconds a probe, and how many times as fast ours is as the best of PyTorch:\n\n{}\n\
+        "{}; {}; turns: {}\n\nMilliseconds a probe, and how many times as fast ours is as the best of PyTorch:\n\n{}\n\
          Peak memory above that of a training step, in MiB; in the last column, what tensors of ours take above a step's, \
          in copies of the weights:\n\n{}",
         machine.shown(),

@@ -105,7 +105,7 @@ fn document(machine: &Machine, args: &TrainingArgs, rows: &[Row]) -> Value {
 
 fn page(machine: &Machine, args: &TrainingArgs, rows: &[Row]) -> String {
     format!(
-        "{}; {}, {} turns\n\nImages a second, and how many times as fast ours is as the best of PyTorch:\n\n{}\n\
+        "{}; {}; turns: {}\n\nImages a second, and how many times as fast ours is as the best of PyTorch:\n\n{}\n\
          Seconds before the measurement, mostly compiling:\n\n{}{}",
         machine.shown(),
         args.common.optimizer,
@@ -173,7 +173,7 @@ pub(crate) fn unavailable<'a>(columns: impl Iterator<Item = &'a Column>) -> Stri
     let mut lines: Vec<String> = Vec::new();
     for column in columns {
         if let Err(reason) = &column.outcome {
-            let line = format!("\n{} failed: {reason}\n", column.way.name());
+            let line = format!("\nNo figures of {reason}\n");
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -213,8 +213,11 @@ mod tests {
             (Way::Ours, Ok([0.1, 0.1, 0.2])),
             (Way::Eager, Ok([0.2, 0.2, 0.2])),
             (Way::ChannelsLast, Ok([0.16, 0.3, 0.3])),
-            (Way::Compiled, Err("no compiler")),
-            (Way::CompiledChannelsLast, Err("no compiler")),
+            (Way::Compiled, Err("compiled, threads 2: no compiler")),
+            (
+                Way::CompiledChannelsLast,
+                Err("both, threads 2: no compiler"),
+            ),
         ];
         (setting, columns.map(column).to_vec())
     }
@@ -234,7 +237,7 @@ mod tests {
         let rows = [row(), row()];
         assert_eq!(
             unavailable(rows.iter().flat_map(|(_, columns)| columns)),
-            "\ncompiled failed: no compiler\n\ncompiled, channels-last failed: no compiler\n"
+            "\nNo figures of compiled, threads 2: no compiler\n\nNo figures of both, threads 2: no compiler\n"
         );
         assert!(compiling(&rows).contains("|  0.50 |"));
     }

@@ -80,7 +80,7 @@ impl Programs {
             _ => self.pytorch(way),
         };
         command.env("OMP_NUM_THREADS", threads.to_string());
-        let name = format!("{}, {threads} threads", way.name());
+        let name = format!("{}, threads {threads}", way.name());
         let mut worker = Worker::start(&name, command)?;
         let about = worker.answer()?;
         ensure!(
