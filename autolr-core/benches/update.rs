@@ -1,6 +1,6 @@
 //! Speed of the update and of the schedules, each beside a baseline of the same run, as a ratio.
 //!
-//! `cargo bench -p autolr-core` (or `cargo xtask bench`). At 7 candidates the baseline is a plain loop over arrays that
+//! `cargo bench -p autolr-core` (or `cargo xtask bench core`). At 7 candidates the baseline is a plain loop over arrays that
 //! computes the same; at a million it is the calls of `exp` alone; in between, the time per candidate shows whether the
 //! cost is linear. Subject and baseline take turns in short rounds, and each figure is the best of them: what other
 //! processes take away from a round is no cost of either.

@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets this repository up, tests it, checks it, and runs its main job.
 
+mod bench;
 mod checks;
 mod command;
 mod data;
@@ -19,7 +20,7 @@ const ENVIRONMENT: &str = "\
 Environment:
   LIBTORCH              a libtorch 2.11.0 of your own: the folder with include/ and lib/
   LIBTORCH_USE_PYTORCH  1: the PyTorch 2.11.0 of the Python at hand
-  AUTOLR_PYTHON         the Python to use, instead of python3
+  AUTOLR_PYTHON         the Python to use, instead of python3; for bench, one with PyTorch 2.11
   AUTOLR_DATA           the folder with the data sets, instead of data/
   LIBTORCH_BYPASS_VERSION_CHECK
                         set: take a libtorch of another version
@@ -99,12 +100,9 @@ enum Task {
         #[arg(long, default_value_t = 500)]
         kills: u64,
     },
-    /// autolr-core: measure its speed
-    Bench {
-        /// Passed on to `cargo bench`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<OsString>,
-    },
+    /// Measure speed and memory, against PyTorch where there is something to compare
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Train the example back ends: by hand, candle, burn
     Examples,
     /// The report: look at it in headless Chromium, and work with it
@@ -158,7 +156,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Soak { cases, fuzz, kills } => {
             checks::soak::run_all(&project, checks::soak::Extent { cases, fuzz, kills })
         }
-        Task::Bench { args } => project.bench(args),
+        Task::Bench(bench) => bench::run(&project, bench),
         Task::Examples => checks::examples::check(&project),
         Task::Browser => checks::browser::check(&project),
         Task::Tensorboard => checks::tensorboard::check(&project),
@@ -194,6 +192,12 @@ mod tests {
             panic!("mutants takes arguments that begin with a hyphen");
         };
         assert_eq!(args, ["-f", "mean.rs"]);
+        let line = ["xtask", "bench", "core", "--no-run"];
+        let Ok(Task::Bench(bench::Bench::Core { args })) = parse(&line) else {
+            panic!("bench core takes arguments that begin with a hyphen");
+        };
+        assert_eq!(args, ["--no-run"]);
+        assert!(parse(&["xtask", "bench"]).is_err());
         assert!(parse(&["xtask", "setup", "table1"]).is_err());
         assert!(parse(&["xtask"]).is_err());
     }

@@ -137,7 +137,7 @@ impl Project {
     }
 
     /// Turns into `cargo bench` of `autolr-core`; returns only if that failed.
-    pub(crate) fn bench(&self, args: Vec<OsString>) -> anyhow::Result<()> {
+    pub(crate) fn bench_core(&self, args: Vec<OsString>) -> anyhow::Result<()> {
         let mut cargo = self.cargo();
         cargo
             .args(["bench", "--package", "autolr-core", "--benches"])
