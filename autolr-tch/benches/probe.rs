@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use autolr_core::ProbeBackend;
-use autolr_core::optimizer::{OptimizerConfig, Sgd, StepProbe, TrialLoss};
+use autolr_core::optimizer::{Evaluation, OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_tch::{
     Batch, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches, peak_memory,
 };
@@ -90,6 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     gradient: None,
                     scoring: ScoringBatches::Shared(vec![batch()?]),
                     loss: TrialLoss::AfterStep,
+                    evaluate: Evaluation::All,
                 },
                 mode: Mode::Probe,
             };
