@@ -20,6 +20,8 @@ struct Problem {
     weights: Array1<f64>,
     gradient: Array1<f64>,
     forwards: u64,
+    /// State of what a forward pass draws.
+    random: u64,
 }
 
 impl Problem {
@@ -31,6 +33,7 @@ impl Problem {
             floor: 0.1,
             bend,
             forwards: 0,
+            random: 0,
         }
     }
 }
@@ -51,16 +54,19 @@ impl Objective for Problem {
     }
 
     fn loss(&mut self, (): &()) -> Result<f64, Infallible> {
+        assert_eq!(self.random, 0, "each trial draws the same");
         self.forwards += 1;
+        self.random += 1;
         let squares = self.weights.mapv(|x| x * x / 2.0);
         Ok((self.bend)(self.floor + (&self.curvature * &squares).sum()))
     }
 
     fn random(&self) -> Result<u64, Infallible> {
-        Ok(0)
+        Ok(self.random)
     }
 
-    fn set_random(&mut self, _: &u64) -> Result<(), Infallible> {
+    fn set_random(&mut self, random: &u64) -> Result<(), Infallible> {
+        self.random = *random;
         Ok(())
     }
 }
@@ -183,6 +189,7 @@ fn a_probe_leaves_no_trace() {
         let mut backend = Backend::new(problem.clone(), Evaluation::Parabola);
         backend.losses(&LRS);
         assert_eq!(backend.problem.weights, problem.weights);
+        assert_eq!(backend.problem.random, problem.random);
     }
 }
 

@@ -367,7 +367,7 @@ impl AnswerRecord {
     /// What [`AnswerRecord::read_off`] is of a probe: none in trials of several steps.
     pub(crate) fn read_off(spec: &ProbeSpec, probe: &Probe, losses: &[f64]) -> Vec<usize> {
         if probe.course.steps == 1 && probe.lrs.nrows() == losses.len() {
-            spec.read_off(&probe.lrs.column(0), losses)
+            spec.read_off(probe.lrs.column(0), losses)
         } else {
             Vec::new()
         }

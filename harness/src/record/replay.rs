@@ -483,7 +483,7 @@ impl<'a> Played<'a> {
         // Of as many losses as rates, as both callers know.
         self.record.spec.probe.evaluate.read_off(lrs, &mut again);
         let differs = |(a, b): (&f64, &f64)| a.to_bits() != b.to_bits();
-        match again.iter().zip(losses).position(|pair| differs(pair)) {
+        match again.iter().zip(losses).position(differs) {
             Some(i) => self.differs(format!(
                 "loss {i} is read off as {}, recorded is {}",
                 again[i], losses[i]
@@ -635,7 +635,7 @@ impl Training for Played<'_> {
                 }
                 let lrs = probe.lrs.column(0);
                 self.check_curve(&lrs.to_vec(), &losses.to_vec())?;
-                let evaluated = n - spec.probe.read_off(&lrs, &losses).len();
+                let evaluated = n - spec.probe.read_off(lrs, &losses).len();
                 let cost = Cost::of_probe(&spec.probe, evaluated, spec.training.batch_size);
                 self.search += cost.compute();
                 Ok(Answer::Losses {

@@ -300,7 +300,7 @@ where
             .iter_mut()
             .zip(found)
             .for_each(|(to, loss)| *to = loss);
-        let evaluated = lrs.len() - self.probe.read_off(&lrs, &losses).len();
+        let evaluated = lrs.len() - self.probe.read_off(lrs, &losses).len();
         *cost += Cost::of_probe(&self.probe, evaluated, self.batch_size);
         Ok(())
     }
