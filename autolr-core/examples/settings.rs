@@ -10,7 +10,7 @@
 use std::convert::Infallible;
 
 use autolr_core::optimizer::{
-    AdamW, Objective, Optimizer, OptimizerConfig, ScoringBatches, StepProbe, TrialLoss,
+    AdamW, Evaluation, Objective, Optimizer, OptimizerConfig, ScoringBatches, StepProbe, TrialLoss,
 };
 use autolr_core::schedule::CosineAnnealingLr;
 use autolr_core::{AutoLr, AutoLrConfig, Factors, ProbeBackend, ScaleUpdate};
@@ -210,6 +210,7 @@ fn train(
                     gradient: independent.then(&mut drawn),
                     scoring: ScoringBatches::Shared(vec![drawn()]),
                     loss: TrialLoss::AfterStep,
+                    evaluate: Evaluation::All,
                 };
                 let (net, optimizer) = (&mut net, &optimizer);
                 scheduler.step(&mut Probe {

@@ -243,7 +243,7 @@ impl<B: ProbeBackend> Training for Probing<B> {
         if probe.course.steps == 0 {
             return Err(ProbeError::Steps { steps: 0 });
         }
-        if probe.course.steps > 1 {
+        let cost = if probe.course.steps > 1 {
             let steps = probe.course.steps as usize;
             if groups > 1 {
                 return Err(ProbeError::Groups { groups });
@@ -256,6 +256,7 @@ impl<B: ProbeBackend> Training for Probing<B> {
                 Err(StepsError::Backend(source)) => return Err(failed(source)),
                 Err(_) => return Err(ProbeError::Steps { steps }),
             }
+            self.backend.cost(n)
         } else if groups > 1 {
             match self
                 .backend
@@ -267,13 +268,15 @@ impl<B: ProbeBackend> Training for Probing<B> {
                 }
                 Err(GroupsError::Backend(source)) => return Err(failed(source)),
             }
+            self.backend.cost(n)
         } else {
             let lrs = probe.lrs.column(0);
             self.backend.probe(lrs, losses.view_mut()).map_err(failed)?;
-        }
+            self.backend.cost_of(lrs, losses.view())
+        };
         Ok(Answer::Losses {
             losses: losses.to_vec(),
-            cost: self.backend.cost(n),
+            cost,
         })
     }
 

@@ -137,10 +137,17 @@ pub trait ProbeBackend {
         }
     }
 
-    /// What a probe of so many candidates costs; none if the back end does not say.
+    /// What a probe of so many candidates costs, at most; none if the back end does not say.
     fn cost(&self, candidates: usize) -> Option<ProbeCost> {
         let _ = candidates;
         None
+    }
+
+    /// What the [`ProbeBackend::probe`] cost that gave `losses[i]` at `lrs[i]`, both of shape `[n]`: for a back end that
+    /// does not evaluate every loss. By default, that of `n` candidates.
+    fn cost_of(&self, lrs: ArrayView1<'_, f64>, losses: ArrayView1<'_, f64>) -> Option<ProbeCost> {
+        let _ = losses;
+        self.cost(lrs.len())
     }
 }
 
@@ -176,6 +183,14 @@ macro_rules! forward_probe_backend {
 
             fn cost(&self, candidates: usize) -> Option<ProbeCost> {
                 (**self).cost(candidates)
+            }
+
+            fn cost_of(
+                &self,
+                lrs: ArrayView1<'_, f64>,
+                losses: ArrayView1<'_, f64>,
+            ) -> Option<ProbeCost> {
+                (**self).cost_of(lrs, losses)
             }
         }
     };

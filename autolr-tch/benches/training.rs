@@ -9,10 +9,10 @@ use std::time::Instant;
 use std::{env, fs};
 
 use autolr_core::ProbeBackend;
-use autolr_core::optimizer::{OptimizerConfig, StepProbe, TrialLoss};
+use autolr_core::optimizer::{Evaluation, OptimizerConfig, StepProbe, TrialLoss};
 use autolr_tch::{
     Batch, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches,
-    cpu_capability, libtorch_version, peak_memory,
+    cpu_capability, keep_freed_memory, libtorch_version, peak_memory,
 };
 use ndarray::Array1;
 use serde::Deserialize;
@@ -102,6 +102,7 @@ impl Training {
                 gradient: None,
                 scoring: ScoringBatches::Shared(vec![batch()?]),
                 loss: TrialLoss::AfterStep,
+                evaluate: Evaluation::All,
             }),
             rates: (0..setting.candidates)
                 .map(|index| 1e-3 / f64::from(index + 1))
@@ -230,6 +231,8 @@ fn main() -> io::Result<()> {
         );
         return Ok(());
     }
+    // As the program `autolr` does.
+    keep_freed_memory();
     let mut out = io::stdout().lock();
     let about = json!({
         "libtorch": libtorch_version(),

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use autolr_core::{AutoLr, AutoLrConfig, Factors, ScaleUpdate};
-//! use autolr_core::optimizer::{OptimizerConfig, StepProbe, TrialLoss};
+//! use autolr_core::optimizer::{Evaluation, OptimizerConfig, StepProbe, TrialLoss};
 //! use autolr_core::schedule::CosineAnnealingLr;
 //! use autolr_tch::{Batch, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches};
 //! use tch::Device;
@@ -29,6 +29,7 @@
 //!         gradient: None,
 //!         scoring: ScoringBatches::Shared(vec![batch()?]),
 //!         loss: TrialLoss::AfterStep,
+//!         evaluate: Evaluation::All,
 //!     },
 //!     mode: Mode::Probe,
 //! })?;

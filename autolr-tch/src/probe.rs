@@ -112,4 +112,8 @@ impl<N: Network> ProbeBackend for ModelProbe<'_, N> {
     fn cost(&self, candidates: usize) -> Option<ProbeCost> {
         Some(self.probe.cost(candidates))
     }
+
+    fn cost_of(&self, lrs: ArrayView1<'_, f64>, losses: ArrayView1<'_, f64>) -> Option<ProbeCost> {
+        Some(self.probe.cost_of(&lrs.to_vec(), &losses.to_vec()))
+    }
 }

@@ -1,7 +1,7 @@
 //! A probe leaves no trace, costs one copy of the weights, and conforms.
 
 use autolr_core::ProbeBackend;
-use autolr_core::optimizer::{OptimizerConfig, Sgd, StepProbe, TrialLoss};
+use autolr_core::optimizer::{Evaluation, OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_core::testkit::{Fingerprint, Subject, conformance};
 use autolr_tch::{
     Batch, Error, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches,
@@ -75,6 +75,7 @@ impl Setup {
                 gradient: None,
                 scoring,
                 loss: self.loss,
+                evaluate: Evaluation::All,
             },
             mode: self.mode,
         }

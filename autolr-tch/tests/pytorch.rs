@@ -2,7 +2,7 @@
 
 use approx::assert_relative_eq;
 use autolr_core::ProbeBackend;
-use autolr_core::optimizer::{Groups, OptimizerConfig, Sgd, StepProbe, TrialLoss};
+use autolr_core::optimizer::{Evaluation, Groups, OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_tch::{
     Batch, FlatTensor, Mode, Model, ModelProbe, NamedArray, Network, Optimizer, ParameterSpec,
     ResNet18, ResNetConfig, Result, ScoringBatches,
@@ -168,6 +168,7 @@ fn a_probe_agrees_with_pytorchs_own_trial_steps() {
                 gradient: None,
                 scoring: ScoringBatches::Shared(vec![batch()]),
                 loss: TrialLoss::AfterStep,
+                evaluate: Evaluation::All,
             },
             mode: Mode::Probe,
         };
@@ -230,6 +231,7 @@ fn a_probe_with_groups_agrees_with_pytorchs_param_groups() {
                 gradient: None,
                 scoring: ScoringBatches::Shared(vec![batch()]),
                 loss: TrialLoss::AfterStep,
+                evaluate: Evaluation::All,
             },
             mode: Mode::Probe,
         };

@@ -3,7 +3,7 @@
 
 use approx::assert_relative_eq;
 use autolr_core::ProbeBackend;
-use autolr_core::optimizer::{AdamW, OptimizerConfig, StepProbe, TrialLoss};
+use autolr_core::optimizer::{AdamW, Evaluation, OptimizerConfig, StepProbe, TrialLoss};
 use autolr_tch::{
     Batch, Error, Mode, Model, ModelProbe, NamedArray, Optimizer, ScoringBatches, Tally,
     Transformer, TransformerConfig,
@@ -189,6 +189,7 @@ fn it_learns_a_text_by_heart_and_a_probe_leaves_no_trace() {
             gradient: None,
             scoring: ScoringBatches::Shared(vec![batch()]),
             loss: TrialLoss::AfterStep,
+            evaluate: Evaluation::All,
         },
         mode: Mode::Probe,
     };

@@ -251,6 +251,21 @@ fn specifications(dir: &Path) -> String {
         wrong(PROBE, "[probe]\nbatch_size = 0", &["probe.batch_size = 0"]),
         wrong(
             PROBE,
+            "[probe]\nevaluate = \"some\"",
+            &["probe", "\"some\"", "parabola"],
+        ),
+        wrong(
+            PROBE,
+            "[probe]\nevaluate = \"parabola\"\nloss = \"before-step\"",
+            &["probe.evaluate = \"parabola\"", "probe.loss"],
+        ),
+        wrong(
+            PROBE,
+            "[probe]\nevaluate = \"parabola\"\nbatches = \"per-candidate\"",
+            &["probe.evaluate = \"parabola\"", "probe.batches"],
+        ),
+        wrong(
+            PROBE,
             "[probe]\nbatch_size = 641",
             &["probe.batch_size = 641", "640"],
         ),

@@ -58,6 +58,15 @@ fn specifications() -> Vec<String> {
             "factors = \"factor_5\"\nevery = 4",
         ),
         with(
+            &with(
+                REFERENCE,
+                "factors = \"factor_3\"",
+                "factors = \"factor_7\"",
+            ),
+            probe,
+            "[probe]\nbatch_size = 32\nevaluate = \"parabola\"",
+        ),
+        with(
             REFERENCE,
             "factors = \"factor_3\"",
             "factors = \"factor_3\"\nedge_probes = 2",

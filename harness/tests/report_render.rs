@@ -69,6 +69,7 @@ fn decision(epoch: u64) -> DecisionRecord {
         epoch,
         step: None,
         decision,
+        read_off: Vec::new(),
     }
 }
 

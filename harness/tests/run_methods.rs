@@ -186,6 +186,18 @@ fn every_kind_of_scheduler_goes_on_from_every_step() {
 }
 
 #[test]
+fn losses_read_off_a_parabola_are_the_same_whatever_befalls() {
+    let scheduler =
+        "kind = \"autolr\"\nlr = 0.05\nfactors = \"factor_7\"\nevery = 4\nunit = \"step\"";
+    let mut spec = short(scheduler);
+    spec.probe.evaluate = autolr_core::optimizer::Evaluation::Parabola;
+    let (log, _) = whole(&spec, None);
+    assert!(log.contains("\"read_off\":[[2,4,5]]"), "{log}");
+    same_step_by_step("parabola", &spec);
+    same_whatever_befalls("parabola", &spec, None, 5);
+}
+
+#[test]
 fn methods_of_ones_own_go_on_from_every_step() {
     let spec = short("kind = \"fixed\"\nlr = 0.05");
     for (name, make) in ALL {

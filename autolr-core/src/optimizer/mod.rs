@@ -3,6 +3,7 @@
 //! Each moves the weights by θ ← θ − lr u, where the direction u does not depend on lr: one gradient serves all candidates
 //! of a probe, and a trial is one operation.
 
+mod evaluation;
 mod flat;
 mod groups;
 mod probe;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::method::kind::Kind;
 use crate::value::read::SettingsError;
 
+pub use evaluation::Evaluation;
 pub use flat::Flat;
 pub use groups::Groups;
 pub use probe::{Objective, ScoringBatches, StepProbe, TrialLoss};

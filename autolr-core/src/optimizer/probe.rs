@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Flat, Optimizer};
+use super::{Evaluation, Flat, Optimizer};
 use crate::ProbeCost;
 
 /// A model with its gradient: what an optimiser trains and [`StepProbe`] tries rates on.
@@ -74,6 +74,9 @@ pub struct StepProbe<B> {
     pub scoring: ScoringBatches<B>,
     /// Before or after the trial step.
     pub loss: TrialLoss,
+    /// All candidates, or those that a parabola needs. All are evaluated where a parabola makes no sense: where each has
+    /// a batch of its own, or the loss is taken before the step.
+    pub evaluate: Evaluation,
 }
 
 impl<B> StepProbe<B> {
@@ -122,19 +125,21 @@ impl<B> StepProbe<B> {
     ) -> Result<(), M::Error> {
         let one_direction =
             self.gradient.is_some() || matches!(self.scoring, ScoringBatches::Shared(_));
-        for (index, (&lr, loss)) in lrs.iter().zip(losses).enumerate() {
+        let mut has_direction = false;
+        let mut trial = |index: usize, lr: f64| -> Result<f64, M::Error> {
             let scoring = match &self.scoring {
                 ScoringBatches::Shared(batches) => batches.as_slice(),
                 ScoringBatches::PerCandidate(batches) => batches.get(index..=index).unwrap_or(&[]),
             };
             if self.loss == TrialLoss::AfterStep {
-                if index == 0 || !one_direction {
+                if !has_direction || !one_direction {
                     model.vectors().0.copy(origin)?;
                     model.set_random(random)?;
                     let batches = self.gradient.as_ref().map_or(scoring, std::slice::from_ref);
                     model.set_gradient(batches)?;
                     let (weights, gradient) = model.vectors();
                     optimizer.direction(weights, gradient)?;
+                    has_direction = true;
                 }
                 let (weights, direction) = model.vectors();
                 weights.set_sum(origin, -optimizer.rate(lr), direction)?;
@@ -144,12 +149,42 @@ impl<B> StepProbe<B> {
             for batch in scoring {
                 sum += model.loss(batch)?;
             }
-            *loss = sum / scoring.len() as f64;
+            Ok(sum / scoring.len() as f64)
+        };
+        let n = lrs.len().min(losses.len());
+        let (lrs, losses) = (&lrs[..n], &mut losses[..n]);
+        let first = self.evaluation().first(lrs);
+        for index in first.into_iter().flatten() {
+            losses[index] = trial(index, lrs[index])?;
+        }
+        if self.evaluation().read_off(lrs, losses).is_empty() {
+            let is_left = |index: &usize| first.is_none_or(|first| !first.contains(index));
+            for index in (0..n).filter(is_left) {
+                losses[index] = trial(index, lrs[index])?;
+            }
         }
         Ok(())
     }
 
-    /// What a probe of so many candidates costs, in passes of a batch.
+    /// Which candidates are evaluated: all, where a parabola makes no sense.
+    fn evaluation(&self) -> Evaluation {
+        match (self.loss, &self.scoring) {
+            (TrialLoss::AfterStep, ScoringBatches::Shared(_)) => self.evaluate,
+            _ => Evaluation::All,
+        }
+    }
+
+    /// What the probe costs, in passes of a batch, that gave `losses[i]` at `lrs[i]`: less than
+    /// [`StepProbe::cost`] if some of them were read off.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn cost_of(&self, lrs: &[f64], losses: &[f64]) -> ProbeCost {
+        let read = self.evaluation().read_off(lrs, &mut losses.to_vec());
+        self.cost(lrs.len() - read.len())
+    }
+
+    /// What a probe of so many candidates costs, in passes of a batch, if all are evaluated: at most.
     pub fn cost(&self, candidates: usize) -> ProbeCost {
         let candidates = candidates as u64;
         let (scored, gradients) = match &self.scoring {

@@ -27,7 +27,7 @@ use crate::train::write_arrays;
 use crate::typed_number;
 use crate::visible::typed;
 use crate::workload::{self, Draw, StateArray, Workload};
-use autolr_core::optimizer::TrialLoss;
+use autolr_core::optimizer::{Evaluation, TrialLoss};
 
 /// Probe candidate rates from a saved state: a learning-rate finder
 #[derive(Debug, Args)]
@@ -128,7 +128,10 @@ pub fn probe(args: &ProbeArgs, out: &mut dyn Write) -> Result<ExitStatus> {
             _ => BadInput(format!("{}: cannot be read: {error}", path.display())),
         })?;
     }
-    let mut workload = workload::build(&spec, &location, threads)
+    // It shows what it measured.
+    let mut measured = spec.clone();
+    measured.probe.evaluate = Evaluation::All;
+    let mut workload = workload::build(&measured, &location, threads)
         .map_err(|error| locate_in(&args.spec, args.series.as_deref(), args.scale, error))?;
     let checkpoint = match &args.checkpoint {
         Some(path) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use autolr_core::optimizer::{
-    Flat, Objective, Optimizer, OptimizerConfig, ScoringBatches, StepProbe, TrialLoss,
+    Evaluation, Flat, Objective, Optimizer, OptimizerConfig, ScoringBatches, StepProbe, TrialLoss,
 };
 use autolr_core::{Event, Method, Plan, ProbeBackend, Probing, drive, float_serde};
 use clap::Args;
@@ -335,6 +335,7 @@ impl ProbeBackend for Trials<'_> {
             gradient: None,
             scoring: ScoringBatches::Shared(vec![self.problem.step]),
             loss: TrialLoss::AfterStep,
+            evaluate: Evaluation::All,
         };
         let mut found = vec![f64::NAN; lrs.len()];
         probe.run(self.problem, self.optimizer, &lrs.to_vec(), &mut found)?;

@@ -16,7 +16,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The images of a probe of `candidates` rates: what is scored, and what gives the gradients.
+    /// The images of a probe that evaluates `candidates` rates: what is scored, and what gives the gradients.
     pub(crate) fn of_probe(spec: &ProbeSpec, candidates: usize, own: usize) -> Self {
         let scored = (candidates * spec.batch_size) as u64;
         let gradient = match (spec.loss, spec.gradient, spec.batches) {
@@ -63,7 +63,7 @@ impl std::ops::AddAssign for Cost {
     }
 }
 
-/// The passes of a batch that a probe takes: one forward a candidate, and what gives the gradients.
+/// The passes of a batch that a probe takes: one forward a candidate that is evaluated, and what gives the gradients.
 pub(crate) fn passes(spec: &ProbeSpec, candidates: u64) -> ProbeCost {
     let gradients = match (spec.loss, spec.gradient, spec.batches) {
         (TrialLoss::BeforeStep, _, _) => 0,

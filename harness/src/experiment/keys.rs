@@ -143,6 +143,9 @@ pub const TABLES: [TableKeys; 7] = [
             Key::new("gradient", OneOf(&["scoring", "own"]), Core("scoring")).about(
                 "which batch gives it: the scoring batch, or another of `training.batch_size` images",
             ),
+            Key::new("evaluate", OneOf(&["all", "parabola"]), Core("all")).about(
+                "`parabola`: of five candidates or more, four at first, and the others only where the four do not lie near a parabola",
+            ),
         ]),
         optional: true,
         default_kind: None,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use autolr_core::optimizer::{OptimizerConfig, TrialLoss};
+use autolr_core::optimizer::{Evaluation, OptimizerConfig, TrialLoss};
 use autolr_core::{AutoLrConfig, MethodConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -152,6 +152,33 @@ pub struct ProbeSpec {
     pub batches: ScoringBatch,
     /// Which batch gives the gradient.
     pub gradient: GradientBatch,
+    /// All candidates, or those that a parabola needs.
+    #[serde(skip_serializing_if = "is_all")]
+    pub evaluate: Evaluation,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_all(evaluate: &Evaluation) -> bool {
+    *evaluate == Evaluation::All
+}
+
+impl ProbeSpec {
+    /// Which losses of a probe were read off rather than evaluated: indices, rising. None of what is no probe.
+    pub(crate) fn read_off<'a>(
+        &self,
+        lrs: impl IntoIterator<Item = &'a f64>,
+        losses: impl IntoIterator<Item = &'a f64>,
+    ) -> Vec<usize> {
+        let lrs: Vec<f64> = lrs.into_iter().copied().collect();
+        let mut losses: Vec<f64> = losses.into_iter().copied().collect();
+        if lrs.len() != losses.len() {
+            return Vec::new();
+        }
+        self.evaluate.read_off(&lrs, &mut losses)
+    }
 }
 
 impl Default for ProbeSpec {
@@ -161,6 +188,7 @@ impl Default for ProbeSpec {
             loss: TrialLoss::AfterStep,
             batches: ScoringBatch::Shared,
             gradient: GradientBatch::Scoring,
+            evaluate: Evaluation::All,
         }
     }
 }
@@ -309,6 +337,7 @@ impl RunSpec {
         let optimizer = self.optimizer.check().map_err(SpecError::from);
         optimizer.map_err(|error| error.within("optimizer"))?;
         self.check_method()?;
+        self.check_parabola()?;
         for (index, group) in self.groups.iter().enumerate() {
             let there = self.network.layer_kinds();
             if !there.contains(&group.kind) {
@@ -387,6 +416,23 @@ impl RunSpec {
             }
         }
         Ok(())
+    }
+
+    /// A parabola needs losses along one line.
+    fn check_parabola(&self) -> Result<(), SpecError> {
+        if self.probe.evaluate == Evaluation::All {
+            return Ok(());
+        }
+        let rule = match (self.probe.loss, self.probe.batches) {
+            (TrialLoss::BeforeStep, _) => {
+                "the losses have to depend on the rate: probe.loss = \"after-step\""
+            }
+            (_, ScoringBatch::PerCandidate) => {
+                "the losses have to be those of one batch: probe.batches = \"shared\""
+            }
+            _ => return Ok(()),
+        };
+        Err(SpecError::set("probe.evaluate", "\"parabola\"", rule))
     }
 
     /// The specification as canonical TOML: what `spec.toml` holds and the digest is taken of.

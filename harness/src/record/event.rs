@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use autolr_core::{Change, Decision, ProbeCost, Request, float_serde};
+use autolr_core::{Change, Decision, Probe, ProbeCost, Request, float_serde};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::LogMark;
+use crate::experiment::ProbeSpec;
 
 /// The version of the log's format that is written. Version 1 had no seal; it is read as before.
 pub const LOG_FORMAT: u32 = 2;
@@ -294,6 +295,26 @@ pub struct DecisionRecord {
     pub step: Option<u64>,
     /// The decision.
     pub decision: Decision,
+    /// For each of its probes, which losses were read off a parabola rather than evaluated; empty if none of any was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_off: Vec<Vec<usize>>,
+}
+
+impl DecisionRecord {
+    /// What [`DecisionRecord::read_off`] is of a decision.
+    pub(crate) fn read_off(spec: &ProbeSpec, decision: &Decision) -> Vec<Vec<usize>> {
+        let earlier = decision.earlier.iter();
+        let probes = earlier
+            .map(|probed| (&probed.candidates, &probed.losses))
+            .chain([(&decision.candidates, &decision.losses)]);
+        let mut read_off: Vec<Vec<usize>> = probes
+            .map(|(lrs, losses)| spec.read_off(lrs, losses))
+            .collect();
+        if read_off.iter().all(Vec::is_empty) {
+            read_off.clear();
+        }
+        read_off
+    }
 }
 
 /// A change of the rate and when it was made.
@@ -317,6 +338,9 @@ pub struct AnswerRecord {
     /// The candidates' losses, of a probe.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "losses")]
     pub losses: Option<Vec<f64>>,
+    /// Which of them were read off a parabola rather than evaluated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_off: Vec<usize>,
     /// What they cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<ProbeCost>,
@@ -337,6 +361,17 @@ pub struct AnswerRecord {
         with = "float_serde::option"
     )]
     pub score: Option<f64>,
+}
+
+impl AnswerRecord {
+    /// What [`AnswerRecord::read_off`] is of a probe: none in trials of several steps.
+    pub(crate) fn read_off(spec: &ProbeSpec, probe: &Probe, losses: &[f64]) -> Vec<usize> {
+        if probe.course.steps == 1 && probe.lrs.nrows() == losses.len() {
+            spec.read_off(probe.lrs.column(0), losses)
+        } else {
+            Vec::new()
+        }
+    }
 }
 
 /// A list of numbers, if there is one.

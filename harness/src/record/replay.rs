@@ -252,10 +252,14 @@ impl Record {
         }
         let mut probes = Cost::default();
         for DecisionRecord { decision, .. } in &self.log.decisions {
-            let earlier = decision.earlier.iter().map(|probe| probe.candidates.len());
-            for candidates in earlier.chain([decision.candidates.len()]) {
+            let earlier = decision.earlier.iter();
+            let probed = earlier
+                .map(|probe| (&probe.candidates, &probe.losses))
+                .chain([(&decision.candidates, &decision.losses)]);
+            for (lrs, losses) in probed {
+                let evaluated = lrs.len() - self.spec.probe.read_off(lrs, losses).len();
                 let own = self.spec.training.batch_size;
-                probes += Cost::of_probe(&self.spec.probe, candidates, own);
+                probes += Cost::of_probe(&self.spec.probe, evaluated, own);
             }
         }
         if let Some(search) = search {
@@ -473,6 +477,33 @@ impl<'a> Played<'a> {
         }
     }
 
+    /// Whether the losses that were read off are those that the evaluated ones give, to the bit.
+    fn check_curve(&self, lrs: &[f64], losses: &[f64]) -> Result<(), Difference> {
+        let mut again = losses.to_vec();
+        // Of as many losses as rates, as both callers know.
+        self.record.spec.probe.evaluate.read_off(lrs, &mut again);
+        let differs = |(a, b): (&f64, &f64)| a.to_bits() != b.to_bits();
+        match again.iter().zip(losses).position(differs) {
+            Some(i) => self.differs(format!(
+                "loss {i} is read off as {}, recorded is {}",
+                again[i], losses[i]
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what is said to have been read off is what was.
+    fn check_read_off<T: PartialEq + std::fmt::Debug>(
+        &self,
+        is: &[T],
+        was: &[T],
+    ) -> Result<(), Difference> {
+        if is != was {
+            return self.differs(format!("read_off is {is:?}, recorded is {was:?}"));
+        }
+        Ok(())
+    }
+
     fn answer(&mut self) -> Result<&'a AnswerRecord, Difference> {
         match self.entries.pop_front() {
             Some(Entry::Answer(answer)) => Ok(answer),
@@ -495,11 +526,19 @@ impl<'a> Played<'a> {
         );
         match (request, &answer.losses, answer.steps, answer.train_loss) {
             (Request::Probe(probe), Some(losses), _, _) => {
+                if losses.len() != probe.lrs.nrows() {
+                    return self.differs("there is not one loss for each rate");
+                }
                 let n = losses.len() as u64;
+                let read_off = AnswerRecord::read_off(&spec.probe, probe, losses);
+                self.check_read_off(&read_off, &answer.read_off)?;
                 self.search += if probe.course.steps > 1 {
                     n * (3 * probe.course.steps * batch + scored)
                 } else {
-                    Cost::of_probe(&spec.probe, losses.len(), batch as usize).compute()
+                    let evaluated = losses.len() - read_off.len();
+                    let lrs = probe.lrs.column(0).to_vec();
+                    self.check_curve(&lrs, losses)?;
+                    Cost::of_probe(&spec.probe, evaluated, batch as usize).compute()
                 };
                 Ok(Answer::Losses {
                     losses: losses.clone(),
@@ -594,11 +633,14 @@ impl Training for Played<'_> {
                 if let Err(error) = self.losses.probe(probe.lrs.column(0), losses.view_mut()) {
                     return self.differs(error.to_string());
                 }
-                let cost = Cost::of_probe(&spec.probe, n, spec.training.batch_size);
+                let lrs = probe.lrs.column(0);
+                self.check_curve(&lrs.to_vec(), &losses.to_vec())?;
+                let evaluated = n - spec.probe.read_off(lrs, &losses).len();
+                let cost = Cost::of_probe(&spec.probe, evaluated, spec.training.batch_size);
                 self.search += cost.compute();
                 Ok(Answer::Losses {
                     losses: losses.to_vec(),
-                    cost: Some(passes(&spec.probe, n as u64)),
+                    cost: Some(passes(&spec.probe, evaluated as u64)),
                 })
             }
             Request::Save { slot } => {
@@ -625,6 +667,8 @@ impl Training for Played<'_> {
         let what = match (self.entries.pop_front(), &record) {
             (Some(Entry::Decision(was)), autolr_core::Record::Decision(is)) => {
                 self.replayed.decisions += 1;
+                let read_off = DecisionRecord::read_off(&self.record.spec.probe, is);
+                self.check_read_off(&read_off, &was.read_off)?;
                 difference(&was.decision, is)
             }
             (Some(Entry::Change(was)), autolr_core::Record::Change(is)) => {

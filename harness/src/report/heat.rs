@@ -281,6 +281,7 @@ mod tests {
             epoch,
             step: None,
             decision,
+            read_off: Vec::new(),
         }
     }
 

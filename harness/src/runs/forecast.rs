@@ -84,15 +84,15 @@ impl Forecast {
         let planned = spec.scheduler.method().forecast(plan);
         let (decisions, candidates) = (planned.decisions, planned.candidates);
         let further = planned.further_probes;
-        let probe = Cost::of_probe(&spec.probe, candidates, batch);
-        let probes = |images: u64| {
-            let least = decisions.saturating_mul(images);
-            Range {
-                least,
-                most: least.saturating_mul(1 + further),
-            }
+        let most = Cost::of_probe(&spec.probe, candidates, batch);
+        let fewest = spec.probe.evaluate.fewest(candidates);
+        let least = Cost::of_probe(&spec.probe, fewest, batch);
+        let probes = |least: u64, most: u64| Range {
+            least: decisions.saturating_mul(least),
+            most: decisions.saturating_mul(most).saturating_mul(1 + further),
         };
-        let (probe_forwards, probe_backwards) = (probes(probe.forwards), probes(probe.backwards));
+        let probe_forwards = probes(least.forwards, most.forwards);
+        let probe_backwards = probes(least.backwards, most.backwards);
         let each = trained + epochs.saturating_mul(whole(sizes.validation)) + test;
         let mut forwards = Range {
             least: each,

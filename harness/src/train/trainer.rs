@@ -514,6 +514,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
     /// Trials of one step, in place.
     fn probe(&mut self, probe: &Probe) -> Step<Answer> {
         let lrs: Array1<f64> = probe.lrs.column(0).to_owned();
+        // At most.
         let cost = Cost::of_probe(&self.spec.probe, lrs.len(), self.spec.training.batch_size);
         if !self.budget().allows(cost.compute()) {
             return Err(Halt::Spent);
@@ -524,9 +525,10 @@ impl<'a, 'o> Trainer<'a, 'o> {
         self.workload
             .probe(draw, lrs.view(), losses.view_mut(), &mut cost)?;
         self.spend(cost);
+        let evaluated = lrs.len() - self.spec.probe.read_off(&lrs, &losses).len();
         Ok(Answer::Losses {
             losses: losses.to_vec(),
-            cost: Some(passes(&self.spec.probe, lrs.len() as u64)),
+            cost: Some(passes(&self.spec.probe, evaluated as u64)),
         })
     }
 
@@ -635,6 +637,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
         let mut record = AnswerRecord {
             request: request.clone(),
             losses: None,
+            read_off: Vec::new(),
             cost: None,
             steps: None,
             train_loss: None,
@@ -643,6 +646,9 @@ impl<'a, 'o> Trainer<'a, 'o> {
         match answer {
             Answer::Losses { .. } if self.needs.records_losses => return Ok(()),
             Answer::Losses { losses, cost } => {
+                if let Request::Probe(probe) = request {
+                    record.read_off = AnswerRecord::read_off(&self.spec.probe, probe, losses);
+                }
                 (record.losses, record.cost) = (Some(losses.clone()), *cost);
             }
             Answer::Branched {
@@ -727,6 +733,7 @@ impl Training for Trainer<'_, '_> {
             Record::Decision(decision) => Event::Decision(DecisionRecord {
                 epoch,
                 step,
+                read_off: DecisionRecord::read_off(&self.spec.probe, &decision),
                 decision: *decision,
             }),
             Record::Change(change) => Event::Change(ChangeRecord {

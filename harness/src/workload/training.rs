@@ -292,6 +292,7 @@ where
                 ScoringBatch::PerCandidate => ScoringBatches::PerCandidate(scoring),
             },
             loss: self.probe.loss,
+            evaluate: self.probe.evaluate,
         };
         let mut found = vec![f64::NAN; lrs.len()];
         probe.run(&mut self.task, &self.optimizer, &lrs.to_vec(), &mut found)?;
@@ -299,7 +300,8 @@ where
             .iter_mut()
             .zip(found)
             .for_each(|(to, loss)| *to = loss);
-        *cost += Cost::of_probe(&self.probe, lrs.len(), self.batch_size);
+        let evaluated = lrs.len() - self.probe.read_off(lrs, &losses).len();
+        *cost += Cost::of_probe(&self.probe, evaluated, self.batch_size);
         Ok(())
     }
 

@@ -153,6 +153,7 @@ fn write_run(dir: &Path, name: &str, kind: Kind, seed: u64, epochs: u64, stream:
             epoch,
             step: None,
             decision,
+            read_off: Vec::new(),
         }));
     }
     let tested = |accuracy| Evaluation {

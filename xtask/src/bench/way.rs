@@ -75,6 +75,11 @@ impl Programs {
             Way::Ours => {
                 let mut command = Command::new(&self.ours);
                 command.arg("--worker");
+                // What `autolr run` has its threads do, see harness/src/openmp.rs.
+                let set = |name| env::var_os(name).is_some();
+                if !set("OMP_WAIT_POLICY") && !set("GOMP_SPINCOUNT") {
+                    command.env("GOMP_SPINCOUNT", "10000");
+                }
                 command
             }
             _ => self.pytorch(way),
