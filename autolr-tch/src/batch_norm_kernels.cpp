@@ -13,16 +13,19 @@ namespace autolr {
 namespace LANES_NAMESPACE(AUTOLR_LANES) {
 namespace {
 
-template <int LANES>
+// `GROUP` vectors of `LANES` numbers each, beside each other: as many of a row's channels as go through a loop at once.
+template <int LANES, int GROUP>
 struct Lanes {
   typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
   static constexpr int64_t width = LANES;
+  static constexpr int group = GROUP;
 };
 
-template <>
-struct Lanes<1> {
+template <int GROUP>
+struct Lanes<1, GROUP> {
   typedef float Vector;
   static constexpr int64_t width = 1;
+  static constexpr int group = GROUP;
 };
 
 template <typename L>
@@ -42,62 +45,67 @@ inline typename L::Vector where_positive(typename L::Vector decider, typename L:
   return decider <= zero ? zero : kept;
 }
 
-// For all channels: a vector at a time, then one by one.
-#define OVER_CHANNELS(BODY)                                                           \
-  int64_t c = 0;                                                                      \
-  for (; c + AUTOLR_LANES <= channels; c += AUTOLR_LANES) BODY(Lanes<AUTOLR_LANES>);  \
-  if (AUTOLR_LANES > 8 && c + 8 <= channels) {                                        \
-    BODY(Lanes<8>);                                                                   \
-    c += 8;                                                                           \
-  }                                                                                   \
-  for (; c < channels; c += 1) BODY(Lanes<1>)
+// For all channels: groups of vectors first, so that a row is read in long pieces, then vectors, then one by one. How
+// they are grouped changes no bit: each channel is computed by itself.
+#define OVER_CHANNELS(BODY)                                              \
+  int64_t c = 0;                                                         \
+  for (; c + 4 * AUTOLR_LANES <= channels; c += 4 * AUTOLR_LANES) {      \
+    BODY(Lanes4);                                                        \
+  }                                                                      \
+  for (; c + AUTOLR_LANES <= channels; c += AUTOLR_LANES) BODY(Lanes1);  \
+  for (; c + 8 <= channels; c += 8) BODY(Lanes8);                        \
+  for (; c < channels; c += 1) BODY(Single)
+
+using Lanes4 = Lanes<AUTOLR_LANES, 4>;
+using Lanes1 = Lanes<AUTOLR_LANES, 1>;
+using Lanes8 = Lanes<(AUTOLR_LANES < 8 ? AUTOLR_LANES : 8), (AUTOLR_LANES < 8 ? 8 / AUTOLR_LANES : 1)>;
+using Single = Lanes<1, 1>;
+
+// Statements for each vector `v` of a group, unrolled; `at` is its place in the row.
+#define EACH(...)                                   \
+  for (int v = 0; v < L::group; v += 1) {           \
+    const int64_t at = v * L::width;                \
+    __VA_ARGS__                                     \
+  }
 
 template <typename L>
 inline void moments(const float *x, int64_t rows, int64_t channels, float *sum, float *squares) {
   using V = typename L::Vector;
-  V s0 = {}, s1 = {}, s2 = {}, s3 = {};
+  V s0[L::group] = {}, s1[L::group] = {}, s2[L::group] = {}, s3[L::group] = {};
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     const float *row = x + r * channels;
-    s0 += load<L>(row);
-    s1 += load<L>(row + channels);
-    s2 += load<L>(row + 2 * channels);
-    s3 += load<L>(row + 3 * channels);
+    EACH(s0[v] += load<L>(row + at);)
+    EACH(s1[v] += load<L>(row + channels + at);)
+    EACH(s2[v] += load<L>(row + 2 * channels + at);)
+    EACH(s3[v] += load<L>(row + 3 * channels + at);)
   }
-  for (; r < rows; r += 1) s0 += load<L>(x + r * channels);
-  const V total = (s0 + s1) + (s2 + s3);
-  const V mean = total / static_cast<float>(rows);
-  V q0 = {}, q1 = {}, q2 = {}, q3 = {};
+  for (; r < rows; r += 1) EACH(s0[v] += load<L>(x + r * channels + at);)
+  V mean[L::group];
+  EACH(const V total = (s0[v] + s1[v]) + (s2[v] + s3[v]); mean[v] = total / static_cast<float>(rows);
+       store<L>(sum + at, total);)
+  V q0[L::group] = {}, q1[L::group] = {}, q2[L::group] = {}, q3[L::group] = {};
   for (r = 0; r + 4 <= rows; r += 4) {
     const float *row = x + r * channels;
-    const V d0 = load<L>(row) - mean;
-    const V d1 = load<L>(row + channels) - mean;
-    const V d2 = load<L>(row + 2 * channels) - mean;
-    const V d3 = load<L>(row + 3 * channels) - mean;
-    q0 += d0 * d0;
-    q1 += d1 * d1;
-    q2 += d2 * d2;
-    q3 += d3 * d3;
+    EACH(const V d = load<L>(row + at) - mean[v]; q0[v] += d * d;)
+    EACH(const V d = load<L>(row + channels + at) - mean[v]; q1[v] += d * d;)
+    EACH(const V d = load<L>(row + 2 * channels + at) - mean[v]; q2[v] += d * d;)
+    EACH(const V d = load<L>(row + 3 * channels + at) - mean[v]; q3[v] += d * d;)
   }
-  for (; r < rows; r += 1) {
-    const V d = load<L>(x + r * channels) - mean;
-    q0 += d * d;
-  }
-  store<L>(sum, total);
-  store<L>(squares, (q0 + q1) + (q2 + q3));
+  for (; r < rows; r += 1) EACH(const V d = load<L>(x + r * channels + at) - mean[v]; q0[v] += d * d;)
+  EACH(store<L>(squares + at, (q0[v] + q1[v]) + (q2[v] + q3[v]));)
 }
 
 template <typename L, bool RESIDUAL, bool RELU>
 inline void affine(const float *x, const float *scale, const float *shift, const float *residual, int64_t rows,
                    int64_t channels, float *y) {
   using V = typename L::Vector;
-  const V s = load<L>(scale), t = load<L>(shift);
+  V s[L::group], t[L::group];
+  EACH(s[v] = load<L>(scale + at); t[v] = load<L>(shift + at);)
   for (int64_t r = 0; r < rows; r += 1) {
-    const int64_t at = r * channels;
-    V value = load<L>(x + at) * s + t;
-    if (RESIDUAL) value += load<L>(residual + at);
-    if (RELU) value = where_positive<L>(value, value);
-    store<L>(y + at, value);
+    const int64_t row = r * channels;
+    EACH(V value = load<L>(x + row + at) * s[v] + t[v]; if (RESIDUAL) value += load<L>(residual + row + at);
+         if (RELU) value = where_positive<L>(value, value); store<L>(y + row + at, value);)
   }
 }
 
@@ -118,46 +126,32 @@ inline void gradient_sums(const float *dy, const float *x, const float *y, const
                           const float *shift, int64_t rows, int64_t channels, float *through, float *sum,
                           float *product) {
   using V = typename L::Vector;
-  const V m = load<L>(mean), s = load<L>(scale), t = load<L>(shift);
-  V s0 = {}, s1 = {}, p0 = {}, p1 = {};
-  int64_t r = 0;
-  for (; r + 2 <= rows; r += 2) {
-    const int64_t at = r * channels, next = at + channels;
-    const V x0 = load<L>(x + at), x1 = load<L>(x + next);
-    const V g0 = behind<L, RELU>(dy + at, y + at, x0, s, t);
-    const V g1 = behind<L, RELU>(dy + next, y + next, x1, s, t);
-    if (THROUGH) {
-      store<L>(through + at, g0);
-      store<L>(through + next, g1);
+  V m[L::group], s[L::group], t[L::group];
+  EACH(m[v] = load<L>(mean + at); s[v] = load<L>(scale + at); t[v] = load<L>(shift + at);)
+  V sums[2][L::group] = {}, products[2][L::group] = {};
+  for (int64_t r = 0; r < rows; r += 2) {
+    for (int64_t k = 0; k < 2 && r + k < rows; k += 1) {
+      const int64_t row = (r + k) * channels;
+      EACH(const V value = load<L>(x + row + at);
+           const V g = behind<L, RELU>(dy + row + at, y + row + at, value, s[v], t[v]);
+           if (THROUGH) store<L>(through + row + at, g); sums[k][v] += g; products[k][v] += g * (value - m[v]);)
     }
-    s0 += g0;
-    s1 += g1;
-    p0 += g0 * (x0 - m);
-    p1 += g1 * (x1 - m);
   }
-  for (; r < rows; r += 1) {
-    const int64_t at = r * channels;
-    const V x0 = load<L>(x + at);
-    const V g0 = behind<L, RELU>(dy + at, y + at, x0, s, t);
-    if (THROUGH) store<L>(through + at, g0);
-    s0 += g0;
-    p0 += g0 * (x0 - m);
-  }
-  store<L>(sum, s0 + s1);
-  store<L>(product, p0 + p1);
+  EACH(store<L>(sum + at, sums[0][v] + sums[1][v]); store<L>(product + at, products[0][v] + products[1][v]);)
 }
 
 template <typename L, Relu RELU>
 inline void gradient(const float *dy, const float *x, const float *mean, const float *scale, const float *shift,
-                     const float *a, const float *b, const float *c, int64_t rows, int64_t channels, float *dx) {
+                     const float *a, const float *b, const float *k, int64_t rows, int64_t channels, float *dx) {
   using V = typename L::Vector;
-  const V m = load<L>(mean), s = load<L>(scale), t = load<L>(shift);
-  const V va = load<L>(a), vb = load<L>(b), vc = load<L>(c);
+  V m[L::group], s[L::group], t[L::group], va[L::group], vb[L::group], vk[L::group];
+  EACH(m[v] = load<L>(mean + at); s[v] = load<L>(scale + at); t[v] = load<L>(shift + at); va[v] = load<L>(a + at);
+       vb[v] = load<L>(b + at); vk[v] = load<L>(k + at);)
   for (int64_t r = 0; r < rows; r += 1) {
-    const int64_t at = r * channels;
-    const V value = load<L>(x + at);
-    const V g = behind<L, RELU>(dy + at, dy, value, s, t);
-    store<L>(dx + at, va * g - vb * (value - m) - vc);
+    const int64_t row = r * channels;
+    EACH(const V value = load<L>(x + row + at);
+         const V g = behind<L, RELU>(dy + row + at, dy, value, s[v], t[v]);
+         store<L>(dx + row + at, va[v] * g - vb[v] * (value - m[v]) - vk[v]);)
   }
 }
 
