@@ -61,6 +61,24 @@ impl Batch {
         })
     }
 
+    /// The same batch.
+    pub(crate) fn handle(&self) -> Self {
+        Self {
+            images: self.images.shallow_clone(),
+            labels: self.labels.shallow_clone(),
+        }
+    }
+
+    /// `length` of its images or sequences from `start` on, which share its memory.
+    pub(crate) fn narrow(&self, start: i64, length: i64) -> Result<Self> {
+        let count = self.images.size().first().copied().unwrap_or(0);
+        let each = self.labels.numel() as i64 / count.max(1);
+        Ok(Self {
+            images: self.images.f_narrow(0, start, length)?,
+            labels: self.labels.f_narrow(0, start * each, length * each)?,
+        })
+    }
+
     /// Number of images, or of tokens.
     pub fn len(&self) -> usize {
         self.labels.numel()
@@ -192,6 +210,11 @@ impl<N: Network> Model<N> {
     /// Running statistics, flat, shape `[total]`.
     pub fn buffers(&self) -> &Tensor {
         self.buffers.flat()
+    }
+
+    /// Whether a pass may take means and variances of its batch: whether there are running ones.
+    pub(crate) fn takes_batch_statistics(&self) -> bool {
+        !self.buffers.specs().is_empty()
     }
 
     /// Where it lives.

@@ -41,6 +41,31 @@ pub struct InMode<'a, N> {
     pub mode: Mode,
 }
 
+/// Images or sequences that go through at once where that changes nothing but the memory it takes: with a gradient, and
+/// without.
+const GRADIENT_PART: i64 = 32;
+const FORWARD_PART: i64 = 64;
+
+impl<N: Network> InMode<'_, N> {
+    /// A batch in parts, each with its share of the examples. It stays whole where BatchNorm takes the statistics of the
+    /// batch: those of its parts would be others.
+    fn parts(&self, batch: &Batch, size: i64) -> Result<Vec<(Batch, f64)>> {
+        let apart = self.mode == Mode::Eval || !self.model.takes_batch_statistics();
+        let count = batch.images.size().first().copied().unwrap_or(0);
+        // Labels that do not fit are for the pass itself to refuse.
+        let fits = batch.labels.numel().is_multiple_of(count.max(1) as usize);
+        if !apart || !fits || count <= size {
+            return Ok(vec![(batch.handle(), 1.0)]);
+        }
+        let starts = (0..count).step_by(size as usize);
+        let parts = starts.map(|start| {
+            let length = size.min(count - start);
+            Ok((batch.narrow(start, length)?, length as f64 / count as f64))
+        });
+        parts.collect()
+    }
+}
+
 impl<N: Network> Objective for InMode<'_, N> {
     type Vector = FlatTensor;
     type Batch = Batch;
@@ -55,15 +80,22 @@ impl<N: Network> Objective for InMode<'_, N> {
         let share = 1.0 / batches.len() as f64;
         self.model.parameters().zero_grad()?;
         for batch in batches {
-            let _ = self
-                .model
-                .accumulate_gradient(batch, self.mode, share, None)?;
+            for (part, of_batch) in self.parts(batch, GRADIENT_PART)? {
+                let share = share * of_batch;
+                let _ = self
+                    .model
+                    .accumulate_gradient(&part, self.mode, share, None)?;
+            }
         }
         Ok(())
     }
 
     fn loss(&mut self, batch: &Batch) -> Result<f64> {
-        self.model.loss(batch, self.mode)
+        let mut sum = 0.0;
+        for (part, of_batch) in self.parts(batch, FORWARD_PART)? {
+            sum += of_batch * self.model.loss(&part, self.mode)?;
+        }
+        Ok(sum)
     }
 
     fn random(&self) -> Result<Tensor> {

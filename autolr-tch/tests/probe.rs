@@ -1,11 +1,11 @@
 //! A probe leaves no trace, costs one copy of the weights, and conforms.
 
 use autolr_core::ProbeBackend;
-use autolr_core::optimizer::{Evaluation, OptimizerConfig, Sgd, StepProbe, TrialLoss};
+use autolr_core::optimizer::{Evaluation, Objective, OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_core::testkit::{Fingerprint, Subject, conformance};
 use autolr_tch::{
-    Batch, Error, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig, ScoringBatches,
-    peak_memory, rng_state,
+    Batch, Error, InMode, Mode, Model, ModelProbe, Optimizer, ResNet18, ResNetConfig,
+    ScoringBatches, peak_memory, rng_state,
 };
 use ndarray::{Array1, ArrayView1, ArrayViewMut1};
 use tch::{Device, Tensor};
@@ -269,6 +269,63 @@ fn a_probe_takes_one_copy_of_the_parameters_and_one_gradient_beyond_a_training_s
         assert!(
             seven <= step + 2 * copy + small,
             "{config:?}: {seven} > {step} + 2 · {copy}"
+        );
+    }
+}
+
+/// Where no statistics are taken of the batch, its parts give the same, and take no more than training does.
+#[test]
+fn a_large_scoring_batch_goes_through_in_parts() {
+    for (batch_norm, mode) in [(true, Mode::Eval), (false, Mode::Probe)] {
+        let mut setup = setup(OptimizerConfig::PLAIN_SGD, batch_norm);
+        setup.mode = mode;
+        let (trained, step) =
+            peak_memory(|| setup.model.gradient(&batch(99, 32), Mode::Train, None)).unwrap();
+        trained.unwrap();
+        let lrs = [0.01, 0.003, 0.001];
+        let run = |setup: &mut Setup, gradient: &[Batch], scoring: Vec<Batch>| {
+            let mut model = InMode {
+                model: &mut setup.model,
+                mode,
+            };
+            let origin = model.vectors().0.tensor().copy();
+            model.set_gradient(gradient).unwrap();
+            let gradient = model.vectors().1.tensor().copy();
+            let mut losses = [f64::NAN; 3];
+            let probe = StepProbe {
+                gradient: None,
+                scoring: ScoringBatches::Shared(scoring),
+                loss: TrialLoss::AfterStep,
+                evaluate: Evaluation::All,
+            };
+            let outcome =
+                peak_memory(|| probe.run(&mut model, setup.optimizer.inner(), &lrs, &mut losses));
+            let (done, peak) = outcome.unwrap();
+            done.unwrap();
+            assert!(model.vectors().0.tensor().equal(&origin));
+            (gradient, losses, peak)
+        };
+        let whole = batch(7, 320);
+        let quarter = |i: i64| Batch {
+            images: whole.images.narrow(0, 80 * i, 80),
+            labels: whole.labels.narrow(0, 80 * i, 80),
+        };
+        let quarters = || (0..4).map(quarter).collect::<Vec<_>>();
+        let (by_hand, expected, _) = run(&mut setup, &quarters(), quarters());
+        let (gradient, losses, peak) = run(&mut setup, &[batch(7, 320)], vec![batch(7, 320)]);
+        let difference = (gradient - &by_hand).abs().max().double_value(&[]);
+        let size = by_hand.abs().max().double_value(&[]);
+        assert!(
+            difference <= 1e-5 * size,
+            "{mode:?}: {difference:e} of {size:e}"
+        );
+        for (a, b) in losses.iter().zip(expected) {
+            approx::assert_relative_eq!(*a, b, max_relative = 1e-6);
+        }
+        let copy = 4 * setup.model.parameters().flat().numel() as u64;
+        assert!(
+            peak <= step + 2 * copy + 16 * 1024,
+            "{mode:?}: {peak} > {step} + 2 · {copy}"
         );
     }
 }

@@ -15,7 +15,7 @@ pub const MAX_DEGREES: f64 = 10.0;
 const PLANE: usize = SIDE * SIDE;
 
 /// `(v / 255 − 0.5) / 0.5` for every byte `v`, each operation rounded to f32 as in torchvision.
-const NORMALIZED: [f32; 256] = {
+pub const NORMALIZED: [f32; 256] = {
     let mut table = [0.0; 256];
     let mut v = 0;
     while v < 256 {
@@ -103,9 +103,48 @@ pub fn normalize_into(image: &[u8], out: &mut [f32]) {
 /// # Panics
 /// If a length is not 3,072.
 pub fn augment_into(image: &[u8], rng: &mut impl Rng, out: &mut [f32]) {
-    let flip = rng.random_bool(0.5);
-    let degrees = rng.random_range(-MAX_DEGREES..=MAX_DEGREES);
+    let Augmentation { flip, degrees } = Augmentation::draw(rng);
     transform_into(image, flip, degrees, out);
+}
+
+/// What is drawn for an image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Augmentation {
+    /// Whether it is flipped left to right, first.
+    pub flip: bool,
+    /// By how much it is rotated counter-clockwise.
+    pub degrees: f64,
+}
+
+impl Augmentation {
+    /// How many [`Augmentation::numbers`] there are.
+    pub const NUMBERS: usize = 7;
+
+    /// Two draws from `rng`, the flip first.
+    pub fn draw(rng: &mut impl Rng) -> Self {
+        Self {
+            flip: rng.random_bool(0.5),
+            degrees: rng.random_range(-MAX_DEGREES..=MAX_DEGREES),
+        }
+    }
+
+    /// For who moves the pixels elsewhere: the flip (0 or 1), then the map from output to input pixels of the rotation in
+    /// 16.16 fixed point. The output pixel at column c and row r is the input's at column
+    /// `(numbers[1] + c · numbers[3] + r · numbers[5]) >> 16`, row `(numbers[2] + c · numbers[4] + r · numbers[6]) >> 16`
+    /// of the flipped image; outside of it, it is 0.
+    pub fn numbers(&self) -> [i64; Self::NUMBERS] {
+        let FixedAffine {
+            origin,
+            along_x,
+            along_y,
+        } = FixedAffine::rotation(self.degrees);
+        let map = [
+            origin.0, origin.1, along_x.0, along_x.1, along_y.0, along_y.1,
+        ];
+        let mut numbers = [i64::from(self.flip), 0, 0, 0, 0, 0, 0];
+        numbers[1..].copy_from_slice(&map.map(i64::from));
+        numbers
+    }
 }
 
 /// Flips left to right if `flip`, then rotates counter-clockwise by `degrees` about the middle,

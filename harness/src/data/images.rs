@@ -110,6 +110,11 @@ impl ImageSet {
         self.labels[index]
     }
 
+    /// All pixels, shape `[n, 3, 32, 32]`.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
     /// All labels, shape `[n]`.
     pub fn labels(&self) -> &[u8] {
         &self.labels

@@ -6,10 +6,14 @@ mod definition;
 mod error;
 #[cfg(test)]
 mod gradient_check;
+#[cfg(feature = "tch")]
+mod images;
 mod network;
 mod point_set;
 mod product;
 mod pure;
+#[cfg(feature = "tch")]
+mod resident;
 mod state;
 #[cfg(feature = "tch")]
 mod torch;
@@ -23,11 +27,13 @@ use network::networks;
 
 pub use definition::{DataIdentity, LayerKind, Metric, Part, Score, Sums, Task};
 pub use error::TaskError;
+#[cfg(feature = "tch")]
+pub use images::Images;
 pub use network::{Network, Parts, Visitor};
 pub use pure::{BatchOf, Outcome, Pure, PureExamples, PureTask};
 pub use state::{StateArray, StateValues};
 #[cfg(feature = "tch")]
-pub use torch::{Examples, Images, Torch};
+pub use torch::{Examples, Torch};
 
 // A new task is a file beside this, and a line here.
 networks! {

@@ -79,11 +79,8 @@ impl Network for ResNet18Settings {
     #[cfg(feature = "tch")]
     fn open<V: Visitor>(&self, parts: &Parts<'_>, visitor: V) -> Result<V::Output> {
         let device = parts.torch_device()?;
-        let examples = super::Images {
-            set: parts.images()?,
-            augment: parts.augment,
-            downsample: parts.downsample,
-        };
+        let set = parts.images()?;
+        let examples = super::Images::new(set, parts.augment, parts.downsample, device)?;
         let network = autolr_tch::ResNet18::new(autolr_tch::ResNetConfig {
             width: i64::from(self.width),
             classes: parts.set.classes() as i64,

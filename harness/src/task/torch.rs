@@ -8,8 +8,7 @@ use autolr_tch::{Batch, FlatTensor, InMode, Mode, Model, NamedArray, Network, Ta
 use tch::{Device, Tensor};
 
 use super::{DataIdentity, LayerKind, Part, Score, StateArray, StateValues, Sums, Task};
-use crate::data::augment::{augment_into, normalize_into};
-use crate::data::{DataSet, IMAGE_BYTES, ImageSet, SIDE, Stream};
+use crate::data::Stream;
 
 /// Images sent through at once where no gradient is taken.
 const EVALUATION_BATCH: usize = 256;
@@ -269,120 +268,5 @@ impl<N: Network, E: Examples> Task for Torch<N, E> {
         let tensor = Tensor::f_from_slice(values)?.f_to(self.device)?;
         let tensor = self.model.parameters().from_c_order(&tensor)?;
         Ok(FlatTensor::new(tensor))
-    }
-}
-
-/// Images of a data set, flipped and rotated at random if wanted.
-#[derive(Debug)]
-pub struct Images {
-    /// Training and test images.
-    pub set: DataSet,
-    /// Whether training images are flipped and rotated.
-    pub augment: bool,
-    /// Whether they are halved in height and width afterwards.
-    pub downsample: bool,
-}
-
-impl Examples for Images {
-    const DRAWN_TO_SIZE: bool = false;
-
-    fn identity(&self) -> DataIdentity {
-        let DataSet { train, test } = &self.set;
-        DataIdentity {
-            name: train.name().title().to_owned(),
-            synthetic: train.is_synthetic(),
-            digest: format!("{}+{}", train.digest(), test.digest()),
-        }
-    }
-
-    fn count(&self, part: Part) -> usize {
-        self.of(part).len()
-    }
-
-    fn batch(
-        &self,
-        part: Part,
-        indices: &[u32],
-        random: Option<&mut Stream>,
-        device: Device,
-    ) -> Result<Batch> {
-        let set = self.of(part);
-        let mut random = random.filter(|_| self.augment);
-        let mut images = vec![0.0; indices.len() * IMAGE_BYTES];
-        let mut labels = Vec::with_capacity(indices.len());
-        for (&index, out) in indices.iter().zip(images.chunks_exact_mut(IMAGE_BYTES)) {
-            let image = set.image(index as usize);
-            match &mut random {
-                Some(random) => augment_into(image, random, out),
-                None => normalize_into(image, out),
-            }
-            labels.push(i64::from(set.label(index as usize)));
-        }
-        if self.downsample {
-            images = images.chunks_exact(SIDE * SIDE).flat_map(halved).collect();
-        }
-        Ok(Batch::new(&images, &labels, device)?)
-    }
-
-    fn arrays(&self, name: &str, batch: &Batch) -> Result<Vec<StateArray>> {
-        let images: Vec<f32> = Vec::try_from(batch.images.f_to(Device::Cpu)?.f_flatten(0, -1)?)?;
-        let labels: Vec<i64> = Vec::try_from(batch.labels.f_to(Device::Cpu)?)?;
-        Ok(vec![
-            StateArray {
-                name: format!("{name}.images"),
-                shape: batch.images.size().iter().map(|&n| n as usize).collect(),
-                values: StateValues::F32(images),
-            },
-            StateArray {
-                name: format!("{name}.labels"),
-                shape: vec![labels.len()],
-                values: StateValues::I64(labels),
-            },
-        ])
-    }
-}
-
-/// Means of the 2 × 2 squares of a channel.
-fn halved(channel: &[f32]) -> Vec<f32> {
-    let rows = channel.chunks_exact(2 * SIDE);
-    let means = rows.flat_map(|rows| {
-        let (upper, lower) = rows.split_at(SIDE);
-        let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
-        pairs.map(|(a, b)| (a[0] + a[1] + b[0] + b[1]) / 4.0)
-    });
-    means.collect()
-}
-
-impl Images {
-    fn of(&self, part: Part) -> &ImageSet {
-        match part {
-            Part::Train => &self.set.train,
-            Part::Test => &self.set.test,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::synthetic;
-
-    #[test]
-    fn halved_images_are_means_of_four_pixels() {
-        let of = |downsample| Images {
-            set: synthetic::images(0, 3, 1),
-            augment: false,
-            downsample,
-        };
-        let batch = |images: Images| {
-            let batch = images.batch(Part::Train, &[2, 0], None, Device::Cpu);
-            batch.unwrap().images
-        };
-        let (whole, half) = (batch(of(false)), batch(of(true)));
-        assert_eq!(whole.size(), [2, 3, 32, 32]);
-        let pooled = whole.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
-        assert_eq!(half.size(), [2, 3, 16, 16]);
-        let difference = (half - pooled).abs().max().double_value(&[]);
-        assert!(difference < 1e-6, "{difference}");
     }
 }
