@@ -41,10 +41,15 @@ fn build_shim(lib: &Path) {
         .include(include)
         .debug(false)
         .files(["src/shim.cpp", "src/batch_norm.cpp"]);
-    if shim.get_compiler().is_like_gnu() {
-        // As libtorch itself does it: `at::parallel_for` is a template, and without this it runs on one thread.
+    // As libtorch itself does it: `at::parallel_for` is a template, and without this it runs on one thread. With another
+    // OpenMP than libtorch's there would be two in a process.
+    if shim.get_compiler().is_like_gnu() && lib.join("libgomp.so.1").exists() {
         shim.flag("-fopenmp");
         println!("cargo::rustc-link-lib=gomp");
+    } else {
+        println!(
+            "cargo::warning=BatchNorm will use one thread: that takes g++, and a libtorch with libgomp.so.1"
+        );
     }
     shim.compile("autolr_shim");
 

@@ -82,6 +82,19 @@ void moments(const Matrix &m, const float *x, double *mean, double *variance) {
   for (int64_t c = 0; c < channels; c += 1) variance[c] /= count;
 }
 
+// Refuses what the kernels, which see pointers alone, would read or write beyond its end.
+void check(const Tensor &x, const std::vector<Tensor> &of_channels, const Tensor &residual) {
+  const auto floats = [](const Tensor &tensor) { return tensor.is_cpu() && tensor.scalar_type() == at::kFloat; };
+  TORCH_CHECK(x.dim() == 4 && x.numel() > 0 && floats(x), "BatchNorm: the input has shape ", x.sizes(),
+              ", not float32 [batch, channels, height, width] with at least one image");
+  for (const Tensor &tensor : of_channels) {
+    TORCH_CHECK(!tensor.defined() || (floats(tensor) && tensor.is_contiguous() && tensor.numel() == x.size(1)),
+                "BatchNorm: weights or statistics do not fit ", x.size(1), " channels");
+  }
+  TORCH_CHECK(!residual.defined() || (floats(residual) && residual.sizes() == x.sizes()),
+              "BatchNorm: what is added does not fit the input, of shape ", x.sizes());
+}
+
 // What a forward pass leaves for the way back.
 struct Forward {
   Tensor y;
@@ -94,6 +107,7 @@ struct Forward {
 Forward compute(const Tensor &input, const Tensor &weight, const Tensor &bias, const Tensor &residual,
                 const Tensor &running_mean, const Tensor &running_var, bool training, double momentum, double eps,
                 bool relu, bool in_place) {
+  check(input, {weight, bias, running_mean, running_var}, residual);
   const Tensor x = channels_last(input);
   const Matrix m(x);
   const int64_t channels = m.channels;
@@ -123,8 +137,12 @@ Forward compute(const Tensor &input, const Tensor &weight, const Tensor &bias, c
       means[c] = static_cast<float>(momentum * exact_mean[c] + (1.0 - momentum) * means[c]);
       variances[c] = static_cast<float>(momentum * variance[c] * unbiased + (1.0 - momentum) * variances[c]);
     }
+    running_mean.unsafeGetTensorImpl()->bump_version();
+    running_var.unsafeGetTensorImpl()->bump_version();
   }
   const Tensor y = in_place ? x : at::empty_like(x);
+  // Written through pointers: who saved it for a backward pass is told so.
+  if (in_place) y.unsafeGetTensorImpl()->bump_version();
   const Tensor added = residual.defined() ? channels_last(residual) : residual;
   const float *from = x.const_data_ptr<float>(), *plus = added.defined() ? added.const_data_ptr<float>() : nullptr;
   float *to = y.mutable_data_ptr<float>();
@@ -157,6 +175,7 @@ struct NormAct : torch::autograd::Function<NormAct> {
     const Tensor &x = saved[0], &statistics = saved[1], &weight = saved[2], &y = saved[3];
     const bool training = ctx->saved_data["training"].toBool(), relu = ctx->saved_data["relu"].toBool();
     const bool residual = ctx->saved_data["residual"].toBool();
+    TORCH_CHECK(!at::GradMode::is_enabled(), "BatchNorm has no second derivative on the CPU");
     if (!grads[0].defined()) return variable_list(10);
     const Tensor dy = channels_last(grads[0]);
     const Matrix m(x);

@@ -175,6 +175,65 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_is_refused() {
+        let full = |shape: &[i64], kind| Tensor::ones(shape, (kind, Device::Cpu));
+        let norm = BatchNorm {
+            weight: 0,
+            running_mean: 0,
+        };
+        let refused = |x: &Tensor, channels: i64, residual: Option<&Tensor>| {
+            let of_channels = || {
+                [
+                    full(&[channels], Kind::Float),
+                    full(&[channels], Kind::Float),
+                ]
+            };
+            let behind = Behind {
+                residual,
+                relu: true,
+            };
+            let y = norm.forward(x, (&of_channels(), &of_channels()), Mode::Train, behind);
+            y.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let x = full(&[2, 64, 4, 4], Kind::Float);
+        assert_eq!(refused(&x, 64, None), "");
+        assert!(refused(&x, 3, None).contains("do not fit 64 channels"));
+        let narrow = full(&[2, 64, 4, 3], Kind::Float);
+        assert!(refused(&x, 64, Some(&narrow)).contains("what is added does not fit"));
+        for shape in [&[0, 64, 4, 4][..], &[2, 0, 4, 4], &[2, 64, 4]] {
+            let x = full(shape, Kind::Float);
+            assert!(refused(&x, shape[1], None).contains("the input has shape"));
+        }
+    }
+
+    #[test]
+    fn a_second_derivative_is_refused_instead_of_wrong() {
+        let x = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let weights = [
+            Tensor::ones([8], (Kind::Float, Device::Cpu)),
+            Tensor::zeros([8], (Kind::Float, Device::Cpu)),
+        ];
+        let norm = BatchNorm {
+            weight: 0,
+            running_mean: 0,
+        };
+        let behind = Behind {
+            residual: None,
+            relu: true,
+        };
+        let y = norm
+            .forward(&x, (&weights, &[]), Mode::Probe, behind)
+            .unwrap();
+        let first = Tensor::f_run_backward(&[y.sum(Kind::Float)], &[&x], true, true);
+        assert!(
+            first
+                .unwrap_err()
+                .to_string()
+                .contains("no second derivative")
+        );
+    }
+
+    #[test]
     fn nan_is_not_hidden_by_the_relu() {
         let x = Tensor::full([2, 3, 2, 2], f64::NAN, (Kind::Float, Device::Cpu));
         let weights = [
@@ -235,7 +294,20 @@ mod tests {
             line.unwrap_or_else(|| panic!("{text}")).to_owned()
         };
         let default = bits("default");
-        assert_eq!(bits("avx2"), default);
-        assert_eq!(bits("avx512"), default);
+        // libtorch takes what it is told without asking the processor.
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                assert_eq!(bits("avx2"), default);
+            }
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+            {
+                assert_eq!(bits("avx512"), default);
+            }
+        }
+        assert!(default.contains("bits "));
     }
 }

@@ -26,7 +26,8 @@ pub trait Network {
     /// Logits, shape `[examples, classes]`, in the order of a batch's labels: of images
     /// `[batch, channels, height, width]`, an example an image; of tokens `[batch, length]`, an example a token.
     ///
-    /// `parameters` and `buffers` are in the order of the specifications. Only [`Mode::Train`] may change `buffers`.
+    /// `parameters` and `buffers` are in the order of the specifications; on the CPU, those of four dimensions lie
+    /// channels-last in memory. Only [`Mode::Train`] may change `buffers`.
     ///
     /// # Errors
     /// If libtorch refuses.

@@ -63,6 +63,13 @@ impl ParameterSpec {
 
 /// The same numbers, from their order in a buffer into C order, or back.
 fn reordered(specs: &[ParameterSpec], flat: &Tensor, to_c_order: bool) -> Result<Tensor> {
+    let length: i64 = specs.iter().map(padded).sum();
+    if flat.size() != [length] {
+        return Err(Error::State(format!(
+            "a vector has shape {:?}, the parameters [{length}]",
+            flat.size()
+        )));
+    }
     // The gaps stay zero.
     let other = flat.f_zeros_like()?;
     let mut offset = 0;
@@ -212,7 +219,8 @@ impl Parameters {
         })
     }
 
-    /// All parameters, shape `[total]`; the leaves view it.
+    /// All parameters, shape `[total]`; the leaves view it. On the CPU, those of four dimensions lie in it channels-last:
+    /// [`Parameters::to_c_order`] has them in C order.
     pub fn flat(&self) -> &Tensor {
         self.buffer.flat()
     }
@@ -222,7 +230,8 @@ impl Parameters {
         &self.vectors.1.0
     }
 
-    /// One differentiable tensor a specification, in their order.
+    /// One differentiable tensor a specification, in their order. On the CPU, those of four dimensions are channels-last:
+    /// `reshape` them, `view` refuses.
     pub fn leaves(&self) -> &[Tensor] {
         &self.leaves
     }
@@ -245,7 +254,7 @@ impl Parameters {
     /// vectors of an optimiser, whatever the order in the buffer is.
     ///
     /// # Errors
-    /// If libtorch refuses: another length.
+    /// [`Error::State`] for another length; or if libtorch refuses.
     pub fn to_c_order(&self, vector: &Tensor) -> Result<Tensor> {
         reordered(self.specs(), vector, true)
     }
@@ -253,7 +262,7 @@ impl Parameters {
     /// A vector that [`Parameters::to_c_order`] gave, in the order of the buffer again.
     ///
     /// # Errors
-    /// If libtorch refuses: another length.
+    /// [`Error::State`] for another length; or if libtorch refuses.
     pub fn from_c_order(&self, vector: &Tensor) -> Result<Tensor> {
         reordered(self.specs(), vector, false)
     }
@@ -312,5 +321,47 @@ impl FlatBuffer {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c_order_is_that_of_the_shapes_and_back_again() {
+        let spec = |name: &str, shape: &[i64]| ParameterSpec {
+            name: name.into(),
+            shape: shape.to_vec(),
+            init: Init::Constant(0.0),
+        };
+        let specs = vec![spec("weight", &[2, 3, 2, 2]), spec("bias", &[5])];
+        let parameters = Parameters::new(specs, 0, Device::Cpu).unwrap();
+        // In the order of the shapes.
+        let weight = Tensor::arange(24, (Kind::Float, Device::Cpu)).reshape([2, 3, 2, 2]);
+        let bias = Tensor::arange(5, (Kind::Float, Device::Cpu)) + 100.0;
+        tch::no_grad(|| {
+            parameters.leaves()[0].shallow_clone().copy_(&weight);
+            parameters.leaves()[1].shallow_clone().copy_(&bias);
+        });
+        let flat = Vec::<f32>::try_from(parameters.flat()).unwrap();
+        // The second input channel's first entry is the buffer's second number.
+        assert_eq!(flat[..4], [0.0, 4.0, 8.0, 1.0]);
+        let ordered = parameters.to_c_order(parameters.flat()).unwrap();
+        let mut expected = vec![0.0; 48];
+        for (index, number) in expected[..24].iter_mut().enumerate() {
+            *number = index as f32;
+        }
+        expected[32..37].copy_from_slice(&[100.0, 101.0, 102.0, 103.0, 104.0]);
+        assert_eq!(Vec::<f32>::try_from(&ordered).unwrap(), expected);
+        assert!(
+            parameters
+                .from_c_order(&ordered)
+                .unwrap()
+                .equal(parameters.flat())
+        );
+        let long = Tensor::zeros([64], (Kind::Float, Device::Cpu));
+        let error = parameters.to_c_order(&long).unwrap_err().to_string();
+        assert!(error.contains("[64]") && error.contains("[48]"), "{error}");
     }
 }

@@ -394,3 +394,60 @@ fn threads_that_openmp_would_not_give_are_refused() {
         }
     }
 }
+
+/// OpenMP reads how its threads wait before `main`: what a training runs under shows in /proc.
+#[cfg(all(feature = "tch", target_os = "linux"))]
+#[test]
+fn several_threads_wait_briefly_unless_the_user_says_how() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+    let temp = tempfile::tempdir().unwrap();
+    let long = support::TINY_RESNET.replace("epochs = 3", "epochs = 100000");
+    fs::write(temp.path().join("spec.toml"), long).unwrap();
+    // The environment of a run that has written its first epoch.
+    let under = |threads: &str, set: Option<(&str, &str)>| {
+        let out = format!("{threads}-{}", set.map_or("", |(name, _)| name));
+        let args = [
+            "run",
+            "spec.toml",
+            "--threads",
+            threads,
+            "--out",
+            &out,
+            "--epoch-lines",
+        ];
+        let mut command = support::autolr(temp.path(), &args);
+        command
+            .env_remove("OMP_WAIT_POLICY")
+            .env_remove("GOMP_SPINCOUNT")
+            .envs(set)
+            .stdout(Stdio::null());
+        let mut run = command.spawn().unwrap();
+        let started = Instant::now();
+        let trains = || {
+            let logs = fs::read_dir(temp.path().join(&out)).into_iter().flatten();
+            let mut logs = logs.flatten().map(|run| run.path().join("events.jsonl"));
+            logs.any(|log| {
+                fs::read_to_string(log).is_ok_and(|log| log.contains("\"event\":\"epoch\""))
+            })
+        };
+        while !trains() {
+            assert!(run.try_wait().unwrap().is_none(), "{out}: ended");
+            assert!(
+                started.elapsed() < Duration::from_secs(120),
+                "{out}: no epoch"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let environment = fs::read(format!("/proc/{}/environ", run.id())).unwrap();
+        run.kill().unwrap();
+        run.wait().unwrap();
+        String::from_utf8_lossy(&environment).into_owned()
+    };
+    assert!(under("2", None).contains("GOMP_SPINCOUNT=2000"));
+    assert!(!under("1", None).contains("GOMP_SPINCOUNT"));
+    let passive = ("OMP_WAIT_POLICY", "PASSIVE");
+    assert!(!under("2", Some(passive)).contains("GOMP_SPINCOUNT"));
+    let own = ("GOMP_SPINCOUNT", "77");
+    assert!(under("2", Some(own)).contains("GOMP_SPINCOUNT=77"));
+}

@@ -89,7 +89,7 @@ impl Resident {
         Ok(self
             .normalized
             .f_index_select(0, &values)?
-            .f_view_(&bytes.size())?)
+            .f_view_(bytes.size())?)
     }
 
     /// As `transform_into` in `data::augment`, of all images at once. `drawn` has shape `[batch, 7]`.

@@ -78,7 +78,7 @@ impl Programs {
                 // What `autolr run` has its threads do, see harness/src/openmp.rs.
                 let set = |name| env::var_os(name).is_some();
                 if !set("OMP_WAIT_POLICY") && !set("GOMP_SPINCOUNT") {
-                    command.env("GOMP_SPINCOUNT", "10000");
+                    command.env("GOMP_SPINCOUNT", "2000");
                 }
                 command
             }
