@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::record::{Entry, Record};
+use ndarray::Array1;
 use support::{autolr, output, printed};
 use tempfile::TempDir;
 
@@ -81,11 +82,21 @@ fn may_be_rounded_away(loss: f64, mean: f64) -> bool {
     ulp(loss) < ulp(loss - mean)
 }
 
+/// Whether one loss is so far from the others that all z-scores are near those of n − 1 equal losses and another: (n − 1)/√n
+/// is the largest that there is, and however far the one lies, they hardly change. There too a turned bit may be rounded
+/// away.
+fn is_dominated(losses: &Array1<f64>) -> bool {
+    let count = losses.len() as f64;
+    let furthest = losses.mapv(|loss| (loss - losses.mean().unwrap_or(f64::NAN)).abs());
+    let furthest = furthest.fold(0.0_f64, |a, &b| a.max(b));
+    furthest / losses.std(1.0) > 0.99 * (count - 1.0) / count.sqrt()
+}
+
 /// The replay of each record with one number changed in its last bit fails: any rate, any cost, and any loss whose last bit
-/// is not rounded away.
+/// may not be rounded away.
 #[test]
 fn a_number_changed_in_its_last_bit_is_noticed() {
-    let (mut changed, mut rounded_away, mut unnoticed) = (0, 0, Vec::new());
+    let (mut changed, mut rounded_away, mut unnoticed) = (0, Vec::new(), Vec::new());
     for (log, record) in records() {
         let mut try_with = |what: String, may_pass: bool, change: &dyn Fn(&mut Record)| {
             let mut altered = record.clone();
@@ -98,7 +109,7 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
             changed += 1;
             match (altered.replay().is_ok(), may_pass) {
                 (false, _) => {}
-                (true, true) => rounded_away += 1,
+                (true, true) => rounded_away.push(format!("{}: {what}", log.display())),
                 (true, false) => unnoticed.push(format!("{}: {what}", log.display())),
             }
         };
@@ -118,7 +129,7 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
                 .filter(|(_, loss)| loss.is_finite())
             {
                 let what = format!("decision {i}, loss {j} = {loss}");
-                let may_pass = may_be_rounded_away(*loss, mean);
+                let may_pass = may_be_rounded_away(*loss, mean) || is_dominated(&decision.losses);
                 try_with(what, may_pass, &|record| {
                     let loss = &mut record.log.decisions[i].decision.losses[j];
                     *loss = next(*loss);
@@ -137,8 +148,10 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
             record.log.summary.as_mut().unwrap().probe_forwards += 1;
         });
     }
-    println!("{changed} numbers changed, one at a time, {rounded_away} of them without effect");
-    assert!(1000 * rounded_away < changed, "{rounded_away}");
+    let without = rounded_away.len();
+    println!("{changed} numbers changed, one at a time, {without} of them without effect");
+    // Beside losses of trainings that break.
+    assert!(500 * without < changed, "{without}: {rounded_away:#?}");
     assert!(changed > 100, "{changed}");
     assert!(
         unnoticed.is_empty(),
@@ -151,10 +164,17 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
 fn the_command_goes_through_folders_and_logs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
     let said = printed(&root, &["replay", "records"]);
-    let count = records().len();
+    let all = records();
+    let count = all.len();
+    let sealed = |(_, record): &&(_, Record)| {
+        let summary = record.log.summary.as_ref();
+        summary.is_some_and(|summary| summary.log.is_some())
+    };
+    let without = count - all.iter().filter(sealed).count();
+    assert!(without > 0 && without < count, "{without} of {count}");
     assert!(
         said.ends_with(&format!(
-            "{count} records, 0 different; {count} without a seal\n"
+            "{count} records, 0 different; {without} without a seal\n"
         )),
         "{said}"
     );
