@@ -1,4 +1,4 @@
-//! What can be said to `cargo xtask bench training` and `cargo xtask bench probe`.
+//! Options of `cargo xtask bench training` and `cargo xtask bench probe`.
 
 use std::fmt;
 
@@ -31,16 +31,16 @@ pub(crate) struct Common {
     /// Threads of either side
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,2", value_parser = up_to(1024))]
     pub(crate) threads: Vec<usize>,
-    /// How often each side has its turn
+    /// Turns; each measures every side once
     #[arg(long, value_name = "N", default_value = "5", value_parser = up_to(1000))]
     pub(crate) turns: usize,
-    /// How long a turn lasts, in seconds, if its calls are short
+    /// Seconds of a measurement, if the calls are short
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     pub(crate) seconds: f64,
     /// The optimiser
     #[arg(long, value_enum, default_value = "sgd")]
     pub(crate) optimizer: Rule,
-    /// Print one JSON document, with every sample, instead of tables
+    /// Print one JSON document with every sample instead of tables
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -26,21 +26,14 @@ struct Row {
     memory: Vec<Value>,
 }
 
-/// Measures, and prints what was measured also where something failed in the middle.
 pub(crate) fn run(project: &Project, args: &ProbeArgs) -> anyhow::Result<()> {
-    let programs = Programs::prepare(project)?;
-    let machine = Machine::of(project, &programs)?;
-    machine.warn_of(&args.common.threads);
-    let mut rows = Vec::new();
-    let outcome = measure(&programs, args, &mut rows);
-    if outcome.is_ok() || !rows.is_empty() {
-        if args.common.json {
-            println!("{:#}", document(&machine, args, &rows));
-        } else {
-            print!("{}", page(&machine, args, &rows));
-        }
-    }
-    outcome
+    super::compare(
+        project,
+        &args.common,
+        |programs, rows| measure(programs, args, rows),
+        |machine, rows| document(machine, args, rows),
+        |machine, rows| page(machine, args, rows),
+    )
 }
 
 fn settings(args: &ProbeArgs) -> Vec<Setting> {

@@ -13,6 +13,9 @@ use super::worker::Worker;
 use crate::command;
 use crate::project::Project;
 
+/// How long our threads spin.
+const SPIN_COUNT: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
+
 /// One side, in one of its ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -75,10 +78,11 @@ impl Programs {
             Way::Ours => {
                 let mut command = Command::new(&self.ours);
                 command.arg("--worker");
-                // What `autolr run` has its threads do, see harness/src/openmp.rs.
+                // As `autolr run` does, see harness/src/openmp.rs.
+                let (name, value) = SPIN_COUNT;
                 let set = |name| env::var_os(name).is_some();
-                if !set("OMP_WAIT_POLICY") && !set("GOMP_SPINCOUNT") {
-                    command.env("GOMP_SPINCOUNT", "2000");
+                if !set("OMP_WAIT_POLICY") && !set(name) {
+                    command.env(name, value);
                 }
                 command
             }
@@ -127,6 +131,12 @@ fn executable(messages: &str) -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_spin_count_is_that_of_autolr() {
+        let source = include_str!("../../../harness/src/openmp.rs");
+        assert!(source.contains(&format!("(&str, &str) = {SPIN_COUNT:?};")));
+    }
 
     #[test]
     fn the_program_is_found_among_the_messages() -> anyhow::Result<()> {

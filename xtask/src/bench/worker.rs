@@ -27,7 +27,7 @@ use serde_json::Value;
 /// So many of the last lines that a worker said on standard error go into an error.
 const LAST_LINES: usize = 8;
 
-/// How long a worker that was told to end may take.
+/// How long a worker may take to exit.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A process at the other end of two pipes.
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Worker {
     name: String,
     child: Child,
-    /// `None` when it has been told to end.
+    /// `None` once it is to exit.
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     errors: Errors,
