@@ -41,14 +41,14 @@ fn build_shim(lib: &Path) {
         .include(include)
         .debug(false)
         .files(["src/shim.cpp", "src/batch_norm.cpp"]);
-    // As libtorch itself does it: `at::parallel_for` is a template, and without this it runs on one thread. With another
-    // OpenMP than libtorch's there would be two in a process.
+    // `at::parallel_for` is a template and uses one thread without OpenMP, which has to be libtorch's own: two in a process
+    // get in each other's way.
     if shim.get_compiler().is_like_gnu() && lib.join("libgomp.so.1").exists() {
         shim.flag("-fopenmp");
         println!("cargo::rustc-link-lib=gomp");
     } else {
         println!(
-            "cargo::warning=BatchNorm will use one thread: that takes g++, and a libtorch with libgomp.so.1"
+            "cargo::warning=BatchNorm will use one thread: more take g++ and a libtorch with libgomp.so.1"
         );
     }
     shim.compile("autolr_shim");

@@ -1,5 +1,5 @@
-// BatchNorm, what is added to it, and the ReLU behind both, in one operation on the CPU: two passes over memory where
-// libtorch's own operations take seven.
+// BatchNorm, the residual sum and ReLU in one operation on the CPU, with fewer passes over memory than
+// libtorch's three operations.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -47,7 +47,7 @@ struct Matrix {
   // Runs `body(block, first row, rows)` for all blocks, on several threads if there are.
   template <typename F>
   void for_each_block(const F &body) const {
-    // Fewer numbers than this are done sooner than a second thread has woken up.
+    // Smaller pieces are not worth waking a thread.
     const int64_t grain = std::max<int64_t>(1, 16384 / (block * channels));
     at::parallel_for(0, blocks(), grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i += 1) body(i, i * block, std::min(block, rows - i * block));
@@ -57,7 +57,7 @@ struct Matrix {
 
 Tensor channels_last(const Tensor &x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
 
-// Mean and variance (biased) of each channel: the blocks' own, put together in double precision, in their order.
+// Mean and variance (biased) of each channel: those of the blocks, combined in order in double precision.
 void moments(const Matrix &m, const float *x, double *mean, double *variance) {
   const int64_t channels = m.channels;
   std::vector<float> parts(2 * m.blocks() * channels);
@@ -82,7 +82,7 @@ void moments(const Matrix &m, const float *x, double *mean, double *variance) {
   for (int64_t c = 0; c < channels; c += 1) variance[c] /= count;
 }
 
-// Refuses what the kernels, which see pointers alone, would read or write beyond its end.
+// The kernels see pointers only: what does not fit is refused here.
 void check(const Tensor &x, const std::vector<Tensor> &of_channels, const Tensor &residual) {
   const auto floats = [](const Tensor &tensor) { return tensor.is_cpu() && tensor.scalar_type() == at::kFloat; };
   TORCH_CHECK(x.dim() == 4 && x.numel() > 0 && floats(x), "BatchNorm: the input has shape ", x.sizes(),
@@ -92,10 +92,10 @@ void check(const Tensor &x, const std::vector<Tensor> &of_channels, const Tensor
                 "BatchNorm: weights or statistics do not fit ", x.size(1), " channels");
   }
   TORCH_CHECK(!residual.defined() || (floats(residual) && residual.sizes() == x.sizes()),
-              "BatchNorm: what is added does not fit the input, of shape ", x.sizes());
+              "BatchNorm: the residual does not fit the input, of shape ", x.sizes());
 }
 
-// What a forward pass leaves for the way back.
+// What a forward pass computes, and saves for the backward pass.
 struct Forward {
   Tensor y;
   // In channels-last memory.
@@ -141,7 +141,7 @@ Forward compute(const Tensor &input, const Tensor &weight, const Tensor &bias, c
     running_var.unsafeGetTensorImpl()->bump_version();
   }
   const Tensor y = in_place ? x : at::empty_like(x);
-  // Written through pointers: who saved it for a backward pass is told so.
+  // It is written through pointers: without this, autograd would not notice.
   if (in_place) y.unsafeGetTensorImpl()->bump_version();
   const Tensor added = residual.defined() ? channels_last(residual) : residual;
   const float *from = x.const_data_ptr<float>(), *plus = added.defined() ? added.const_data_ptr<float>() : nullptr;
@@ -161,7 +161,7 @@ struct NormAct : torch::autograd::Function<NormAct> {
     const Tensor residual = added.value_or(Tensor());
     const Forward done = compute(input, weight, bias, residual, running_mean.value_or(Tensor()),
                                  running_var.value_or(Tensor()), training, momentum, eps, relu, /*in_place=*/false);
-    // The output tells what the ReLU let through only where something was added.
+    // The ReLU's mask follows from x, unless a residual was added.
     const Tensor y = relu && residual.defined() ? done.y : Tensor();
     ctx->save_for_backward({done.x, done.statistics, weight, y});
     ctx->saved_data["training"] = training;
@@ -184,10 +184,10 @@ struct NormAct : torch::autograd::Function<NormAct> {
     const float *scale = inverse + channels, *shift = scale + channels;
     const float *from = x.const_data_ptr<float>(), *out = y.defined() ? y.const_data_ptr<float>() : nullptr;
 
-    // What goes back to what was added: the gradient itself where there is no ReLU.
-    Tensor through;
-    if (residual) through = relu ? at::empty_like(x) : dy;
-    float *written = residual && relu ? through.mutable_data_ptr<float>() : nullptr;
+    // Without a ReLU it is the gradient itself.
+    Tensor d_residual;
+    if (residual) d_residual = relu ? at::empty_like(x) : dy;
+    float *written = residual && relu ? d_residual.mutable_data_ptr<float>() : nullptr;
     const float *gradient = dy.const_data_ptr<float>();
     std::vector<float> parts(2 * m.blocks() * channels);
     m.for_each_block([&](int64_t i, int64_t row, int64_t rows) {
@@ -219,15 +219,15 @@ struct NormAct : torch::autograd::Function<NormAct> {
     if (ctx->needs_input_grad(0)) {
       dx = at::empty_like(x);
       float *to = dx.mutable_data_ptr<float>();
-      // Where it was written already, the gradient behind the ReLU is read, not computed again.
-      const float *behind = written ? written : gradient;
+      // With the mask of the ReLU applied, where that was written above.
+      const float *masked = written ? written : gradient;
       m.for_each_block([&](int64_t, int64_t row, int64_t rows) {
         const int64_t at = row * channels;
-        kernels().input_gradient(behind + at, from + at, mean, scale, shift, relu && !written, a, b, k, rows, channels,
+        kernels().input_gradient(masked + at, from + at, mean, scale, shift, relu && !written, a, b, k, rows, channels,
                                  to + at);
       });
     }
-    variable_list found = {dx, d_weight, d_bias, through};
+    variable_list found = {dx, d_weight, d_bias, d_residual};
     // Nothing for the other six arguments.
     found.resize(10);
     return found;

@@ -13,7 +13,7 @@ namespace autolr {
 namespace LANES_NAMESPACE(AUTOLR_LANES) {
 namespace {
 
-// `GROUP` vectors of `LANES` numbers each, beside each other: as many of a row's channels as go through a loop at once.
+// `GROUP` vectors of `LANES` numbers each, beside each other: the channels of a row that one loop handles at once.
 template <int LANES, int GROUP>
 struct Lanes {
   typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
@@ -50,16 +50,18 @@ inline typename L::Vector where_positive(typename L::Vector decider, typename L:
 #define OVER_CHANNELS(BODY)                                              \
   int64_t c = 0;                                                         \
   for (; c + 4 * AUTOLR_LANES <= channels; c += 4 * AUTOLR_LANES) {      \
-    BODY(Lanes4);                                                        \
+    BODY(FourVectors);                                                   \
   }                                                                      \
-  for (; c + AUTOLR_LANES <= channels; c += AUTOLR_LANES) BODY(Lanes1);  \
-  for (; c + 8 <= channels; c += 8) BODY(Lanes8);                        \
-  for (; c < channels; c += 1) BODY(Single)
+  for (; c + AUTOLR_LANES <= channels; c += AUTOLR_LANES) {              \
+    BODY(OneVector);                                                     \
+  }                                                                      \
+  for (; c + 8 <= channels; c += 8) BODY(EightChannels);                 \
+  for (; c < channels; c += 1) BODY(OneChannel)
 
-using Lanes4 = Lanes<AUTOLR_LANES, 4>;
-using Lanes1 = Lanes<AUTOLR_LANES, 1>;
-using Lanes8 = Lanes<(AUTOLR_LANES < 8 ? AUTOLR_LANES : 8), (AUTOLR_LANES < 8 ? 8 / AUTOLR_LANES : 1)>;
-using Single = Lanes<1, 1>;
+using FourVectors = Lanes<AUTOLR_LANES, 4>;
+using OneVector = Lanes<AUTOLR_LANES, 1>;
+using EightChannels = Lanes<(AUTOLR_LANES < 8 ? AUTOLR_LANES : 8), (AUTOLR_LANES < 8 ? 8 / AUTOLR_LANES : 1)>;
+using OneChannel = Lanes<1, 1>;
 
 // Statements for each vector `v` of a group, unrolled; `at` is its place in the row.
 #define EACH(...)                                   \
@@ -109,11 +111,12 @@ inline void affine(const float *x, const float *scale, const float *shift, const
   }
 }
 
-// How the ReLU is seen to have let something through.
+// How it is seen whether the ReLU passed its input on.
 enum class Relu { None, ByOutput, ByInput };
 
+// The gradient at the ReLU's input, from that at its output.
 template <typename L, Relu RELU>
-inline typename L::Vector behind(const float *dy, const float *y, typename L::Vector x, typename L::Vector scale,
+inline typename L::Vector masked(const float *dy, const float *y, typename L::Vector x, typename L::Vector scale,
                                  typename L::Vector shift) {
   const typename L::Vector g = load<L>(dy);
   if (RELU == Relu::ByOutput) return where_positive<L>(load<L>(y), g);
@@ -121,9 +124,9 @@ inline typename L::Vector behind(const float *dy, const float *y, typename L::Ve
   return g;
 }
 
-template <typename L, Relu RELU, bool THROUGH>
+template <typename L, Relu RELU, bool RESIDUAL>
 inline void gradient_sums(const float *dy, const float *x, const float *y, const float *mean, const float *scale,
-                          const float *shift, int64_t rows, int64_t channels, float *through, float *sum,
+                          const float *shift, int64_t rows, int64_t channels, float *d_residual, float *sum,
                           float *product) {
   using V = typename L::Vector;
   V m[L::group], s[L::group], t[L::group];
@@ -133,8 +136,8 @@ inline void gradient_sums(const float *dy, const float *x, const float *y, const
     for (int64_t k = 0; k < 2 && r + k < rows; k += 1) {
       const int64_t row = (r + k) * channels;
       EACH(const V value = load<L>(x + row + at);
-           const V g = behind<L, RELU>(dy + row + at, y + row + at, value, s[v], t[v]);
-           if (THROUGH) store<L>(through + row + at, g); sums[k][v] += g; products[k][v] += g * (value - m[v]);)
+           const V g = masked<L, RELU>(dy + row + at, y + row + at, value, s[v], t[v]);
+           if (RESIDUAL) store<L>(d_residual + row + at, g); sums[k][v] += g; products[k][v] += g * (value - m[v]);)
     }
   }
   EACH(store<L>(sum + at, sums[0][v] + sums[1][v]); store<L>(product + at, products[0][v] + products[1][v]);)
@@ -150,7 +153,7 @@ inline void gradient(const float *dy, const float *x, const float *mean, const f
   for (int64_t r = 0; r < rows; r += 1) {
     const int64_t row = r * channels;
     EACH(const V value = load<L>(x + row + at);
-         const V g = behind<L, RELU>(dy + row + at, dy, value, s[v], t[v]);
+         const V g = masked<L, RELU>(dy + row + at, dy, value, s[v], t[v]);
          store<L>(dx + row + at, va[v] * g - vb[v] * (value - m[v]) - vk[v]);)
   }
 }
@@ -176,18 +179,18 @@ void normalize(const float *x, const float *scale, const float *shift, const flo
 }
 
 void block_gradient_sums(const float *dy, const float *x, const float *y, const float *mean, const float *scale,
-                         const float *shift, bool relu, int64_t rows, int64_t channels, float *through, float *sum,
+                         const float *shift, bool relu, int64_t rows, int64_t channels, float *d_residual, float *sum,
                          float *product) {
-#define CALL(L, RELU, THROUGH)                                                                                \
-  gradient_sums<L, RELU, THROUGH>(dy + c, x + c, y ? y + c : dy + c, mean + c, scale + c, shift + c, rows,    \
-                                  channels, through ? through + c : nullptr, sum + c, product + c)
+#define CALL(L, RELU, RESIDUAL)                                                                                \
+  gradient_sums<L, RELU, RESIDUAL>(dy + c, x + c, y ? y + c : dy + c, mean + c, scale + c, shift + c, rows,    \
+                                  channels, d_residual ? d_residual + c : nullptr, sum + c, product + c)
 #define BODY(L)                                                  \
   do {                                                           \
-    if (relu && y && through) CALL(L, Relu::ByOutput, true);     \
+    if (relu && y && d_residual) CALL(L, Relu::ByOutput, true);     \
     else if (relu && y) CALL(L, Relu::ByOutput, false);          \
-    else if (relu && through) CALL(L, Relu::ByInput, true);      \
+    else if (relu && d_residual) CALL(L, Relu::ByInput, true);      \
     else if (relu) CALL(L, Relu::ByInput, false);                \
-    else if (through) CALL(L, Relu::None, true);                 \
+    else if (d_residual) CALL(L, Relu::None, true);                 \
     else CALL(L, Relu::None, false);                             \
   } while (false)
   OVER_CHANNELS(BODY);

@@ -1,7 +1,7 @@
 // BatchNorm over channels-last memory: a matrix of `rows` pixels by `channels`, row after row.
 //
-// Results have the same bits whatever the processor's vectors are and however many threads there are: sums run over
-// fixed blocks of rows, and products and sums are rounded apart.
+// Results have the same bits with any vector width and any number of threads: sums run over fixed blocks of rows, and
+// products and sums are rounded separately.
 
 #pragma once
 
@@ -18,15 +18,15 @@ struct BatchNormKernels {
   void (*normalize)(const float *x, const float *scale, const float *shift, const float *residual, bool relu,
                     int64_t rows, int64_t channels, float *y);
 
-  // What comes back through the ReLU, if there is one: g, and its sums over a block, Σ g and Σ g (x − mean).
+  // Sums over a block of the gradient g at the ReLU's input (`dy` itself without a ReLU): Σ g and Σ g (x − mean).
   //
   // `y` is the output where there was a residual. Without one, whether it was above 0 follows from x, and `y` is null.
-  // If `through` is not null, g is written there.
+  // If `d_residual` is not null, g is written there.
   void (*block_gradient_sums)(const float *dy, const float *x, const float *y, const float *mean, const float *scale,
-                              const float *shift, bool relu, int64_t rows, int64_t channels, float *through,
+                              const float *shift, bool relu, int64_t rows, int64_t channels, float *d_residual,
                               float *sum, float *product);
 
-  // dx = a · g − b · (x − mean) − k, channel by channel. g is `dy`, behind the ReLU if `relu`.
+  // dx = a · g − b · (x − mean) − k, channel by channel. g is `dy`, where the ReLU passed its input on if `relu`.
   void (*input_gradient)(const float *dy, const float *x, const float *mean, const float *scale, const float *shift,
                          bool relu, const float *a, const float *b, const float *k, int64_t rows, int64_t channels,
                          float *dx);

@@ -194,9 +194,8 @@ pub(crate) struct NormAct<'a> {
     pub(crate) relu: bool,
 }
 
-/// BatchNorm of float32 `x`, shape `[batch, channels, height, width]`, on the CPU; plus the residual, if there is one;
-/// and ReLU, if asked for: in one operation, through which gradients go back. Where none is recorded, `x` is
-/// overwritten.
+/// BatchNorm of float32 `x`, shape `[batch, channels, height, width]`, on the CPU, plus the residual, if there is one,
+/// and ReLU, if asked for, as one differentiable operation. Where no gradient is recorded, `x` is overwritten.
 pub(crate) fn norm_act(x: &Tensor, how: &NormAct<'_>) -> Result<Tensor> {
     let mut y = std::ptr::null_mut();
     // SAFETY: live tensors; on success `y` is a new one that is ours.
@@ -225,11 +224,11 @@ pub fn set_numerics(deterministic: bool, tf32: bool) -> Result<()> {
     check(unsafe { autolr_set_numerics(c_int::from(deterministic), c_int::from(tf32)) })
 }
 
-/// Keeps memory that is freed in this process, instead of giving it back to the system: a training step frees its
-/// tensors, and the next one would have to get the same pages again, zeroed one by one. On a CPU that takes up to a
-/// fifth of the time of a small network. For programs that train; the process keeps its peak until it ends.
+/// Keeps freed memory in this process instead of returning it to the system. Each training step frees its tensors, and
+/// the next one would have to get the same pages again, zeroed one by one: 14 % of a step of ResNet-18 at width 8. For
+/// programs that train; the process keeps its peak memory until it ends.
 ///
-/// Only the allocator of glibc is told so.
+/// Has an effect with glibc's allocator only.
 pub fn keep_freed_memory() {
     // SAFETY: sets two numbers of the allocator.
     unsafe { autolr_keep_freed_memory() }

@@ -48,9 +48,8 @@ impl ParameterSpec {
         self.len() == 0
     }
 
-    /// A piece of a flat buffer in this shape. On the CPU, the weights of convolutions lie there channels-last, in the
-    /// order `[output, height, width, input]`: with them in it, libtorch keeps images so too, and its convolutions of
-    /// few channels are faster by a quarter.
+    /// A piece of a flat buffer in this shape. On the CPU the weights of convolutions are channels-last, in the order
+    /// `[output, height, width, input]`. libtorch then keeps images channels-last too, and convolutions are faster.
     fn view(&self, piece: &Tensor) -> Result<Tensor> {
         match self.shape[..] {
             [output, input, height, width] if piece.device() == Device::Cpu => Ok(piece
@@ -219,8 +218,8 @@ impl Parameters {
         })
     }
 
-    /// All parameters, shape `[total]`; the leaves view it. On the CPU, those of four dimensions lie in it channels-last:
-    /// [`Parameters::to_c_order`] has them in C order.
+    /// All parameters, shape `[total]`; the leaves view it. On the CPU, those of four dimensions are channels-last;
+    /// [`Parameters::to_c_order`] gives C order.
     pub fn flat(&self) -> &Tensor {
         self.buffer.flat()
     }
@@ -250,8 +249,8 @@ impl Parameters {
         })
     }
 
-    /// A vector as long as [`Parameters::flat`], with each parameter's entries in C order: how checkpoints hold the
-    /// vectors of an optimiser, whatever the order in the buffer is.
+    /// A vector in the layout of [`Parameters::flat`], such as an optimiser's state, with each parameter's entries in C
+    /// order instead: the layout of checkpoints.
     ///
     /// # Errors
     /// [`Error::State`] for another length; or if libtorch refuses.
@@ -259,7 +258,7 @@ impl Parameters {
         reordered(self.specs(), vector, true)
     }
 
-    /// A vector that [`Parameters::to_c_order`] gave, in the order of the buffer again.
+    /// The inverse of [`Parameters::to_c_order`].
     ///
     /// # Errors
     /// [`Error::State`] for another length; or if libtorch refuses.

@@ -41,18 +41,17 @@ pub struct InMode<'a, N> {
     pub mode: Mode,
 }
 
-/// Images or sequences that go through at once where that changes nothing but the memory it takes: with a gradient, and
-/// without.
+/// Images or sequences of one pass where a batch can be split without changing its loss: with a gradient, and without.
 const GRADIENT_PART: i64 = 32;
 const FORWARD_PART: i64 = 64;
 
 impl<N: Network> InMode<'_, N> {
-    /// A batch in parts, each with its share of the examples. It stays whole where BatchNorm takes the statistics of the
-    /// batch: those of its parts would be others.
+    /// A batch in parts, each with its share of the examples, to limit memory. A batch whose statistics BatchNorm takes is
+    /// not split, since that would change them.
     fn parts(&self, batch: &Batch, size: i64) -> Result<Vec<(Batch, f64)>> {
         let apart = self.mode == Mode::Eval || !self.model.takes_batch_statistics();
         let count = batch.images.size().first().copied().unwrap_or(0);
-        // Labels that do not fit are for the pass itself to refuse.
+        // If the labels do not fit, the pass itself says so.
         let fits = batch.labels.numel().is_multiple_of(count.max(1) as usize);
         if !apart || !fits || count <= size {
             return Ok(vec![(batch.handle(), 1.0)]);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor};
 
-use crate::batch_norm::{BatchNorm, Behind};
+use crate::batch_norm::{BatchNorm, PostOps};
 use crate::error::{Error, Result};
 use crate::network::{Mode, Network};
 use crate::parameters::{Init, ParameterSpec};
@@ -187,10 +187,10 @@ impl Pass<'_> {
         let weight = &self.parameters[layer.weight];
         let (stride, padding) = ([layer.stride; 2], [layer.padding; 2]);
         let y = x.f_conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)?;
-        let behind = Behind { residual, relu };
+        let post_ops = PostOps { residual, relu };
         match layer.norm {
-            Some(norm) => norm.forward(&y, (self.parameters, self.buffers), self.mode, behind),
-            None => behind.apply(y),
+            Some(norm) => norm.forward(&y, (self.parameters, self.buffers), self.mode, post_ops),
+            None => post_ops.apply(y),
         }
     }
 

@@ -21,7 +21,7 @@
 #include <memory>
 #include <mutex>
 
-// Defined by now, where it is the C library.
+// __GLIBC__ is defined by the headers above.
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -139,11 +139,10 @@ char *autolr_set_numerics(int deterministic, int tf32) {
   });
 }
 
-// Freed memory stays with the process: the next step finds its tensors' pages where the last one left them. Of the C
-// library's own allocator; another one is not asked.
+// Keeps freed memory in the process, so that the next step can reuse the pages of its tensors. For glibc's allocator.
 void autolr_keep_freed_memory() {
 #ifdef __GLIBC__
-  // Before glibc 2.35 no more than 32 MiB is taken.
+  // Before glibc 2.35 the limit is 32 MiB.
   if (mallopt(M_MMAP_THRESHOLD, 1 << 30) == 0) mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, -1);
 #endif
