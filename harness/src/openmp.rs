@@ -1,8 +1,8 @@
 //! How the threads of libtorch wait for each other.
 //!
-//! GNU OpenMP's threads wait by spinning, for milliseconds. On cores that are busy with something else the one that
-//! is waited for is not running, since the one that waits is: beside another training of two threads, a step took up to
-//! eighteen times as long (docs/PERFORMANCE.md). With a short spin, and sleep after it, both get their share.
+//! GNU OpenMP's threads spin for milliseconds while they wait. On busy cores they spin on the core that the thread they
+//! wait for needs: next to another training with two threads, a step took up to eighteen times as long
+//! (docs/PERFORMANCE.md). With a short spin, after which they sleep, both trainings get their share.
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -10,13 +10,13 @@ use std::process::Command;
 
 use crate::experiment::RunSpec;
 
-/// Either says how threads wait; what the user set stands.
+/// If the user sets one of these, it is left alone.
 const SET_BY_USER: [&str; 2] = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"];
 
-/// Turns of the loop that waits: as few as cost nothing on idle cores.
+/// Iterations of the spin loop: a small number that costs nothing on idle cores.
 const SPIN_COUNT: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
 
-/// Whether the threads of a training in this process would wait by spinning for long.
+/// Whether a training in this process would spin for long.
 fn spins(spec: &RunSpec, threads: usize) -> bool {
     cfg!(feature = "tch")
         && threads > 1
@@ -24,13 +24,13 @@ fn spins(spec: &RunSpec, threads: usize) -> bool {
         && SET_BY_USER.iter().all(|name| env::var_os(name).is_none())
 }
 
-/// Starts this program anew, with threads that wait briefly, if it is to train on several: OpenMP reads its variables
-/// before `main`. The process stays the same one. To be called before any file is open.
+/// Restarts this program in the same process with a short spin, if it is to train with several threads: OpenMP reads its
+/// variables before `main`. To be called before any file is open.
 pub(crate) fn wait_briefly(spec: &RunSpec, threads: usize) {
     if !spins(spec, threads) {
         return;
     }
-    // Not where a loader was started with this program as its argument, or where another one stands by now.
+    // Not if the program was started through a loader, or has been deleted since.
     let program = env::current_exe().ok();
     let Some(program) =
         program.filter(|path| path.file_stem() == Some("autolr".as_ref()) && path.is_file())
@@ -43,6 +43,6 @@ pub(crate) fn wait_briefly(spec: &RunSpec, threads: usize) {
         command.arg0(name);
     }
     let (name, value) = SPIN_COUNT;
-    // Returns only if it failed; then the threads spin.
+    // Returns only on failure; then the threads spin.
     let _ = command.args(arguments).env(name, value).exec();
 }
