@@ -45,8 +45,8 @@ pub enum Answer {
         steps: u64,
         /// Mean training loss over them.
         train_loss: f64,
-        /// Loss on a scoring batch afterwards, if asked for.
-        score: Option<f64>,
+        /// Losses on scoring batches afterwards, as many as asked for.
+        scores: Vec<f64>,
     },
     /// Of all others.
     Done,
@@ -67,14 +67,14 @@ impl Answer {
                 losses,
                 cost: *cost,
             },
-            &Self::Branched {
+            Self::Branched {
                 steps,
                 train_loss,
-                score,
+                scores,
             } => Event::Branched {
-                steps,
-                train_loss,
-                score,
+                steps: *steps,
+                train_loss: *train_loss,
+                scores,
             },
             Self::Done => Event::Done,
         }
@@ -243,7 +243,7 @@ impl<B: ProbeBackend> Training for Probing<B> {
         if probe.course.steps == 0 {
             return Err(ProbeError::Steps { steps: 0 });
         }
-        let cost = if probe.course.steps > 1 {
+        let cost = if !probe.course.is_one_step() {
             let steps = probe.course.steps as usize;
             if groups > 1 {
                 return Err(ProbeError::Groups { groups });

@@ -45,8 +45,8 @@ pub enum Event<'a> {
         steps: u64,
         /// Mean training loss over those steps; NaN if there was none.
         train_loss: f64,
-        /// Mean loss on a scoring batch afterwards, if that was asked for.
-        score: Option<f64>,
+        /// Mean loss on each scoring batch afterwards, as many as were asked for.
+        scores: &'a [f64],
     },
     /// Answers every other request: it is done.
     Done,

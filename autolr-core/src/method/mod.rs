@@ -41,6 +41,8 @@ methods! {
     reduce_on_plateau,
     /// A rate from each batch's own loss and gradient.
     polyak,
+    /// No rate to set: a search, then a decay.
+    robust,
 }
 
 /// A learning rate that follows a plan, a metric, probes, or whatever else a trainer can be asked for.

@@ -86,9 +86,12 @@ pub struct Course {
     /// Optimiser steps, at least 1.
     #[serde(default = "one")]
     pub steps: u64,
-    /// From its first step on.
+    /// After the warm-up.
     #[serde(default)]
     pub anneal: Anneal,
+    /// First steps in which the rate rises in a straight line: step k of w has it times (k + 1)/(w + 1), k from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warm_up: u64,
 }
 
 /// How a rate falls.
@@ -100,7 +103,7 @@ pub enum Anneal {
     /// Not at all.
     #[default]
     Held,
-    /// In a straight line: step k of n has the rate times 1 − k/n, k from 0.
+    /// In a straight line: step k of the n after the warm-up has the rate times 1 − k/n, k from 0.
     ToZero,
 }
 
@@ -108,18 +111,38 @@ fn one() -> u64 {
     1
 }
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Course {
     /// One step, as in the paper.
     pub const ONE_STEP: Self = Self {
         steps: 1,
         anneal: Anneal::Held,
+        warm_up: 0,
     };
+
+    /// Whether it is a single step at the full rate.
+    pub fn is_one_step(self) -> bool {
+        self.steps == 1 && self.warm_up == 0
+    }
 
     /// What the rate is multiplied by in step `k`, from 0: in [0, 1].
     pub fn factor(self, k: u64) -> f64 {
+        if k < self.warm_up {
+            return (k as f64 + 1.0) / (self.warm_up as f64 + 1.0);
+        }
         match self.anneal {
             Anneal::Held => 1.0,
-            Anneal::ToZero => 1.0 - k.min(self.steps) as f64 / self.steps.max(1) as f64,
+            Anneal::ToZero => {
+                let n = self.steps.saturating_sub(self.warm_up).max(1);
+                1.0 - (k - self.warm_up).min(n) as f64 / n as f64
+            }
         }
     }
 }
@@ -149,8 +172,8 @@ impl PartialEq for Probe {
 /// A clone is equal, with a NaN rate too.
 impl PartialEq for Branch {
     fn eq(&self, other: &Self) -> bool {
-        (self.from, self.into, self.course, self.score)
-            == (other.from, other.into, other.course, other.score)
+        (self.from, self.into, self.course, self.scores)
+            == (other.from, other.into, other.course, other.scores)
             && all_same(&self.lrs, &other.lrs)
     }
 }
@@ -170,9 +193,10 @@ pub struct Branch {
     pub lrs: Vec<f64>,
     /// Its steps. It ends with the epoch at the latest.
     pub course: Course,
-    /// Whether its end is scored on a batch that it was not trained on.
-    #[serde(default)]
-    pub score: bool,
+    /// On how many batches its end is scored that it was not trained on. Branches that end at the same step are scored on
+    /// the same ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub scores: u64,
 }
 
 /// What a method answers to an event.
@@ -255,11 +279,22 @@ mod tests {
     #[test]
     fn a_course_is_held_or_falls_to_zero() {
         let factors = |anneal| {
-            let course = Course { steps: 4, anneal };
+            let course = Course {
+                steps: 4,
+                anneal,
+                warm_up: 0,
+            };
             [0, 1, 3, 4, 9].map(|k| course.factor(k))
         };
         assert_eq!(factors(Anneal::Held), [1.0; 5]);
         assert_eq!(factors(Anneal::ToZero), [1.0, 0.75, 0.25, 0.0, 0.0]);
+        let course = Course {
+            steps: 5,
+            anneal: Anneal::ToZero,
+            warm_up: 1,
+        };
+        let factors = [0, 1, 2, 4, 5].map(|k| course.factor(k));
+        assert_eq!(factors, [0.5, 1.0, 0.75, 0.25, 0.0]);
     }
 
     #[test]
@@ -281,8 +316,9 @@ mod tests {
             course: Course {
                 steps: 3,
                 anneal: Anneal::ToZero,
+                warm_up: 1,
             },
-            score: true,
+            scores: 4,
         };
         let probe = Probe {
             lrs: array![[0.1, 0.2], [0.3, 0.4]],

@@ -354,19 +354,19 @@ pub struct AnswerRecord {
         with = "float_serde::option"
     )]
     pub train_loss: Option<f64>,
-    /// The loss on a scoring batch afterwards.
+    /// The losses on scoring batches afterwards.
     #[serde(
         default,
-        skip_serializing_if = "Option::is_none",
-        with = "float_serde::option"
+        skip_serializing_if = "Vec::is_empty",
+        with = "float_serde::vec"
     )]
-    pub score: Option<f64>,
+    pub scores: Vec<f64>,
 }
 
 impl AnswerRecord {
     /// What [`AnswerRecord::read_off`] is of a probe: none in trials of several steps.
     pub(crate) fn read_off(spec: &ProbeSpec, probe: &Probe, losses: &[f64]) -> Vec<usize> {
-        if probe.course.steps == 1 && probe.lrs.nrows() == losses.len() {
+        if probe.course.is_one_step() && probe.lrs.nrows() == losses.len() {
             spec.read_off(probe.lrs.column(0), losses)
         } else {
             Vec::new()

@@ -443,7 +443,7 @@ impl<'a> Played<'a> {
             spec.probe.batch_size as u64,
         );
         match request {
-            Request::Probe(probe) if probe.course.steps > 1 => {
+            Request::Probe(probe) if !probe.course.is_one_step() => {
                 probe.lrs.nrows() as u64 * (3 * probe.course.steps * batch + scored)
             }
             Request::Probe(probe) => {
@@ -452,8 +452,7 @@ impl<'a> Played<'a> {
             Request::Branch(branch) => {
                 let begun = self.slots.get(&branch.from).map_or(0, |place| place.steps);
                 let left = self.plan.steps_per_epoch - begun;
-                let score = if branch.score { scored } else { 0 };
-                3 * branch.course.steps.min(left) * batch + score
+                3 * branch.course.steps.min(left) * batch + branch.scores.saturating_mul(scored)
             }
             _ => 0,
         }
@@ -532,7 +531,7 @@ impl<'a> Played<'a> {
                 let n = losses.len() as u64;
                 let read_off = AnswerRecord::read_off(&spec.probe, probe, losses);
                 self.check_read_off(&read_off, &answer.read_off)?;
-                self.search += if probe.course.steps > 1 {
+                self.search += if !probe.course.is_one_step() {
                     n * (3 * probe.course.steps * batch + scored)
                 } else {
                     let evaluated = losses.len() - read_off.len();
@@ -556,14 +555,17 @@ impl<'a> Played<'a> {
                 }
                 let samples = self.samples_of(place.steps + steps) - self.samples_of(place.steps);
                 let cost = 3 * samples;
-                self.search += cost + if branch.score { scored } else { 0 };
+                if answer.scores.len() as u64 != branch.scores {
+                    return self.differs("there is not one score for each batch");
+                }
+                self.search += cost + branch.scores * scored;
                 place.steps += steps;
                 place.search += cost;
                 self.slots.insert(branch.into, place);
                 Ok(Answer::Branched {
                     steps,
                     train_loss,
-                    score: answer.score,
+                    scores: answer.scores.clone(),
                 })
             }
             _ => self.differs("an answer is recorded without what it should hold"),

@@ -574,12 +574,13 @@ impl<'a, 'o> Trainer<'a, 'o> {
         let steps = branch.course.steps;
         let steps = steps.min(self.plan.steps_per_epoch - from.mark.sums.steps);
         let batch = self.spec.training.batch_size as u64;
-        let scored = if branch.score {
-            self.spec.probe.batch_size as u64
-        } else {
-            0
-        };
-        if !self.budget().allows(3 * steps * batch + scored) {
+        let scored = branch
+            .scores
+            .saturating_mul(self.spec.probe.batch_size as u64);
+        if !self
+            .budget()
+            .allows((3 * steps * batch).saturating_add(scored))
+        {
             return Err(Halt::Spent);
         }
         self.checkpoint(method)?;
@@ -602,10 +603,11 @@ impl<'a, 'o> Trainer<'a, 'o> {
         let sums = self.workload.sums()?;
         let samples = sums.samples - from.mark.sums.samples;
         let train_loss = (sums.loss - from.mark.sums.loss) / samples as f64;
-        let score = match branch.score {
-            true => Some(self.workload.score(self.draw(), 0)?),
-            false => None,
-        };
+        let mut scores = Vec::new();
+        for index in 0..branch.scores {
+            self.stop_if_told()?;
+            scores.push(self.workload.score(self.draw(), index)?);
+        }
         let images = self.samples() - self.samples_of(from.mark.sums.steps);
         let mut search = from.mark.search;
         search += Cost::of_training(images);
@@ -628,7 +630,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
         Ok(Answer::Branched {
             steps: taken,
             train_loss,
-            score,
+            scores,
         })
     }
 
@@ -641,7 +643,7 @@ impl<'a, 'o> Trainer<'a, 'o> {
             cost: None,
             steps: None,
             train_loss: None,
-            score: None,
+            scores: Vec::new(),
         };
         match answer {
             Answer::Losses { .. } if self.needs.records_losses => return Ok(()),
@@ -654,10 +656,10 @@ impl<'a, 'o> Trainer<'a, 'o> {
             Answer::Branched {
                 steps,
                 train_loss,
-                score,
+                scores,
             } => {
                 (record.steps, record.train_loss) = (Some(*steps), Some(*train_loss));
-                record.score = *score;
+                record.scores.clone_from(scores);
             }
             _ => return Ok(()),
         }
@@ -698,7 +700,7 @@ impl Training for Trainer<'_, '_> {
                 let name = request.name();
                 return Err(anyhow!("the scheduler asks for a {name} of 0 steps").into());
             }
-            Request::Probe(probe) if probe.course.steps == 1 => self.probe(probe)?,
+            Request::Probe(probe) if probe.course.is_one_step() => self.probe(probe)?,
             Request::Probe(probe) => self.long_probe(probe, method)?,
             Request::Branch(branch) => self.branch(branch, method)?,
             Request::Save { slot } => {

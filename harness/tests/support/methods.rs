@@ -83,6 +83,7 @@ impl Method for Search {
             course: Course {
                 steps: 5,
                 anneal: Anneal::ToZero,
+                warm_up: 1,
             },
         };
         self.asked.then_some(Request::Probe(probe))
@@ -162,8 +163,8 @@ impl Method for Race {
                 }
             }
             (Event::Done, Stage::Saving) => Stage::Branching,
-            (Event::Branched { score, .. }, Stage::Branching) => {
-                self.scores.push(score.unwrap_or(f64::NAN));
+            (Event::Branched { scores, .. }, Stage::Branching) => {
+                self.scores.push(scores[0]);
                 if self.scores.len() < 2 {
                     Stage::Branching
                 } else {
@@ -205,8 +206,9 @@ impl Method for Race {
                     course: Course {
                         steps: 3,
                         anneal: Anneal::Held,
+                        warm_up: 0,
                     },
-                    score: true,
+                    scores: 1,
                 }))
             }
             Stage::Adopting => Some(Request::Adopt {

@@ -258,7 +258,9 @@ fn happened(line: Happened) -> Result<Turned, String> {
     let mut method = any("state", &line.state)?;
     let unwrap = |Float(number): Float| number;
     let losses: Vec<f64> = match &line.event {
-        Told::Losses { losses, .. } => losses.iter().map(|Float(loss)| *loss).collect(),
+        Told::Losses { losses, .. } | Told::Branched { scores: losses, .. } => {
+            losses.iter().map(|Float(loss)| *loss).collect()
+        }
         _ => Vec::new(),
     };
     let event = match line.event {
@@ -288,13 +290,11 @@ fn happened(line: Happened) -> Result<Turned, String> {
             cost,
         },
         Told::Branched {
-            steps,
-            train_loss,
-            score,
+            steps, train_loss, ..
         } => Event::Branched {
             steps,
             train_loss: unwrap(train_loss),
-            score: score.map(unwrap),
+            scores: &losses,
         },
         Told::Done => Event::Done,
     };

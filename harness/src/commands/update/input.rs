@@ -151,9 +151,9 @@ pub(super) enum Told {
         /// Mean training loss over them.
         #[schemars(with = "Float")]
         train_loss: Float,
-        /// Loss on a scoring batch afterwards.
-        #[schemars(with = "Option<Float>")]
-        score: Option<Float>,
+        /// Losses on scoring batches afterwards.
+        #[serde(default)]
+        scores: Vec<Float>,
     },
     /// Another request was carried out.
     Done,

@@ -1,0 +1,348 @@
+//! The method.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::RobustConfig;
+use super::search::{self, Lengths, Trial};
+use super::{KIND, VERSION};
+use crate::float_serde;
+use crate::method::{
+    Branch, Budget, Change, Event, Keep, Method, MethodError, MethodState, Needs, Plan, Record,
+    Request, Slot, Turn,
+};
+
+/// The beginning of the training during the search, later the last state that the guard goes back to.
+const ORIGIN: Slot = Slot(0);
+/// How often the guard goes back, at most.
+const RETURNS: u64 = 12;
+
+/// Finds the rate by itself, and decays it to zero over the rest of the run. See the [module](super).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Robust {
+    pub(super) config: RobustConfig,
+    plan: Plan,
+    lengths: Lengths,
+    stage: Stage,
+    trials: Vec<Trial>,
+    /// The rate being tried, in half decades.
+    trying: i32,
+    /// The highest rate of the decay.
+    #[serde(with = "float_serde")]
+    peak: f64,
+    #[serde(with = "float_serde")]
+    lr: f64,
+    /// Steps of the training so far.
+    steps: u64,
+    /// Steps, and compute, before the decay began.
+    began: (u64, u64),
+    /// Steps since the warm-up began.
+    warm: u64,
+    /// The loss before any training.
+    #[serde(with = "float_serde")]
+    initial_loss: f64,
+    /// Steps at the last state that the guard kept.
+    kept: u64,
+    /// How often the guard went back.
+    returns: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stage {
+    Fresh,
+    /// The beginning is saved.
+    Saving,
+    /// Trials of a stage of the search.
+    Trying(usize),
+    /// The training goes on from the best trial.
+    Adopting(u32),
+    Dropping(u32),
+    Training,
+    /// The guard keeps a copy.
+    Keeping,
+    GoingBack,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    reason: &'a str,
+    /// The preferred rate of each stage.
+    rates: Vec<f64>,
+    trials: u64,
+    /// Steps of all trials, and those of the one that the training goes on from.
+    search_steps: u64,
+    adopted_steps: u64,
+}
+
+#[derive(Serialize)]
+struct WentBack {
+    reason: &'static str,
+    #[serde(with = "float_serde")]
+    loss: f64,
+    returns: u64,
+}
+
+impl Robust {
+    /// At its beginning.
+    pub fn new(config: RobustConfig) -> Self {
+        Self {
+            config,
+            plan: Plan {
+                steps: 0,
+                steps_per_epoch: 0,
+            },
+            lengths: Lengths::default(),
+            stage: Stage::Fresh,
+            trials: Vec::new(),
+            trying: 0,
+            peak: config.lr,
+            lr: config.lr,
+            steps: 0,
+            began: (0, 0),
+            warm: 0,
+            initial_loss: f64::NAN,
+            kept: 0,
+            returns: 0,
+        }
+    }
+
+    /// The highest rate of the decay, once it was found.
+    pub fn peak(&self) -> f64 {
+        self.peak
+    }
+
+    /// A slot that does not hold the best trial.
+    fn free_slot(&self, stage: usize) -> Slot {
+        let best = search::preferred(&self.trials, stage, self.config.tie);
+        match best.and_then(|trial| trial.slot) {
+            Some(1) => Slot(2),
+            _ => Slot(1),
+        }
+    }
+
+    /// The rate of the step to come.
+    fn schedule(&mut self, budget: &Budget) {
+        let (steps, spent) = self.began;
+        let gone = match budget.limit {
+            Some(limit) => {
+                (budget.spent.saturating_sub(spent)) as f64
+                    / (limit.saturating_sub(spent)).max(1) as f64
+            }
+            None => {
+                (self.steps.saturating_sub(steps)) as f64
+                    / (self.plan.steps.saturating_sub(steps)).max(1) as f64
+            }
+        };
+        let warm_up = (self.config.warm_up * self.plan.steps as f64).max(1.0);
+        let rise = ((self.warm + 1) as f64 / (warm_up + 1.0)).min(1.0);
+        self.lr = self.peak * rise.min((1.0 - gone).clamp(0.0, 1.0));
+    }
+
+    fn begin_decay(&mut self, budget: &Budget) {
+        self.stage = if self.config.guard {
+            Stage::Keeping
+        } else {
+            Stage::Training
+        };
+        self.kept = self.steps;
+        self.began = (self.steps, budget.spent);
+        self.warm = 0;
+        self.schedule(budget);
+    }
+
+    /// The next trial, or the end of the search.
+    fn go_on(&mut self, stage: usize, budget: &Budget) -> Option<Record> {
+        let mut stage = stage;
+        loop {
+            if let Some(half) =
+                search::next(&self.trials, &self.lengths, stage, self.config.tie)
+            {
+                (self.trying, self.stage) = (half, Stage::Trying(stage));
+                return None;
+            }
+            if stage == self.lengths.last {
+                break;
+            }
+            stage += 1;
+        }
+        let rates: Vec<f64> = (0..=stage)
+            .filter_map(|stage| search::preferred(&self.trials, stage, self.config.tie))
+            .map(|trial| trial.lr)
+            .collect();
+        let winner = (0..=stage)
+            .rev()
+            .find_map(|stage| search::preferred(&self.trials, stage, self.config.tie));
+        let adopted = winner.filter(|trial| self.config.adopt && trial.slot.is_some());
+        let (slot, adopted_steps) =
+            adopted.map_or((None, 0), |trial| (trial.slot, trial.steps));
+        let found = Found {
+            reason: if winner.is_some() {
+                "search"
+            } else {
+                "no rate gave a finite loss"
+            },
+            rates,
+            trials: self.trials.len() as u64,
+            search_steps: self.trials.iter().map(|trial| trial.steps).sum(),
+            adopted_steps,
+        };
+        // Without a finite loss, the lowest rate that was tried.
+        let lowest = self.trials.iter().map(|trial| trial.lr);
+        let peak = winner.map_or_else(|| lowest.fold(self.config.lr, f64::min), |trial| trial.lr);
+        let record = Change::new(self.peak, peak, &found);
+        self.initial_loss = self.trials.first().map_or(f64::NAN, Trial::loss);
+        self.peak = peak;
+        match slot {
+            Some(slot) => {
+                self.steps += adopted_steps;
+                self.stage = Stage::Adopting(slot);
+            }
+            None => self.drop_trials(budget),
+        }
+        Some(Record::Change(record))
+    }
+
+    /// Lets go of what a trial still holds.
+    fn drop_trials(&mut self, budget: &Budget) {
+        let held = self.trials.iter_mut().find_map(|trial| trial.slot.take());
+        match held {
+            Some(slot) => self.stage = Stage::Dropping(slot),
+            None => {
+                self.trials.clear();
+                self.begin_decay(budget);
+            }
+        }
+    }
+
+    /// Whether an epoch was worse than no training at all.
+    fn is_lost(&self, train_loss: f64, validation_loss: Option<f64>) -> bool {
+        let worst = self.initial_loss + 0.5 * self.initial_loss.abs();
+        !train_loss.is_finite()
+            || validation_loss.is_some_and(|loss| !loss.is_finite())
+            || train_loss > worst
+    }
+}
+
+impl Method for Robust {
+    fn lrs(&self) -> &[f64] {
+        std::slice::from_ref(&self.lr)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            slots: 3,
+            divergence: self.config.guard,
+            ..Needs::default()
+        }
+    }
+
+    fn next(&mut self, event: &Event<'_>, budget: &Budget) -> Result<Turn, MethodError> {
+        let mut record = None;
+        match (*event, self.stage) {
+            (Event::Start(plan), Stage::Fresh) => {
+                self.plan = plan;
+                if let Some(lengths) = Lengths::of(&self.config, plan) {
+                    self.lengths = lengths;
+                    self.stage = Stage::Saving;
+                } else {
+                    let found = Found {
+                        reason: "the run is too short for a search",
+                        rates: Vec::new(),
+                        trials: 0,
+                        search_steps: 0,
+                        adopted_steps: 0,
+                    };
+                    record = Some(Record::Change(Change::new(self.lr, self.peak, &found)));
+                    self.begin_decay(budget);
+                }
+            }
+            (Event::Done, Stage::Saving) => record = self.go_on(0, budget),
+            (Event::Branched { steps, scores, .. }, Stage::Trying(stage)) => {
+                let slot = self.free_slot(stage);
+                for trial in &mut self.trials {
+                    if trial.slot == Some(slot.0) {
+                        trial.slot = None;
+                    }
+                }
+                self.trials.push(Trial {
+                    stage,
+                    lr: search::half_decade(self.trying),
+                    steps,
+                    scores: scores.to_vec(),
+                    slot: Some(slot.0),
+                });
+                record = self.go_on(stage, budget);
+            }
+            (Event::Done, Stage::Adopting(slot)) => {
+                for trial in &mut self.trials {
+                    if trial.slot == Some(slot) {
+                        trial.slot = None;
+                    }
+                }
+                self.drop_trials(budget);
+            }
+            (Event::Done, Stage::Dropping(_)) => self.drop_trials(budget),
+            (Event::Step { .. }, Stage::Training) => {
+                self.steps += 1;
+                self.warm = self.warm.saturating_add(1);
+                self.schedule(budget);
+            }
+            (
+                Event::Epoch {
+                    train_loss,
+                    validation_loss,
+                },
+                Stage::Training,
+            ) => {
+                let lost = self.is_lost(train_loss, validation_loss);
+                if self.config.guard && !lost {
+                    (self.stage, self.kept) = (Stage::Keeping, self.steps);
+                } else if self.config.guard && self.returns < RETURNS {
+                    self.returns += 1;
+                    let (before, after) = (self.peak, 0.5 * self.peak);
+                    let why = WentBack {
+                        reason: "an epoch was worse than no training",
+                        loss: train_loss,
+                        returns: self.returns,
+                    };
+                    record = Some(Record::Change(Change::new(before, after, &why)));
+                    (self.peak, self.steps, self.warm) = (after, self.kept, 0);
+                    self.stage = Stage::GoingBack;
+                }
+            }
+            (Event::Done, Stage::Keeping | Stage::GoingBack) => {
+                self.stage = Stage::Training;
+                self.schedule(budget);
+            }
+            _ => return Err(MethodError::unasked(event)),
+        }
+        let mut turn = Turn::from(self.pending().unwrap_or(Request::Continue));
+        turn.record = record;
+        Ok(turn)
+    }
+
+    fn pending(&self) -> Option<Request> {
+        match self.stage {
+            Stage::Fresh | Stage::Training => None,
+            Stage::Saving | Stage::Keeping => Some(Request::Save { slot: ORIGIN }),
+            Stage::Trying(stage) => Some(Request::Branch(Branch {
+                from: ORIGIN,
+                into: self.free_slot(stage),
+                lrs: vec![search::half_decade(self.trying)],
+                course: self.lengths.course(stage),
+                scores: self.lengths.scores[stage],
+            })),
+            Stage::Adopting(slot) => Some(Request::Adopt { slot: Slot(slot) }),
+            Stage::Dropping(slot) => Some(Request::Drop { slot: Slot(slot) }),
+            Stage::GoingBack => Some(Request::Restore {
+                slot: ORIGIN,
+                optimizer: Keep::Saved,
+            }),
+        }
+    }
+
+    fn state(&self) -> MethodState {
+        MethodState::new(KIND, VERSION, self)
+    }
+}
