@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use harness::commands::{
     compare, completions, data, doctor, plan, probe, replay, report, reproduce, resume, run,
-    schedule, status, sweep, trace, update,
+    schedule, sensitivity, status, sweep, trace, update,
 };
 use harness::data::DataError;
 use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent, say};
@@ -34,6 +34,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Compare(compare::CompareArgs),
     Sweep(sweep::SweepArgs),
+    Sensitivity(sensitivity::SensitivityArgs),
     Plan(plan::PlanArgs),
     Status(status::StatusArgs),
     Resume(resume::ResumeArgs),
@@ -78,6 +79,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus
         Command::Replay(args) => replay::replay(args, out),
         Command::Compare(args) => compare::compare(args, out),
         Command::Sweep(args) => sweep::sweep(args, out),
+        Command::Sensitivity(args) => sensitivity::sensitivity(args, out),
         Command::Plan(args) => plan::plan(args, out),
         Command::Status(args) => status::status(args, out),
         Command::Resume(args) => resume::resume(args, out),

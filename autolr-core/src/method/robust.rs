@@ -31,7 +31,7 @@ pub(super) const ENTRY: Entry = Entry {
             Key::new("tie", Number, Core("1")).within(Range::NOT_NEGATIVE).about("standard errors within which two losses are equal: then the higher rate is taken"),
             Key::new("warm_up", Number, Core("0.02")).within(Range::SHARE).about("share of the run over which the rate rises"),
             Key::new("adopt", Switch, Core("true")).about("whether the training goes on from the end of the best trial"),
-            Key::new("guard", Switch, Core("true")).about("whether the training goes back, at half the rate, from an epoch that was worse than no training"),
+            Key::new("guard", Switch, Core("true")).about("whether the training goes back, at half the rate, from an epoch that lost half of what was reached"),
         ],
         "no rate to set: searches for it, then decays it to zero",
     ),
@@ -42,3 +42,6 @@ pub(super) const ENTRY: Entry = Entry {
 fn saved(state: &MethodState) -> Result<Robust, StateError> {
     state.read(KIND, VERSION..=VERSION)
 }
+
+#[cfg(test)]
+mod tests;

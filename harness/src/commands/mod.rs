@@ -12,6 +12,7 @@ pub mod reproduce;
 pub mod resume;
 pub mod run;
 pub mod schedule;
+pub mod sensitivity;
 pub mod status;
 pub mod sweep;
 pub mod trace;

@@ -16,6 +16,7 @@ pub(crate) mod paper;
 pub(crate) mod pool;
 pub(crate) mod progress;
 pub(crate) mod resolve;
+pub(crate) mod sensitivity;
 pub(crate) mod state;
 pub(crate) mod stop;
 pub(crate) mod sweep;

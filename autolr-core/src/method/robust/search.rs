@@ -97,6 +97,9 @@ pub(super) struct Trial {
     #[serde(with = "float_serde")]
     pub(super) lr: f64,
     pub(super) steps: u64,
+    /// Mean training loss over them.
+    #[serde(with = "float_serde")]
+    pub(super) train_loss: f64,
     /// Losses on the scoring batches, which all trials of a stage share.
     #[serde(with = "float_serde::vec")]
     pub(super) scores: Vec<f64>,
@@ -125,21 +128,34 @@ impl Trial {
     }
 }
 
-/// The trial of a stage that is taken: of those whose loss is within `tie` standard errors of the lowest, the one with the
-/// highest rate. None if no loss is finite.
+/// The trial that changed the least: the lowest rate's, of those with a finite loss.
+pub(super) fn least(trials: &[Trial]) -> Option<&Trial> {
+    let finite = trials
+        .iter()
+        .filter(|trial| trial.loss().is_finite() && trial.train_loss.is_finite());
+    finite.min_by(|a, b| a.lr.total_cmp(&b.lr))
+}
+
+/// Training loss of a trial, in multiples of the initial one, above which its rate is too high, whatever its end: a
+/// training would stay at that rate for longer.
+const OUT_OF_PROPORTION: f64 = 3.0;
+
+/// The trial of a stage that is taken: from the one with the lowest loss upward, as long as the next higher rate's is within
+/// `tie` standard errors of the lowest. None if no loss is finite.
 pub(super) fn preferred(trials: &[Trial], stage: usize, tie: f64) -> Option<&Trial> {
-    let of_stage = || {
-        trials
-            .iter()
-            .filter(move |trial| trial.stage == stage && trial.loss().is_finite())
+    let initial = least(trials)?.train_loss.abs();
+    let sound = |trial: &&Trial| {
+        trial.stage == stage && trial.loss().is_finite() && trial.train_loss <= OUT_OF_PROPORTION * initial
     };
-    let best = of_stage().min_by(|a, b| a.loss().total_cmp(&b.loss()))?;
-    of_stage()
-        .filter(|trial| {
-            let (above, error) = trial.above(best);
-            above <= tie * error
-        })
-        .max_by(|a, b| a.lr.total_cmp(&b.lr))
+    let mut of_stage: Vec<&Trial> = trials.iter().filter(sound).collect();
+    of_stage.sort_by(|a, b| a.lr.total_cmp(&b.lr));
+    let best = *of_stage.iter().min_by(|a, b| a.loss().total_cmp(&b.loss()))?;
+    let higher = of_stage.into_iter().filter(|trial| trial.lr > best.lr);
+    let tied = higher.take_while(|trial| {
+        let (above, error) = trial.above(best);
+        above <= tie * error
+    });
+    Some(tied.last().unwrap_or(best))
 }
 
 /// 10^(half / 2).

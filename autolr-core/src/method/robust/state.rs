@@ -41,6 +41,9 @@ pub struct Robust {
     /// The loss before any training.
     #[serde(with = "float_serde")]
     initial_loss: f64,
+    /// The lowest so far, of the trial that was taken and of epochs of training.
+    #[serde(with = "float_serde")]
+    best_loss: f64,
     /// Steps at the last state that the guard kept.
     kept: u64,
     /// How often the guard went back.
@@ -102,6 +105,7 @@ impl Robust {
             began: (0, 0),
             warm: 0,
             initial_loss: f64::NAN,
+            best_loss: f64::INFINITY,
             kept: 0,
             returns: 0,
         }
@@ -191,7 +195,8 @@ impl Robust {
         let lowest = self.trials.iter().map(|trial| trial.lr);
         let peak = winner.map_or_else(|| lowest.fold(self.config.lr, f64::min), |trial| trial.lr);
         let record = Change::new(self.peak, peak, &found);
-        self.initial_loss = self.trials.first().map_or(f64::NAN, Trial::loss);
+        self.initial_loss = search::least(&self.trials).map_or(f64::NAN, Trial::loss);
+        self.best_loss = adopted.map_or(self.initial_loss, Trial::loss);
         self.peak = peak;
         match slot {
             Some(slot) => {
@@ -215,12 +220,11 @@ impl Robust {
         }
     }
 
-    /// Whether an epoch was worse than no training at all.
-    fn is_lost(&self, train_loss: f64, validation_loss: Option<f64>) -> bool {
-        let worst = self.initial_loss + 0.5 * self.initial_loss.abs();
-        !train_loss.is_finite()
-            || validation_loss.is_some_and(|loss| !loss.is_finite())
-            || train_loss > worst
+    /// Whether an epoch lost half of what was reached before: its loss is not finite, or above
+    /// `best + max(initial − best, |initial| / 10) / 2`.
+    fn is_lost(&self, loss: f64) -> bool {
+        let reached = (self.initial_loss - self.best_loss).max(0.1 * self.initial_loss.abs());
+        !(loss <= self.best_loss + 0.5 * reached)
     }
 }
 
@@ -258,7 +262,14 @@ impl Method for Robust {
                 }
             }
             (Event::Done, Stage::Saving) => record = self.go_on(0, budget),
-            (Event::Branched { steps, scores, .. }, Stage::Trying(stage)) => {
+            (
+                Event::Branched {
+                    steps,
+                    train_loss,
+                    scores,
+                },
+                Stage::Trying(stage),
+            ) => {
                 let slot = self.free_slot(stage);
                 for trial in &mut self.trials {
                     if trial.slot == Some(slot.0) {
@@ -269,6 +280,7 @@ impl Method for Robust {
                     stage,
                     lr: search::half_decade(self.trying),
                     steps,
+                    train_loss,
                     scores: scores.to_vec(),
                     slot: Some(slot.0),
                 });
@@ -295,15 +307,27 @@ impl Method for Robust {
                 },
                 Stage::Training,
             ) => {
-                let lost = self.is_lost(train_loss, validation_loss);
+                // The lower one: the first epoch's training loss holds that of the trial, with its higher rates, and a
+                // network that overfits has a rising validation loss.
+                let loss = match validation_loss {
+                    Some(validation) if train_loss.is_finite() => validation.min(train_loss),
+                    _ => train_loss,
+                };
+                let loss = if validation_loss.is_none_or(f64::is_finite) {
+                    loss
+                } else {
+                    f64::NAN
+                };
+                let lost = self.is_lost(loss);
                 if self.config.guard && !lost {
+                    self.best_loss = self.best_loss.min(loss);
                     (self.stage, self.kept) = (Stage::Keeping, self.steps);
                 } else if self.config.guard && self.returns < RETURNS {
                     self.returns += 1;
                     let (before, after) = (self.peak, 0.5 * self.peak);
                     let why = WentBack {
-                        reason: "an epoch was worse than no training",
-                        loss: train_loss,
+                        reason: "an epoch lost half of what was reached",
+                        loss,
                         returns: self.returns,
                     };
                     record = Some(Record::Change(Change::new(before, after, &why)));

@@ -1,0 +1,306 @@
+//! `autolr sensitivity`: methods on problems, from many initial rates, at equal compute.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+use crate::arguments::{TrainingArgs, at_once, check_folder, data_location};
+use crate::data::cifar;
+use crate::exit::ExitStatus;
+use crate::number;
+use crate::runs::job::{Job, lay_out};
+use crate::runs::outlook::{Outlook, time_folders};
+use crate::runs::pool;
+use crate::runs::sensitivity::{
+    AGAIN, Compared, Contender, Problem, Row, Run, Tuned, compared, contenders, grid, rates, rows,
+};
+use crate::statistics::Estimate;
+use crate::task::Metric;
+use crate::text_table::TextTable;
+
+/// Compare methods on problems, from many initial rates, at equal compute
+///
+/// Every run may spend the same: probes and search count. The reference, tuned, is the best of constant, cosine and linear
+/// schedules over half decades of rates, chosen by validation on seeds 100 to 103; its tuning is not counted. Regret is what
+/// a run is worse than its mean, in points of accuracy, or in percent of what the loss came down.
+#[derive(Debug, Args)]
+pub struct SensitivityArgs {
+    /// Problems: a list, `fast` (in pure Rust), `claim` (those of them that no default was set on), or `all`
+    #[arg(long, value_name = "NAMES", default_value = "claim")]
+    problems: String,
+    /// Methods: robust, tuned, tuned-again, table, autolr, constant, cosine, linear, or `all`
+    #[arg(long, value_name = "NAMES", default_value = "robust,tuned,tuned-again,table,autolr", value_parser = methods)]
+    methods: Methods,
+    /// Initial rates of the methods that take one: 1e-6..1e2:17 (17 of equal ratio), or a list
+    #[arg(long, value_name = "RATES", default_value = "1e-3..1e1:5", value_parser = initial_rates)]
+    lrs: Rates,
+    /// Seeds: 0..6 (which is 0 to 5), 0..=5, or 0,1,7
+    #[arg(long, value_name = "SEEDS", default_value = "0..6", value_parser = seeds)]
+    seeds: Seeds,
+    /// Folder of the runs
+    #[arg(long, value_name = "DIR", default_value = "sensitivity")]
+    out: PathBuf,
+    #[command(flatten)]
+    training: TrainingArgs,
+    /// Show what would run, as `autolr plan` does, and train nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Methods(Vec<Contender>);
+
+fn methods(text: &str) -> Result<Methods, String> {
+    contenders(text).map(Methods)
+}
+
+#[derive(Debug, Clone)]
+struct Rates(Vec<f64>);
+
+fn initial_rates(text: &str) -> Result<Rates, String> {
+    rates(text).map(Rates)
+}
+
+#[derive(Debug, Clone)]
+struct Seeds(Vec<u64>);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let seeds = crate::experiment::seeds(text)?;
+    // Those that follow are of the tuned reference.
+    match seeds.iter().find(|seed| **seed >= 100) {
+        Some(seed) => Err(format!(
+            "{seed}: seeds below 100 are needed; those from 100 on tune"
+        )),
+        None => Ok(Seeds(seeds)),
+    }
+}
+
+/// A problem, and what was found on it.
+#[derive(Debug, Serialize)]
+struct Found {
+    problem: String,
+    label: String,
+    steps: u64,
+    metric: Metric,
+    /// Whether defaults of `robust` were set on it.
+    development: bool,
+    tuned: Option<Tuned>,
+    runs: Vec<Row>,
+}
+
+/// `autolr sensitivity`
+///
+/// # Errors
+/// Bad input before any training; [`crate::exit::Interrupted`] after Ctrl-C, [`crate::exit::TimeSpent`] at the end of
+/// the budget; otherwise a run that failed does not take the others along, and the status is a failure.
+pub fn sensitivity(args: &SensitivityArgs, out: &mut dyn Write) -> Result<ExitStatus> {
+    let problems = Problem::named(&args.problems)?;
+    check_folder("--out", &args.out)?;
+    let location = data_location(args.training.data.as_ref())?;
+    for problem in &problems {
+        if let Some(set) = problem.base.data.set.cifar() {
+            cifar::load(set, location.find(set)?)?;
+        }
+    }
+    let folder = args.out.join("runs");
+    let wants = |of: Contender| args.methods.0.contains(&of);
+    let mut tuning = Vec::new();
+    for problem in &problems {
+        let tunes = wants(Contender::Tuned) || wants(Contender::TunedAgain);
+        tuning.push(if tunes {
+            grid(problem, &folder)?
+        } else {
+            Vec::new()
+        });
+    }
+    let jobs = |runs: &mut dyn Iterator<Item = &Run>| -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for run in runs {
+            if seen.insert(run.job.dir.clone()) {
+                jobs.push(run.job.clone());
+            }
+        }
+        jobs
+    };
+    let of_grid = tuning.iter().flatten();
+    let tuning_jobs = jobs(&mut of_grid.flat_map(|(_, _, runs)| runs));
+    let side_by_side = at_once(args.training.jobs, &tuning_jobs);
+    if args.dry_run {
+        // With any schedule in place of the tuned one, which is not known yet.
+        let planned = plans(args, &problems, &vec![None; problems.len()], &folder)?;
+        let mut all: Vec<Job> = tuning_jobs;
+        all.extend(jobs(&mut planned.iter().flat_map(Planned::all)));
+        let outlook = Outlook::of(&all, side_by_side, &time_folders(&args.out))?;
+        if args.training.json {
+            crate::json_output::print_json(out, &outlook)?;
+        } else {
+            outlook.print(out)?;
+        }
+        return Ok(ExitStatus::Success);
+    }
+    let budget = args.training.budget.start();
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("{}: cannot be made", args.out.display()))?;
+    let carry_out = |jobs: Vec<Job>| {
+        let left: Vec<Job> = jobs.into_iter().filter(|job| !job.finished).collect();
+        lay_out(&left)?;
+        anyhow::Ok(pool::carry_out(&left, &location, side_by_side, budget))
+    };
+    let mut unfinished = carry_out(tuning_jobs)?;
+    let mut tuned = Vec::new();
+    for (problem, grid) in problems.iter().zip(&tuning) {
+        tuned.push(Tuned::choose(problem, grid)?);
+    }
+    let plans = plans(args, &problems, &tuned, &folder)?;
+    if !crate::runs::stop::is_due() {
+        unfinished.extend(carry_out(jobs(&mut plans.iter().flat_map(Planned::all)))?);
+    }
+    let mut found = Vec::new();
+    for ((problem, planned), tuned) in problems.iter().zip(&plans).zip(tuned) {
+        found.push(Found {
+            problem: problem.name.clone(),
+            label: problem.label.clone(),
+            steps: problem.steps,
+            metric: problem.base.network.metric(),
+            development: problem.is_development(),
+            tuned,
+            runs: rows(problem, &planned.runs, &planned.untrained)?,
+        });
+    }
+    if args.training.json {
+        for row in found.iter().flat_map(|found| &found.runs) {
+            writeln!(out, "{}", serde_json::to_string(row)?)?;
+        }
+    } else {
+        print(&found, out)?;
+    }
+    pool::status(&unfinished)
+}
+
+/// The runs of a problem.
+struct Planned {
+    runs: Vec<(Contender, Option<f64>, Run)>,
+    untrained: Vec<Run>,
+}
+
+impl Planned {
+    fn all(&self) -> impl Iterator<Item = &Run> {
+        let runs = self.runs.iter().map(|(_, _, run)| run);
+        runs.chain(&self.untrained)
+    }
+}
+
+fn plans(
+    args: &SensitivityArgs,
+    problems: &[Problem],
+    tuned: &[Option<Tuned>],
+    folder: &Path,
+) -> Result<Vec<Planned>> {
+    let mut plans = Vec::new();
+    for (problem, tuned) in problems.iter().zip(tuned) {
+        let mut planned = Planned {
+            runs: Vec::new(),
+            untrained: Vec::new(),
+        };
+        for &seed in &args.seeds.0 {
+            planned.untrained.push(problem.untrained(seed, folder)?);
+            for &of in &args.methods.0 {
+                let mut add = |as_if: Contender, lr: f64, seed: u64| -> Result<()> {
+                    let run = problem.run(as_if, lr, seed, folder)?;
+                    let given = of.takes_rate().then_some(lr);
+                    planned.runs.push((of, given, run));
+                    Ok(())
+                };
+                match (of, tuned) {
+                    (Contender::Tuned, Some(tuned)) => add(tuned.schedule, tuned.lr, seed)?,
+                    (Contender::TunedAgain, Some(tuned)) => {
+                        add(tuned.schedule, tuned.lr, seed + AGAIN)?;
+                    }
+                    (Contender::Tuned | Contender::TunedAgain, None) => {}
+                    (Contender::Robust | Contender::Table, _) => {
+                        add(of, problem.usual_rate(), seed)?;
+                    }
+                    _ => {
+                        for &lr in &args.lrs.0 {
+                            add(of, lr, seed)?;
+                        }
+                    }
+                }
+            }
+        }
+        plans.push(planned);
+    }
+    Ok(plans)
+}
+
+fn print(found: &[Found], out: &mut dyn Write) -> Result<()> {
+    for found in found {
+        let kind = if found.development {
+            "; defaults were set on it"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "{}: {}; {} steps, {}{kind}",
+            found.problem,
+            found.label,
+            number::count(found.steps),
+            found.metric.heading()
+        )?;
+        if let Some(tuned) = &found.tuned {
+            let (name, lr) = (tuned.schedule.name(), number::rate(tuned.lr));
+            writeln!(out, "tuned: {name} from {lr}")?;
+        }
+        let mut table = TextTable::new(&[
+            ("method", false),
+            ("initial rate", true),
+            ("test", true),
+            ("regret", true),
+            ("within 1", true),
+            ("diverged", true),
+            ("search (%)", true),
+        ]);
+        let mut of = compared(&found.runs);
+        of.sort_by_key(|of| of.method);
+        for compared in &of {
+            table.row(line(compared));
+        }
+        writeln!(out, "{table}")?;
+    }
+    writeln!(
+        out,
+        "test, regret: mean ± half its 95 % interval, over the runs that did not diverge. within 1: runs whose regret is at most 1. \
+         search: share of the compute that went into search and probes."
+    )?;
+    Ok(())
+}
+
+fn line(compared: &Compared) -> [String; 7] {
+    let words = |estimate: Option<Estimate>| match estimate {
+        None => "–".to_owned(),
+        Some(Estimate {
+            mean,
+            half_width: Some(half),
+            ..
+        }) => format!(
+            "{} ± {}",
+            number::significant(mean),
+            number::to_digits(half, 2)
+        ),
+        Some(Estimate { mean, .. }) => number::significant(mean),
+    };
+    [
+        compared.method.name().to_owned(),
+        compared.lr.map_or_else(|| "–".to_owned(), number::rate),
+        words(compared.value),
+        words(compared.regret),
+        format!("{} of {}", compared.within, compared.runs),
+        compared.diverged.to_string(),
+        number::decimals(100.0 * compared.search, 1),
+    ]
+}
