@@ -1,16 +1,20 @@
 //! `autolr sensitivity`: methods on problems, from many initial rates, at equal compute.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::arguments::{TrainingArgs, at_once, check_folder, data_location};
 use crate::data::cifar;
-use crate::exit::ExitStatus;
+use crate::disk::write_whole;
+use crate::exit::{BadInput, ExitStatus};
+use crate::experiment::SPEC_BYTES;
 use crate::number;
+use crate::regular_file::{self, Links};
 use crate::runs::job::{Job, lay_out};
 use crate::runs::outlook::{Outlook, time_folders};
 use crate::runs::pool;
@@ -78,6 +82,36 @@ fn seeds(text: &str) -> Result<Seeds, String> {
     }
 }
 
+/// `tuned.json` in the folder: the tuned reference of each problem. It is chosen once; without the file, again.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Choices(BTreeMap<String, Tuned>);
+
+impl Choices {
+    const FILE: &str = "tuned.json";
+
+    fn read(dir: &Path) -> Result<Self, BadInput> {
+        let path = dir.join(Self::FILE);
+        let wrong =
+            |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
+        match regular_file::read_text(&path, Links::Refuse, SPEC_BYTES) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| wrong(&error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(wrong(&error)),
+        }
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        let path = dir.join(Self::FILE);
+        let there = regular_file::read_text(&path, Links::Refuse, SPEC_BYTES);
+        if self.0.is_empty() || there.is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        write_whole(&path, text.as_bytes())
+    }
+}
+
 /// A problem, and what was found on it.
 #[derive(Debug, Serialize)]
 struct Found {
@@ -107,10 +141,11 @@ pub fn sensitivity(args: &SensitivityArgs, out: &mut dyn Write) -> Result<ExitSt
     }
     let folder = args.out.join("runs");
     let wants = |of: Contender| args.methods.0.contains(&of);
+    let mut chosen = Choices::read(&args.out)?;
     let mut tuning = Vec::new();
     for problem in &problems {
         let tunes = wants(Contender::Tuned) || wants(Contender::TunedAgain);
-        tuning.push(if tunes {
+        tuning.push(if tunes && !chosen.0.contains_key(&problem.name) {
             grid(problem, &folder)?
         } else {
             Vec::new()
@@ -130,8 +165,12 @@ pub fn sensitivity(args: &SensitivityArgs, out: &mut dyn Write) -> Result<ExitSt
     let tuning_jobs = jobs(&mut of_grid.flat_map(|(_, _, runs)| runs));
     let side_by_side = at_once(args.training.jobs, &tuning_jobs);
     if args.dry_run {
-        // With any schedule in place of the tuned one, which is not known yet.
-        let planned = plans(args, &problems, &vec![None; problems.len()], &folder)?;
+        // Without the runs of a tuned schedule that is not chosen yet.
+        let known: Vec<Option<Tuned>> = problems
+            .iter()
+            .map(|problem| chosen.0.get(&problem.name).copied())
+            .collect();
+        let planned = plans(args, &problems, &known, &folder)?;
         let mut all: Vec<Job> = tuning_jobs;
         all.extend(jobs(&mut planned.iter().flat_map(Planned::all)));
         let outlook = Outlook::of(&all, side_by_side, &time_folders(&args.out))?;
@@ -153,8 +192,17 @@ pub fn sensitivity(args: &SensitivityArgs, out: &mut dyn Write) -> Result<ExitSt
     let mut unfinished = carry_out(tuning_jobs)?;
     let mut tuned = Vec::new();
     for (problem, grid) in problems.iter().zip(&tuning) {
-        tuned.push(Tuned::choose(problem, grid)?);
+        let known = chosen.0.get(&problem.name).copied();
+        let choice = match known {
+            None if !grid.is_empty() => Tuned::choose(problem, grid)?,
+            known => known,
+        };
+        if let Some(choice) = choice {
+            chosen.0.insert(problem.name.clone(), choice);
+        }
+        tuned.push(choice);
     }
+    chosen.write(&args.out)?;
     let plans = plans(args, &problems, &tuned, &folder)?;
     if !crate::runs::stop::is_due() {
         unfinished.extend(carry_out(jobs(&mut plans.iter().flat_map(Planned::all)))?);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use autolr_core::optimizer::OptimizerConfig;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use outcome::{Compared, Row, Tuned, compared, rows};
@@ -25,7 +26,8 @@ const DEVELOPMENT: [&str; 3] = ["spirals", "autoencoder", "mlp-adamw"];
 const WARM_UP: f64 = 0.05;
 
 /// A method of the comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     /// `robust` with its defaults.
     Robust,
@@ -36,6 +38,7 @@ pub(crate) enum Contender {
     /// The usual rate of the optimiser, with warm-up and linear decay.
     Table,
     /// The paper's scheduler, `factor_7`.
+    #[serde(rename = "autolr")]
     AutoLr,
     /// Schedules at a given rate.
     Constant,

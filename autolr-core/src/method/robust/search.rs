@@ -53,12 +53,12 @@ impl Lengths {
             scores: [few, config.scoring_batches, config.scoring_batches],
             last: 0,
         };
-        // Four trials of the first round, two of the second, one of which is trained on from.
-        let left = most - at_decades - 6.0 * cost(0, config.scoring_batches);
+        // Four trials of the first round, two or three of the second, one of which is trained on from.
+        let left = most - at_decades - 7.0 * cost(0, config.scoring_batches);
         let (parts, of_second) = match config.rounds {
             0 => return Some(lengths.within(plan)),
             1 => (3.0, 0.0),
-            _ => (7.0, 3.0),
+            _ => (10.0, 3.0),
         };
         let first = left / parts;
         if first < decade as f64 {
@@ -158,6 +158,40 @@ pub(super) fn preferred(trials: &[Trial], stage: usize, tie: f64) -> Option<&Tri
     Some(tied.last().unwrap_or(best))
 }
 
+/// The trial of a stage at a half decade.
+fn at(trials: &[Trial], stage: usize, half: i32) -> Option<&Trial> {
+    let is_it = |trial: &&Trial| trial.stage == stage && half_of(trial.lr) == half;
+    trials.iter().find(is_it)
+}
+
+/// The trial that is trained on from: of the last round, the one whose loss would be the lowest after a round as much
+/// longer again, if it falls as it did from the round before: `2 L₂ − L₁`. Where that is not known, the preferred one.
+pub(super) fn winner<'a>(
+    trials: &'a [Trial],
+    lengths: &Lengths,
+    config: &RobustConfig,
+) -> Option<&'a Trial> {
+    let last = lengths.last;
+    let preferred = (0..=last)
+        .rev()
+        .find_map(|stage| preferred(trials, stage, config.tie))?;
+    if !config.trend || last < 2 || preferred.stage < last {
+        return Some(preferred);
+    }
+    let ahead = |trial: &Trial| {
+        let before = at(trials, last - 1, half_of(trial.lr))?.loss();
+        Some(2.0 * trial.loss() - before).filter(|loss| loss.is_finite())
+    };
+    // No higher rate than the preferred one.
+    let of_last = trials
+        .iter()
+        .filter(|trial| trial.stage == last && trial.lr <= preferred.lr);
+    let best = of_last
+        .filter_map(|trial| Some((ahead(trial)?, trial)))
+        .min_by(|(a, _), (b, _)| a.total_cmp(b));
+    Some(best.map_or(preferred, |(_, trial)| trial))
+}
+
 /// 10^(half / 2).
 pub(super) fn half_decade(half: i32) -> f64 {
     libm::pow(10.0, f64::from(half) / 2.0)
@@ -193,19 +227,13 @@ pub(super) fn next(trials: &[Trial], lengths: &Lengths, stage: usize, tie: f64) 
     }
     let centre = half_of(preferred(trials, stage - 1, tie)?.lr);
     if stage == lengths.last && stage > 1 {
-        // The best of the round before, and the better one of those beside it.
-        let beside = [centre - 1, centre + 1];
-        let loss = |half: i32| {
-            let of = |trial: &&Trial| trial.stage == stage - 1 && half_of(trial.lr) == half;
-            trials.iter().find(of).map_or(f64::INFINITY, Trial::loss)
-        };
-        let rival = if loss(beside[0]) < loss(beside[1]) {
-            beside[0]
-        } else {
-            beside[1]
-        };
-        return [centre.min(rival), centre.max(rival)]
+        // The best of the round before, the rate below it, and the one above where that was the better of the two: over
+        // more steps lower rates catch up.
+        let loss = |half: i32| at(trials, stage - 1, half).map_or(f64::INFINITY, Trial::loss);
+        let above = (loss(centre + 1) < loss(centre - 1)).then_some(centre + 1);
+        return [centre - 1, centre]
             .into_iter()
+            .chain(above)
             .find(|half| !tried(*half));
     }
     if let Some(half) = [centre - 1, centre, centre + 1]

@@ -118,7 +118,11 @@ impl Robust {
 
     /// A slot that does not hold the best trial.
     fn free_slot(&self, stage: usize) -> Slot {
-        let best = search::preferred(&self.trials, stage, self.config.tie);
+        let best = if stage == self.lengths.last {
+            search::winner(&self.trials, &self.lengths, &self.config)
+        } else {
+            search::preferred(&self.trials, stage, self.config.tie)
+        };
         match best.and_then(|trial| trial.slot) {
             Some(1) => Slot(2),
             _ => Slot(1),
@@ -174,9 +178,7 @@ impl Robust {
             .filter_map(|stage| search::preferred(&self.trials, stage, self.config.tie))
             .map(|trial| trial.lr)
             .collect();
-        let winner = (0..=stage)
-            .rev()
-            .find_map(|stage| search::preferred(&self.trials, stage, self.config.tie));
+        let winner = search::winner(&self.trials, &self.lengths, &self.config);
         let adopted = winner.filter(|trial| self.config.adopt && trial.slot.is_some());
         let (slot, adopted_steps) =
             adopted.map_or((None, 0), |trial| (trial.slot, trial.steps));
@@ -224,7 +226,7 @@ impl Robust {
     /// `best + max(initial − best, |initial| / 10) / 2`.
     fn is_lost(&self, loss: f64) -> bool {
         let reached = (self.initial_loss - self.best_loss).max(0.1 * self.initial_loss.abs());
-        !(loss <= self.best_loss + 0.5 * reached)
+        !loss.is_finite() || loss > self.best_loss + 0.5 * reached
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the runs came to.
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Contender, Problem, Run};
 use crate::record::{Outcome, RunLog};
@@ -46,17 +46,13 @@ impl Finished {
 }
 
 /// The tuned reference of a problem.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Tuned {
-    #[serde(serialize_with = "name")]
     pub(crate) schedule: Contender,
     pub(crate) lr: f64,
     /// Mean over the seeds that it was chosen on.
     pub(crate) validation: f64,
-}
-
-fn name<S: serde::Serializer>(of: &Contender, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(of.name())
 }
 
 impl Tuned {
