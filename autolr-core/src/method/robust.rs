@@ -30,6 +30,7 @@ pub(super) const ENTRY: Entry = Entry {
             Key::new("scoring_batches", Whole, Core("16")).within(Range::AT_LEAST_ONE).about("batches that a trial is scored on"),
             Key::new("tie", Number, Core("1")).within(Range::NOT_NEGATIVE).about("standard errors within which two losses are equal: then the higher rate is taken"),
             Key::new("trend", Switch, Core("true")).about("whether the choice among the last trials counts how fast each still gets better"),
+            Key::new("scale", Number, Core("0.5")).within(config::SCALE).about("the highest rate of the training, as part of the best rate of the trials, which are far shorter"),
             Key::new("warm_up", Number, Core("0.02")).within(Range::SHARE).about("share of the run over which the rate rises"),
             Key::new("adopt", Switch, Core("true")).about("whether the training goes on from the end of the best trial"),
             Key::new("guard", Switch, Core("true")).about("whether the training goes back, at half the rate, from an epoch that lost half of what was reached"),

@@ -29,7 +29,7 @@ use crate::text_table::TextTable;
 ///
 /// Every run may spend the same: probes and search count. The reference, tuned, is the best of constant, cosine and linear
 /// schedules over half decades of rates, chosen by validation on seeds 100 to 103; its tuning is not counted. Regret is what
-/// a run is worse than its mean, in points of accuracy, or in percent of what the loss came down.
+/// a run is worse than it at the same seed, in points of accuracy, or in percent of what the loss came down.
 #[derive(Debug, Args)]
 pub struct SensitivityArgs {
     /// Problems: a list, `fast` (in pure Rust), `claim` (those of them that no default was set on), or `all`
@@ -346,7 +346,19 @@ fn line(compared: &Compared) -> [String; 7] {
         compared.method.name().to_owned(),
         compared.lr.map_or_else(|| "–".to_owned(), number::rate),
         words(compared.value),
-        words(compared.regret),
+        match compared.regret {
+            None => "–".to_owned(),
+            Some(Estimate {
+                mean,
+                half_width: Some(half),
+                ..
+            }) => format!(
+                "{} ± {}",
+                number::decimals(mean, 2),
+                number::decimals(half, 2)
+            ),
+            Some(Estimate { mean, .. }) => number::decimals(mean, 2),
+        },
         format!("{} of {}", compared.within, compared.runs),
         compared.diverged.to_string(),
         number::decimals(100.0 * compared.search, 1),

@@ -22,6 +22,7 @@ pub struct RobustConfig {
     pub(super) scoring_batches: u64,
     pub(super) tie: f64,
     pub(super) trend: bool,
+    pub(super) scale: f64,
     pub(super) warm_up: f64,
     pub(super) adopt: bool,
     pub(super) guard: bool,
@@ -37,6 +38,7 @@ pub(super) struct RawConfig {
     scoring_batches: Option<u64>,
     tie: Option<f64>,
     trend: Option<bool>,
+    scale: Option<f64>,
     warm_up: Option<f64>,
     adopt: Option<bool>,
     guard: Option<bool>,
@@ -57,6 +59,7 @@ impl TryFrom<RawConfig> for RobustConfig {
             scoring_batches: batches,
             tie: Range::NOT_NEGATIVE.check("tie", raw.tie.unwrap_or(default.tie))?,
             trend: raw.trend.unwrap_or(default.trend),
+            scale: SCALE.check("scale", raw.scale.unwrap_or(default.scale))?,
             warm_up: Range::SHARE.check("warm_up", raw.warm_up.unwrap_or(default.warm_up))?,
             adopt: raw.adopt.unwrap_or(default.adopt),
             guard: raw.guard.unwrap_or(default.guard),
@@ -67,6 +70,9 @@ impl TryFrom<RawConfig> for RobustConfig {
 /// Shares of a run that a search may take.
 pub(super) const SEARCH: Range = Range::new(0.0, 0.5, "must be above 0, up to 0.5").without_least();
 
+/// What the highest rate may be of the one that was found.
+pub(super) const SCALE: Range = Range::UNIT.without_least();
+
 impl Default for RobustConfig {
     fn default() -> Self {
         Self {
@@ -76,6 +82,7 @@ impl Default for RobustConfig {
             scoring_batches: 16,
             tie: 1.0,
             trend: true,
+            scale: 0.5,
             warm_up: 0.02,
             adopt: true,
             guard: true,

@@ -195,7 +195,7 @@ impl Robust {
         };
         // Without a finite loss, the lowest rate that was tried.
         let lowest = self.trials.iter().map(|trial| trial.lr);
-        let peak = winner.map_or_else(|| lowest.fold(self.config.lr, f64::min), |trial| trial.lr);
+        let peak = winner.map_or_else(|| lowest.fold(self.config.lr, f64::min), |trial| self.config.scale * trial.lr);
         let record = Change::new(self.peak, peak, &found);
         self.initial_loss = search::least(&self.trials).map_or(f64::NAN, Trial::loss);
         self.best_loss = adopted.map_or(self.initial_loss, Trial::loss);

@@ -68,7 +68,7 @@ fn the_best_half_decade_is_found_wherever_it_is() {
     for half in -18_i32..=4 {
         let best = 10_f64.powf(f64::from(half) / 2.0);
         let (method, trials, _) = searched(valley(best, 1e3 * best), PLAN);
-        assert!((method.peak() / best - 1.0).abs() < 1e-9, "{best}: {trials:?}");
+        assert!((method.peak() / (0.5 * best) - 1.0).abs() < 1e-9, "{best}: {trials:?}");
     }
 }
 
@@ -120,6 +120,45 @@ fn without_a_finite_loss_it_takes_the_lowest_rate_and_says_so() {
     approx::assert_relative_eq!(method.peak(), 1e-10, max_relative = 1e-9);
     let record = details(&records[0]).to_string();
     assert!(record.contains("no rate gave a finite loss"), "{record}");
+}
+
+/// After five times as many steps the lower rate is nearly as good, and still getting better: then it wins.
+#[test]
+fn a_rate_that_catches_up_is_taken() {
+    let loss = |lr: f64, steps: u64| {
+        let higher = (lr / 0.1).log10().abs() < 0.1;
+        let lower = (lr / 0.0316).log10().abs() < 0.1;
+        match (higher, lower, steps > 50) {
+            (true, _, false) => 1.5,
+            (true, _, true) => 1.2,
+            (_, true, false) => 1.8,
+            (_, true, true) => 1.25,
+            _ => 2.0,
+        }
+    };
+    for (trend, expected) in [(true, 0.0316), (false, 0.1)] {
+        let settings = format!(r#"{{"kind": "robust", "scale": 1, "trend": {trend}}}"#);
+        let mut method = config(&settings).build();
+        let budget = Budget::default();
+        let mut turn = method.next(&Event::Start(PLAN), &budget).unwrap();
+        while turn.request != Request::Continue {
+            turn = match turn.request {
+                Request::Branch(branch) => {
+                    let steps = branch.course.steps;
+                    let loss = loss(branch.lrs[0], steps);
+                    let event = Event::Branched {
+                        steps,
+                        train_loss: loss,
+                        scores: &vec![loss; branch.scores as usize],
+                    };
+                    method.next(&event, &budget).unwrap()
+                }
+                _ => method.next(&Event::Done, &budget).unwrap(),
+            };
+        }
+        let found: Robust = method.state().read("robust", 1..=1).unwrap();
+        assert!((found.peak() / expected - 1.0).abs() < 0.01, "{trend}: {}", found.peak());
+    }
 }
 
 fn trial(lr: f64, train_loss: f64, scores: &[f64]) -> Trial {
@@ -216,6 +255,7 @@ fn what_was_not_asked_for_is_refused_and_settings_are_checked() {
         (r#"{"kind": "robust", "search": 0.6}"#, "search = 0.6"),
         (r#"{"kind": "robust", "scoring_batches": 0}"#, "scoring_batches = 0"),
         (r#"{"kind": "robust", "tie": -1}"#, "tie = -1"),
+        (r#"{"kind": "robust", "scale": 0}"#, "scale = 0"),
     ] {
         let error = serde_json::from_str::<MethodConfig>(text).unwrap_err();
         assert!(error.to_string().starts_with(key), "{error}");

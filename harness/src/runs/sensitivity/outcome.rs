@@ -100,9 +100,10 @@ pub(crate) struct Row {
     pub(crate) metric: Metric,
     pub(crate) value: Option<f64>,
     pub(crate) higher_is_better: bool,
-    /// By how much it is worse than the tuned reference on average, in points of accuracy or percent of the loss's fall.
+    /// By how much it is worse than the tuned reference at the same seed, in points of accuracy or percent of the loss's
+    /// fall.
     pub(crate) regret: Option<f64>,
-    /// That of the tuned reference's own rerun for this seed.
+    /// That of the tuned reference's own rerun for this seed, against the mean.
     pub(crate) tuned_regret: Option<f64>,
     pub(crate) forwards: u64,
     pub(crate) backwards: u64,
@@ -143,7 +144,17 @@ pub(crate) fn rows(
         let of = read.iter().filter(|(of, ..)| *of == wanted);
         of.filter_map(|(.., finished)| finished.value).collect()
     };
-    let tuned = Estimate::of(&values(Contender::Tuned)).map(|tuned| tuned.mean);
+    let mean = Estimate::of(&values(Contender::Tuned)).map(|tuned| tuned.mean);
+    // Seed by seed, since the data differs between seeds; the rerun, which has others, against the mean.
+    let tuned = |seed: u64| {
+        let same = read
+            .iter()
+            .find(|(of, _, at, _)| *of == Contender::Tuned && *at == seed);
+        match same {
+            Some((.., tuned)) => tuned.value,
+            None => mean,
+        }
+    };
     let mut initial = Vec::new();
     for run in untrained {
         let finished = Finished::read(run, Metric::Loss)?;
@@ -151,15 +162,15 @@ pub(crate) fn rows(
     }
     let initial = Estimate::of(&initial).map(|initial| initial.mean);
     let has_floor = problem.base.network.kind() == "quadratic";
-    let regret = |value: f64| match metric {
-        Metric::Accuracy => Some(tuned? - value),
+    let regret = |value: f64, seed: u64| match metric {
+        Metric::Accuracy => Some(tuned(seed)? - value),
         // The expected loss, whose floor is 0: in percent of the decades that the tuned reference came down.
         Metric::Loss if has_floor => {
-            let (tuned, initial) = (tuned?, initial?);
+            let (tuned, initial) = (tuned(seed)?, initial?);
             Some(100.0 * (value / tuned).ln() / (initial / tuned).ln())
         }
         Metric::Loss => {
-            let (tuned, initial) = (tuned?, initial?);
+            let (tuned, initial) = (tuned(seed)?, initial?);
             Some(100.0 * (value - tuned) / (initial - tuned))
         }
     };
@@ -175,8 +186,8 @@ pub(crate) fn rows(
             metric,
             value: finished.value,
             higher_is_better: metric.sign() > 0.0,
-            regret: finished.value.and_then(regret),
-            tuned_regret: again.and_then(|(.., again)| again.value).and_then(regret),
+            regret: finished.value.and_then(|value| regret(value, *seed)),
+            tuned_regret: again.and_then(|(.., seed, again)| regret(again.value?, *seed)),
             forwards: finished.forwards,
             backwards: finished.backwards,
             search: finished.search,
