@@ -44,12 +44,12 @@ fn every_record_gives_every_rate_again() {
         match record.replay() {
             Ok(replayed) => {
                 assert_eq!(replayed.rates, record.log.epochs.len(), "{}", log.display());
-                assert_eq!(
-                    replayed.decisions,
-                    record.log.decisions.len(),
-                    "{}",
-                    log.display()
-                );
+                let recorded = record
+                    .log
+                    .entries
+                    .iter()
+                    .filter(|entry| matches!(entry, Entry::Decision(_) | Entry::Change(_)));
+                assert_eq!(replayed.decisions, recorded.count(), "{}", log.display());
                 decisions += replayed.decisions;
             }
             Err(difference) => panic!("{}: {difference}", log.display()),
@@ -66,7 +66,8 @@ fn in_order(record: &mut Record) {
         match entry {
             Entry::Epoch(epoch) => epoch.clone_from(epochs.next().unwrap()),
             Entry::Decision(decision) => decision.clone_from(decisions.next().unwrap()),
-            other => panic!("{other:?} in a log of format 1"),
+            // Neither a rate nor a decision.
+            _ => {}
         }
     }
 }
@@ -92,8 +93,8 @@ fn is_dominated(losses: &Array1<f64>) -> bool {
     furthest / losses.std(1.0) > 0.99 * (count - 1.0) / count.sqrt()
 }
 
-/// The replay of each record with one number changed in its last bit fails: any rate, any cost, and any loss whose last bit
-/// may not be rounded away.
+/// The replay of each record with one number changed in its last bit fails: any rate, any cost, and any loss of libtorch's
+/// whose last bit may not be rounded away.
 #[test]
 fn a_number_changed_in_its_last_bit_is_noticed() {
     let (mut changed, mut rounded_away, mut unnoticed) = (0, Vec::new(), Vec::new());
@@ -119,6 +120,8 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
                 *lr = next(*lr);
             });
         }
+        // The losses of pure Rust have 53 bits to libtorch's 24: no decision hangs on the last.
+        let has_spare_bits = record.log.provenance.libtorch.is_some();
         for (i, decision) in record.log.decisions.iter().enumerate() {
             let decision = &decision.decision;
             let mean = decision.losses.mean().expect("losses");
@@ -126,7 +129,7 @@ fn a_number_changed_in_its_last_bit_is_noticed() {
                 .losses
                 .iter()
                 .enumerate()
-                .filter(|(_, loss)| loss.is_finite())
+                .filter(|(_, loss)| has_spare_bits && loss.is_finite())
             {
                 let what = format!("decision {i}, loss {j} = {loss}");
                 let may_pass = may_be_rounded_away(*loss, mean) || is_dominated(&decision.losses);
