@@ -40,6 +40,10 @@ fn count() -> BTreeMap<usize, Counted> {
     let mut counted: BTreeMap<usize, Counted> = BTreeMap::new();
     for log in Record::find(&folder).unwrap() {
         let Record { spec, log } = Record::read(&log).unwrap();
+        // Of the ResNet alone.
+        if log.provenance.libtorch.is_none() {
+            continue;
+        }
         let probe = &spec.probe;
         if probe.loss == TrialLoss::BeforeStep || probe.batches == ScoringBatch::PerCandidate {
             continue;
