@@ -105,6 +105,7 @@ pub use method::autolr::{
 pub use method::reduce_on_plateau::{
     PlateauMode, ReduceOnPlateau, ReduceOnPlateauConfig, ThresholdMode,
 };
+pub use method::robust::{Robust, RobustConfig};
 pub use method::{
     Anneal, Branch, Budget, Change, Course, Details, Event, Forecast, Keep, Key, KeyDefault, Kind,
     Method, MethodConfig, MethodError, MethodState, Needs, Plan, Probe, Range, Record, Request,

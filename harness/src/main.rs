@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use harness::commands::{
-    compare, completions, data, doctor, plan, probe, replay, report, reproduce, resume, run,
+    compare, completions, data, doctor, find, plan, probe, replay, report, reproduce, resume, run,
     schedule, sensitivity, status, sweep, trace, update,
 };
 use harness::data::DataError;
@@ -39,6 +39,7 @@ enum Command {
     Status(status::StatusArgs),
     Resume(resume::ResumeArgs),
     Retry(resume::RetryArgs),
+    Find(find::FindArgs),
     Probe(probe::ProbeArgs),
     Schedule(schedule::ScheduleArgs),
     Trace(trace::TraceArgs),
@@ -84,6 +85,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus
         Command::Status(args) => status::status(args, out),
         Command::Resume(args) => resume::resume(args, out),
         Command::Retry(args) => resume::retry(args, out),
+        Command::Find(args) => find::find(args, out),
         Command::Probe(args) => probe::probe(args, out),
         Command::Schedule(args) => schedule::schedule(args, out),
         Command::Trace(args) => trace::trace(args, out),

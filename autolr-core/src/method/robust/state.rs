@@ -116,6 +116,16 @@ impl Robust {
         self.peak
     }
 
+    /// What the highest rate of the training is of the one that was found.
+    pub fn scale(&self) -> f64 {
+        self.config.scale
+    }
+
+    /// Steps of the warm-up in a run of so many.
+    pub fn warm_up_steps(&self, steps: u64) -> u64 {
+        ((self.config.warm_up * steps as f64) as u64).max(1)
+    }
+
     /// A slot that does not hold the best trial.
     fn free_slot(&self, stage: usize) -> Slot {
         let best = if stage == self.lengths.last {
@@ -142,7 +152,7 @@ impl Robust {
                     / (self.plan.steps.saturating_sub(steps)).max(1) as f64
             }
         };
-        let warm_up = (self.config.warm_up * self.plan.steps as f64).max(1.0);
+        let warm_up = self.warm_up_steps(self.plan.steps) as f64;
         let rise = ((self.warm + 1) as f64 / (warm_up + 1.0)).min(1.0);
         self.lr = self.peak * rise.min((1.0 - gone).clamp(0.0, 1.0));
     }
