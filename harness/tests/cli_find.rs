@@ -110,7 +110,11 @@ fn what_is_wrong_is_named() {
             &["sensitivity", "--methods", "robost"],
             "did you mean `robust`?",
         ),
-        (&["sensitivity", "--lrs", "1..0:3"], "two to 1000 rates"),
+        (
+            &["sensitivity", "--methods", "robust,robust"],
+            "robust stands there twice",
+        ),
+        (&["sensitivity", "--lrs", "1..0.5:3"], "two to 1000 rates"),
         (
             &["sensitivity", "--seeds", "99..101"],
             "seeds below 100 are needed",
@@ -122,4 +126,25 @@ fn what_is_wrong_is_named() {
         assert!(stderr.contains(text), "{args:?}: {stderr}");
     }
     assert!(!dir.path().join("sensitivity").exists());
+    for (tuned, text) in [
+        ("{", "tuned.json"),
+        (
+            r#"{"quadratik": {"schedule": "linear", "lr": 1, "validation": 1}}"#,
+            "quadratik",
+        ),
+        (
+            r#"{"quadratic": {"schedule": "robust", "lr": 1, "validation": 1}}"#,
+            "quadratic.schedule",
+        ),
+        (
+            r#"{"quadratic": {"schedule": "linear", "lr": -1, "validation": 1}}"#,
+            "quadratic.lr = -1",
+        ),
+    ] {
+        fs::write(dir.path().join("tuned.json"), tuned).unwrap();
+        let output = output(dir.path(), &["sensitivity", "--out", "."]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{tuned}: {stderr}");
+        assert!(stderr.contains(text), "{tuned}: {stderr}");
+    }
 }

@@ -49,8 +49,9 @@ fn the_tables_are_those_of_the_records() {
     assert_eq!(robust.len(), 54);
     for row in robust {
         assert_eq!(row["outcome"], "completed", "{row}");
+        // The rule's share of 2,000 and 5,000 steps, and a trial or two more that the search took.
         let most = if row["problem"] == "mlp" || row["problem"] == "autoencoder" {
-            0.2
+            0.143
         } else {
             0.1
         };

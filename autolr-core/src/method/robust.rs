@@ -26,7 +26,7 @@ pub(super) const ENTRY: Entry = Entry {
         &[
             Key::new("lr", Number, Core("0.01")).within(Range::POSITIVE).about("the rate of a run that is too short for a search"),
             Key::new("search", Number, Core("by length")).within(config::SEARCH).about("share of the run that the search may take: else 20 % of 1,000 steps, 9 % of 5,000, 3 % of 50,000"),
-            Key::new("rounds", Whole, Core("2")).about("rounds of the search after the first, at each decade"),
+            Key::new("rounds", Whole, Core("2")).about("rounds of the search after the first, at each decade: 0, 1 or 2"),
             Key::new("scoring_batches", Whole, Core("16")).within(Range::AT_LEAST_ONE).about("batches that a trial is scored on"),
             Key::new("tie", Number, Core("1")).within(Range::NOT_NEGATIVE).about("standard errors within which two losses are equal: then the higher rate is taken"),
             Key::new("trend", Switch, Core("true")).about("whether the choice among the last trials counts how fast each still gets better"),
@@ -42,7 +42,9 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 fn saved(state: &MethodState) -> Result<Robust, StateError> {
-    state.read(KIND, VERSION..=VERSION)
+    let saved: Robust = state.read(KIND, VERSION..=VERSION)?;
+    saved.check().map_err(StateError::Field)?;
+    Ok(saved)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::runs::sensitivity::{
 use crate::statistics::Estimate;
 use crate::task::Metric;
 use crate::text_table::TextTable;
+use crate::visible::typed;
 
 /// Compare methods on problems, from many initial rates, at equal compute
 ///
@@ -90,15 +91,34 @@ struct Choices(BTreeMap<String, Tuned>);
 impl Choices {
     const FILE: &str = "tuned.json";
 
-    fn read(dir: &Path) -> Result<Self, BadInput> {
+    fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(Self::FILE);
         let wrong =
             |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-        match regular_file::read_text(&path, Links::Refuse, SPEC_BYTES) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| wrong(&error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(wrong(&error)),
+        let text = match regular_file::read_text(&path, Links::Refuse, SPEC_BYTES) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(wrong(&error).into()),
+        };
+        let choices: Self = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        for (name, tuned) in &choices.0 {
+            let name = typed(name);
+            if !Problem::exists(&name)? {
+                return Err(wrong(&format!("{name}: there is no such problem")).into());
+            }
+            if !tuned.schedule.is_tunable() {
+                let schedule = tuned.schedule.name();
+                let rule = "must be constant, cosine or linear";
+                return Err(wrong(&format!("{name}.schedule = {schedule}: {rule}")).into());
+            }
+            if !(tuned.lr > 0.0 && tuned.lr.is_finite()) {
+                let rule = "must be positive and finite";
+                return Err(wrong(&format!("{name}.lr = {}: {rule}", tuned.lr)).into());
+            }
         }
+        Ok(choices)
     }
 
     fn write(&self, dir: &Path) -> Result<()> {
@@ -359,7 +379,11 @@ fn line(compared: &Compared) -> [String; 7] {
             ),
             Some(Estimate { mean, .. }) => number::decimals(mean, 2),
         },
-        format!("{} of {}", compared.within, compared.runs),
+        if compared.regret.is_none() && compared.diverged < compared.runs {
+            "–".to_owned()
+        } else {
+            format!("{} of {}", compared.within, compared.runs)
+        },
         compared.diverged.to_string(),
         number::decimals(100.0 * compared.search, 1),
     ]

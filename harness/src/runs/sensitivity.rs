@@ -79,6 +79,11 @@ impl Contender {
         self >= Self::AutoLr
     }
 
+    /// Whether the tuned reference can be it.
+    pub(crate) fn is_tunable(self) -> bool {
+        GRID.contains(&self)
+    }
+
     /// `[scheduler]`, for a run of so many steps.
     fn scheduler(self, lr: f64, steps: u64) -> Table {
         let whole = |steps: u64| Value::Integer(i64::try_from(steps).unwrap_or(i64::MAX));
@@ -135,7 +140,15 @@ pub(crate) fn contenders(text: &str) -> Result<Vec<Contender>, String> {
             .copied()
             .ok_or_else(|| unknown("method", name.trim(), &names))
     };
-    text.split(',').map(find).collect()
+    let found: Vec<Contender> = text.split(',').map(find).collect::<Result<_, _>>()?;
+    match found
+        .iter()
+        .enumerate()
+        .find(|(i, of)| found[..*i].contains(of))
+    {
+        Some((_, of)) => Err(format!("{} stands there twice", of.name())),
+        None => Ok(found),
+    }
 }
 
 /// A problem: its runs differ in seed and scheduler alone.
@@ -189,6 +202,12 @@ impl Problem {
             file: file.clone(),
             series: series.clone(),
         })
+    }
+
+    /// Whether there is one of that name.
+    pub(crate) fn exists(name: &str) -> Result<bool> {
+        let problems = Self::named("all")?;
+        Ok(problems.iter().any(|problem| problem.name == name))
     }
 
     /// Whether defaults of `robust` were set on it.
@@ -275,7 +294,15 @@ pub(crate) fn rates(text: &str) -> Result<Vec<f64>, String> {
         )),
     };
     let Some((low, rest)) = text.split_once("..") else {
-        return text.split(',').map(rate).collect();
+        let rates: Vec<f64> = text.split(',').map(rate).collect::<Result<_, _>>()?;
+        return match rates
+            .iter()
+            .enumerate()
+            .find(|(i, lr)| rates[..*i].contains(lr))
+        {
+            Some((_, lr)) => Err(format!("{lr} stands there twice")),
+            None => Ok(rates),
+        };
     };
     let (high, n) = rest.split_once(':').ok_or(rule)?;
     let (low, high) = (rate(low)?, rate(high)?);
@@ -297,7 +324,9 @@ mod tests {
     fn rates_are_a_range_or_a_list() {
         assert_eq!(rates("1e-3..1e1:5").unwrap(), [1e-3, 1e-2, 0.1, 1.0, 10.0]);
         assert_eq!(rates("0.5, 2").unwrap(), [0.5, 2.0]);
-        for text in ["", "0", "nan", "1..2", "2..1:3", "1..2:1", "1..2:x", "-1"] {
+        for text in [
+            "", "0", "nan", "0.1,0.1", "1..2", "2..1:3", "1..2:1", "1..2:x", "-1",
+        ] {
             assert!(rates(text).is_err(), "{text}");
         }
     }

@@ -52,10 +52,12 @@ impl TryFrom<RawConfig> for RobustConfig {
         let search = raw.search.map(|share| SEARCH.check("search", share));
         let batches = raw.scoring_batches.unwrap_or(default.scoring_batches);
         Range::AT_LEAST_ONE.check("scoring_batches", batches as f64)?;
+        let rounds = raw.rounds.unwrap_or(default.rounds);
+        ROUNDS.check("rounds", rounds as f64)?;
         Ok(Self {
             lr: Range::POSITIVE.check("lr", raw.lr.unwrap_or(default.lr))?,
             search: search.transpose()?,
-            rounds: raw.rounds.unwrap_or(default.rounds),
+            rounds,
             scoring_batches: batches,
             tie: Range::NOT_NEGATIVE.check("tie", raw.tie.unwrap_or(default.tie))?,
             trend: raw.trend.unwrap_or(default.trend),
@@ -70,8 +72,10 @@ impl TryFrom<RawConfig> for RobustConfig {
 /// Shares of a run that a search may take.
 pub(super) const SEARCH: Range = Range::new(0.0, 0.5, "must be above 0, up to 0.5").without_least();
 
+const ROUNDS: Range = Range::new(0.0, 2.0, "must be 0, 1 or 2");
+
 /// What the highest rate may be of the one that was found.
-pub(super) const SCALE: Range = Range::UNIT.without_least();
+pub(super) const SCALE: Range = Range::new(0.0, 1.0, "must be above 0, up to 1").without_least();
 
 impl Default for RobustConfig {
     fn default() -> Self {

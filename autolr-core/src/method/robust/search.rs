@@ -114,6 +114,11 @@ impl Trial {
         if mean.is_finite() { mean } else { f64::INFINITY }
     }
 
+    /// Whether its loss is finite, and its training loss in proportion to the initial one.
+    fn is_sound(&self, initial: f64) -> bool {
+        self.loss().is_finite() && self.train_loss <= OUT_OF_PROPORTION * initial.abs()
+    }
+
     /// By how much its loss is above another's, and the standard error of that over the batches.
     pub(super) fn above(&self, other: &Self) -> (f64, f64) {
         let n = self.scores.len() as f64;
@@ -178,9 +183,11 @@ pub(super) fn winner<'a>(
     if !config.trend || last < 2 || preferred.stage < last {
         return Some(preferred);
     }
+    let initial = least(trials)?.train_loss;
     let ahead = |trial: &Trial| {
-        let before = at(trials, last - 1, half_of(trial.lr))?.loss();
-        Some(2.0 * trial.loss() - before).filter(|loss| loss.is_finite())
+        let before = at(trials, last - 1, half_of(trial.lr))?;
+        let sound = before.is_sound(initial) && trial.is_sound(initial);
+        sound.then(|| 2.0 * trial.loss() - before.loss())
     };
     // No higher rate than the preferred one.
     let of_last = trials

@@ -34,7 +34,7 @@ pub struct Robust {
     lr: f64,
     /// Steps of the training so far.
     steps: u64,
-    /// Steps, and compute, before the decay began.
+    /// Steps, and compute, before the decay began; before that, when the search began.
     began: (u64, u64),
     /// Steps since the warm-up began.
     warm: u64,
@@ -61,6 +61,8 @@ enum Stage {
     /// The training goes on from the best trial.
     Adopting(u32),
     Dropping(u32),
+    /// The beginning, where no guard goes back.
+    DroppingOrigin,
     Training,
     /// The guard keeps a copy.
     Keeping,
@@ -169,10 +171,37 @@ impl Robust {
         self.schedule(budget);
     }
 
+    /// Whether the search has cost twice what it may, since scoring batches are larger than training batches. A run
+    /// without a budget has no account of that.
+    fn has_overspent(&self, budget: &Budget) -> bool {
+        let share = self.config.search.unwrap_or_else(|| search::share(self.plan.steps));
+        let limit = budget.limit.map(|limit| 2.0 * share * limit as f64);
+        limit.is_some_and(|limit| budget.spent.saturating_sub(self.began.1) as f64 > limit)
+    }
+
+    /// What a state from outside may not be.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let last = self.lengths.last;
+        let stages = self.trials.iter().map(|trial| trial.stage);
+        let stage = match self.stage {
+            Stage::Trying(stage) => stage,
+            _ => 0,
+        };
+        match stages.chain([stage, last]).max() {
+            Some(most) if most > 2 || stage > last => {
+                Err(format!("a search has no stage {}", most.max(stage)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The next trial, or the end of the search.
     fn go_on(&mut self, stage: usize, budget: &Budget) -> Option<Record> {
         let mut stage = stage;
         loop {
+            if self.has_overspent(budget) {
+                break;
+            }
             if let Some(half) =
                 search::next(&self.trials, &self.lengths, stage, self.config.tie)
             {
@@ -193,14 +222,19 @@ impl Robust {
         let (slot, adopted_steps) =
             adopted.map_or((None, 0), |trial| (trial.slot, trial.steps));
         let found = Found {
-            reason: if winner.is_some() {
-                "search"
-            } else {
-                "no rate gave a finite loss"
+            reason: match winner {
+                None => "no rate gave a finite loss",
+                Some(_) if self.has_overspent(budget) => {
+                    "the search ended early: its scoring batches cost too much"
+                }
+                Some(_) => "search",
             },
             rates,
             trials: self.trials.len() as u64,
-            search_steps: self.trials.iter().map(|trial| trial.steps).sum(),
+            search_steps: self
+                .trials
+                .iter()
+                .fold(0, |sum: u64, trial| sum.saturating_add(trial.steps)),
             adopted_steps,
         };
         // Without a finite loss, the lowest rate that was tried.
@@ -208,11 +242,11 @@ impl Robust {
         let peak = winner.map_or_else(|| lowest.fold(self.config.lr, f64::min), |trial| self.config.scale * trial.lr);
         let record = Change::new(self.peak, peak, &found);
         self.initial_loss = search::least(&self.trials).map_or(f64::NAN, Trial::loss);
-        self.best_loss = adopted.map_or(self.initial_loss, Trial::loss);
+        self.best_loss = winner.map_or(self.initial_loss, Trial::loss);
         self.peak = peak;
         match slot {
             Some(slot) => {
-                self.steps += adopted_steps;
+                self.steps = self.steps.saturating_add(adopted_steps);
                 self.stage = Stage::Adopting(slot);
             }
             None => self.drop_trials(budget),
@@ -225,16 +259,23 @@ impl Robust {
         let held = self.trials.iter_mut().find_map(|trial| trial.slot.take());
         match held {
             Some(slot) => self.stage = Stage::Dropping(slot),
-            None => {
-                self.trials.clear();
-                self.begin_decay(budget);
-            }
+            None if self.config.guard => self.end_search(budget),
+            None => self.stage = Stage::DroppingOrigin,
         }
+    }
+
+    fn end_search(&mut self, budget: &Budget) {
+        self.trials.clear();
+        self.begin_decay(budget);
     }
 
     /// Whether an epoch lost half of what was reached before: its loss is not finite, or above
     /// `best + max(initial − best, |initial| / 10) / 2`.
     fn is_lost(&self, loss: f64) -> bool {
+        if !self.initial_loss.is_finite() {
+            // Without a search the first epoch is what the others are compared with.
+            return !loss.is_finite();
+        }
         let reached = (self.initial_loss - self.best_loss).max(0.1 * self.initial_loss.abs());
         !loss.is_finite() || loss > self.best_loss + 0.5 * reached
     }
@@ -258,6 +299,7 @@ impl Method for Robust {
         match (*event, self.stage) {
             (Event::Start(plan), Stage::Fresh) => {
                 self.plan = plan;
+                self.began.1 = budget.spent;
                 if let Some(lengths) = Lengths::of(&self.config, plan) {
                     self.lengths = lengths;
                     self.stage = Stage::Saving;
@@ -282,6 +324,13 @@ impl Method for Robust {
                 },
                 Stage::Trying(stage),
             ) => {
+                let wanted = self.lengths.scores[stage];
+                if scores.len() as u64 != wanted {
+                    let found = scores.len();
+                    return Err(MethodError::Other(format!(
+                        "{found} scores of a branch, but {wanted} were asked for"
+                    )));
+                }
                 let slot = self.free_slot(stage);
                 for trial in &mut self.trials {
                     if trial.slot == Some(slot.0) {
@@ -307,6 +356,7 @@ impl Method for Robust {
                 self.drop_trials(budget);
             }
             (Event::Done, Stage::Dropping(_)) => self.drop_trials(budget),
+            (Event::Done, Stage::DroppingOrigin) => self.end_search(budget),
             (Event::Step { .. }, Stage::Training) => {
                 self.steps += 1;
                 self.warm = self.warm.saturating_add(1);
@@ -332,6 +382,9 @@ impl Method for Robust {
                 };
                 let lost = self.is_lost(loss);
                 if self.config.guard && !lost {
+                    if !self.initial_loss.is_finite() {
+                        self.initial_loss = loss;
+                    }
                     self.best_loss = self.best_loss.min(loss);
                     (self.stage, self.kept) = (Stage::Keeping, self.steps);
                 } else if self.config.guard && self.returns < RETURNS {
@@ -371,6 +424,7 @@ impl Method for Robust {
             })),
             Stage::Adopting(slot) => Some(Request::Adopt { slot: Slot(slot) }),
             Stage::Dropping(slot) => Some(Request::Drop { slot: Slot(slot) }),
+            Stage::DroppingOrigin => Some(Request::Drop { slot: ORIGIN }),
             Stage::GoingBack => Some(Request::Restore {
                 slot: ORIGIN,
                 optimizer: Keep::Saved,

@@ -1,7 +1,7 @@
 use super::search::{Lengths, Trial, preferred, share};
 use super::{Robust, RobustConfig};
 use crate::method::{
-    Budget, Event, Method, MethodConfig, MethodError, Plan, Record, Request, Slot, Turn,
+    Budget, Event, Method, MethodConfig, MethodError, MethodState, Plan, Record, Request, Slot, Turn,
 };
 
 const PLAN: Plan = Plan {
@@ -255,7 +255,8 @@ fn what_was_not_asked_for_is_refused_and_settings_are_checked() {
         (r#"{"kind": "robust", "search": 0.6}"#, "search = 0.6"),
         (r#"{"kind": "robust", "scoring_batches": 0}"#, "scoring_batches = 0"),
         (r#"{"kind": "robust", "tie": -1}"#, "tie = -1"),
-        (r#"{"kind": "robust", "scale": 0}"#, "scale = 0"),
+        (r#"{"kind": "robust", "scale": 0}"#, "scale = 0: must be above 0"),
+        (r#"{"kind": "robust", "rounds": 3}"#, "rounds = 3"),
     ] {
         let error = serde_json::from_str::<MethodConfig>(text).unwrap_err();
         assert!(error.to_string().starts_with(key), "{error}");
@@ -263,4 +264,83 @@ fn what_was_not_asked_for_is_refused_and_settings_are_checked() {
     let other = config(r#"{"kind": "robust", "rounds": 1}"#);
     let error = other.resume(&before.state()).unwrap_err();
     assert!(error.to_string().contains("rounds"), "{error}");
+}
+
+#[test]
+fn a_state_with_stages_that_there_are_not_is_refused() {
+    let mut method = Robust::new(RobustConfig::default());
+    let budget = Budget::default();
+    method.next(&Event::Start(PLAN), &budget).unwrap();
+    method.next(&Event::Done, &budget).unwrap();
+    let text = serde_json::to_string(&method.state()).unwrap();
+    for (good, bad) in [
+        (r#""last":2"#, r#""last":9"#),
+        (r#""trying":0"#, r#""trying":99"#),
+    ] {
+        let changed = text.replacen(good, bad, 1);
+        assert_ne!(changed, text);
+        let state: MethodState = serde_json::from_str(&changed).unwrap();
+        let error = config(r#"{"kind": "robust"}"#).resume(&state).unwrap_err();
+        assert!(error.to_string().contains("no stage"), "{error}");
+    }
+}
+
+#[test]
+fn scores_that_were_not_asked_for_are_refused_and_a_search_that_costs_too_much_ends() {
+    let mut method = Robust::new(RobustConfig::default());
+    let budget = |spent| Budget {
+        spent,
+        limit: Some(1000),
+    };
+    method.next(&Event::Start(PLAN), &budget(0)).unwrap();
+    method.next(&Event::Done, &budget(0)).unwrap();
+    let branched = |scores| Event::Branched {
+        steps: 8,
+        train_loss: 1.0,
+        scores,
+    };
+    let error = method.next(&branched(&[1.0]), &budget(1)).unwrap_err();
+    assert_eq!(error.to_string(), "1 scores of a branch, but 4 were asked for");
+    let turn = method.next(&branched(&[1.0; 4]), &budget(100)).unwrap();
+    assert!(matches!(turn.request, Request::Branch(_)));
+    let turn = method.next(&branched(&[1.0; 4]), &budget(200)).unwrap();
+    assert!(matches!(turn.request, Request::Adopt { .. }));
+    let record = details(&turn.record.unwrap()).to_string();
+    assert!(record.contains("ended early"), "{record}");
+}
+
+#[test]
+fn without_a_search_the_guard_compares_with_the_first_epoch() {
+    let plan = Plan {
+        steps: 50,
+        steps_per_epoch: 10,
+    };
+    let (mut method, ..) = searched(valley(0.1, 10.0), plan);
+    for (loss, back) in [(1.0, false), (0.1, false), (1.0, true), (50.0, true)] {
+        let (turn, _) = epoch(&mut method, 10, loss);
+        let went = matches!(turn.request, Request::Restore { .. });
+        assert_eq!(went, back, "{loss}");
+    }
+}
+
+/// A trial that was lost on the way is out, however much better it got.
+#[test]
+fn a_trend_from_a_lost_trial_does_not_count() {
+    let with_stage = |trial: Trial, stage| Trial { stage, ..trial };
+    let lengths = Lengths {
+        steps: [8, 30, 90],
+        scores: [2, 2, 2],
+        last: 2,
+    };
+    let trials = [
+        trial(1e-4, 2.0, &[2.0, 2.0]),
+        trial(0.1, 2.0, &[1.0, 1.0]),
+        with_stage(trial(0.0316227766, 60.0, &[50.0, 50.0]), 1),
+        with_stage(trial(0.1, 2.0, &[0.5, 0.5]), 1),
+        with_stage(trial(0.0316227766, 2.0, &[1.9, 1.9]), 2),
+        with_stage(trial(0.1, 2.0, &[0.5, 0.5]), 2),
+    ];
+    let config = RobustConfig::default();
+    let taken = super::search::winner(&trials, &lengths, &config).unwrap();
+    assert_eq!(taken.lr, 0.1);
 }
