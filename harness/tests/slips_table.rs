@@ -1,7 +1,9 @@
 //! docs/REPRODUCING.md's table of the released code's slips is what the records say, and the records are those of
 //! `experiments/slips.toml`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+#[cfg(feature = "tch")]
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -97,6 +99,8 @@ fn the_table_is_that_of_the_records() {
     }
 }
 
+/// The program plans networks of libtorch only where it was built with it.
+#[cfg(feature = "tch")]
 #[test]
 fn the_records_are_those_of_the_experiment_file() {
     let list = |path: &Path| -> BTreeSet<String> {
