@@ -112,7 +112,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             &["sensitivity", "--methods", "robust,robust"],
-            "robust stands there twice",
+            "robust is given twice",
         ),
         (&["sensitivity", "--lrs", "1..0.5:3"], "two to 1000 rates"),
         (

@@ -225,7 +225,7 @@ impl Found {
                 ]);
             }
             writeln!(out, "{table}")?;
-            // Beside losses far above the initial one, which is about the first trial's, nothing else is seen.
+            // Losses far above the initial one, here the first trial's, would flatten the rest of the figure.
             let first = self.trials.iter().find_map(|trial| trial.loss);
             let most = 1.5 * first.map_or(f64::INFINITY, f64::abs);
             let mut lengths: Vec<u64> = self.trials.iter().map(|trial| trial.steps).collect();

@@ -349,36 +349,23 @@ fn print(found: &[Found], out: &mut dyn Write) -> Result<()> {
 }
 
 fn line(compared: &Compared) -> [String; 7] {
-    let words = |estimate: Option<Estimate>| match estimate {
-        None => "–".to_owned(),
-        Some(Estimate {
-            mean,
-            half_width: Some(half),
-            ..
-        }) => format!(
-            "{} ± {}",
-            number::significant(mean),
-            number::to_digits(half, 2)
-        ),
-        Some(Estimate { mean, .. }) => number::significant(mean),
+    let words = |estimate: Option<Estimate>, mean: fn(f64) -> String, half: fn(f64) -> String| {
+        let Some(estimate) = estimate else {
+            return "–".to_owned();
+        };
+        match estimate.half_width {
+            Some(width) => format!("{} ± {}", mean(estimate.mean), half(width)),
+            None => mean(estimate.mean),
+        }
     };
+    let hundredths = |value| number::decimals(value, 2);
     [
         compared.method.name().to_owned(),
         compared.lr.map_or_else(|| "–".to_owned(), number::rate),
-        words(compared.value),
-        match compared.regret {
-            None => "–".to_owned(),
-            Some(Estimate {
-                mean,
-                half_width: Some(half),
-                ..
-            }) => format!(
-                "{} ± {}",
-                number::decimals(mean, 2),
-                number::decimals(half, 2)
-            ),
-            Some(Estimate { mean, .. }) => number::decimals(mean, 2),
-        },
+        words(compared.value, number::significant, |half| {
+            number::to_digits(half, 2)
+        }),
+        words(compared.regret, hundredths, hundredths),
         if compared.regret.is_none() && compared.diverged < compared.runs {
             "–".to_owned()
         } else {

@@ -146,7 +146,7 @@ pub(crate) fn contenders(text: &str) -> Result<Vec<Contender>, String> {
         .enumerate()
         .find(|(i, of)| found[..*i].contains(of))
     {
-        Some((_, of)) => Err(format!("{} stands there twice", of.name())),
+        Some((_, of)) => Err(format!("{} is given twice", of.name())),
         None => Ok(found),
     }
 }
@@ -300,7 +300,7 @@ pub(crate) fn rates(text: &str) -> Result<Vec<f64>, String> {
             .enumerate()
             .find(|(i, lr)| rates[..*i].contains(lr))
         {
-            Some((_, lr)) => Err(format!("{lr} stands there twice")),
+            Some((_, lr)) => Err(format!("{lr} is given twice")),
             None => Ok(rates),
         };
     };

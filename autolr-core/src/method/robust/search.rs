@@ -111,7 +111,11 @@ impl Trial {
     /// Mean loss; infinite where one is not finite.
     pub(super) fn loss(&self) -> f64 {
         let mean = self.scores.iter().sum::<f64>() / self.scores.len() as f64;
-        if mean.is_finite() { mean } else { f64::INFINITY }
+        if mean.is_finite() {
+            mean
+        } else {
+            f64::INFINITY
+        }
     }
 
     /// Whether its loss is finite, and its training loss in proportion to the initial one.
@@ -148,13 +152,13 @@ const OUT_OF_PROPORTION: f64 = 3.0;
 /// The trial of a stage that is taken: from the one with the lowest loss upward, as long as the next higher rate's is within
 /// `tie` standard errors of the lowest. None if no loss is finite.
 pub(super) fn preferred(trials: &[Trial], stage: usize, tie: f64) -> Option<&Trial> {
-    let initial = least(trials)?.train_loss.abs();
-    let sound = |trial: &&Trial| {
-        trial.stage == stage && trial.loss().is_finite() && trial.train_loss <= OUT_OF_PROPORTION * initial
-    };
-    let mut of_stage: Vec<&Trial> = trials.iter().filter(sound).collect();
+    let initial = least(trials)?.train_loss;
+    let of_stage = trials.iter().filter(|trial| trial.stage == stage);
+    let mut of_stage: Vec<&Trial> = of_stage.filter(|trial| trial.is_sound(initial)).collect();
     of_stage.sort_by(|a, b| a.lr.total_cmp(&b.lr));
-    let best = *of_stage.iter().min_by(|a, b| a.loss().total_cmp(&b.loss()))?;
+    let best = *of_stage
+        .iter()
+        .min_by(|a, b| a.loss().total_cmp(&b.loss()))?;
     let higher = of_stage.into_iter().filter(|trial| trial.lr > best.lr);
     let tied = higher.take_while(|trial| {
         let (above, error) = trial.above(best);

@@ -174,7 +174,10 @@ impl Robust {
     /// Whether the search has cost twice what it may, since scoring batches are larger than training batches. A run
     /// without a budget has no account of that.
     fn has_overspent(&self, budget: &Budget) -> bool {
-        let share = self.config.search.unwrap_or_else(|| search::share(self.plan.steps));
+        let share = self
+            .config
+            .search
+            .unwrap_or_else(|| search::share(self.plan.steps));
         let limit = budget.limit.map(|limit| 2.0 * share * limit as f64);
         limit.is_some_and(|limit| budget.spent.saturating_sub(self.began.1) as f64 > limit)
     }
@@ -202,9 +205,7 @@ impl Robust {
             if self.has_overspent(budget) {
                 break;
             }
-            if let Some(half) =
-                search::next(&self.trials, &self.lengths, stage, self.config.tie)
-            {
+            if let Some(half) = search::next(&self.trials, &self.lengths, stage, self.config.tie) {
                 (self.trying, self.stage) = (half, Stage::Trying(stage));
                 return None;
             }
@@ -219,8 +220,7 @@ impl Robust {
             .collect();
         let winner = search::winner(&self.trials, &self.lengths, &self.config);
         let adopted = winner.filter(|trial| self.config.adopt && trial.slot.is_some());
-        let (slot, adopted_steps) =
-            adopted.map_or((None, 0), |trial| (trial.slot, trial.steps));
+        let (slot, adopted_steps) = adopted.map_or((None, 0), |trial| (trial.slot, trial.steps));
         let found = Found {
             reason: match winner {
                 None => "no rate gave a finite loss",
@@ -239,7 +239,10 @@ impl Robust {
         };
         // Without a finite loss, the lowest rate that was tried.
         let lowest = self.trials.iter().map(|trial| trial.lr);
-        let peak = winner.map_or_else(|| lowest.fold(self.config.lr, f64::min), |trial| self.config.scale * trial.lr);
+        let peak = winner.map_or_else(
+            || lowest.fold(self.config.lr, f64::min),
+            |trial| self.config.scale * trial.lr,
+        );
         let record = Change::new(self.peak, peak, &found);
         self.initial_loss = search::least(&self.trials).map_or(f64::NAN, Trial::loss);
         self.best_loss = winner.map_or(self.initial_loss, Trial::loss);

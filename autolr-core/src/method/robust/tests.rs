@@ -1,7 +1,8 @@
 use super::search::{Lengths, Trial, preferred, share};
 use super::{Robust, RobustConfig};
 use crate::method::{
-    Budget, Event, Method, MethodConfig, MethodError, MethodState, Plan, Record, Request, Slot, Turn,
+    Budget, Event, Method, MethodConfig, MethodError, MethodState, Plan, Record, Request, Slot,
+    Turn,
 };
 
 const PLAN: Plan = Plan {
@@ -68,7 +69,10 @@ fn the_best_half_decade_is_found_wherever_it_is() {
     for half in -18_i32..=4 {
         let best = 10_f64.powf(f64::from(half) / 2.0);
         let (method, trials, _) = searched(valley(best, 1e3 * best), PLAN);
-        assert!((method.peak() / (0.5 * best) - 1.0).abs() < 1e-9, "{best}: {trials:?}");
+        assert!(
+            (method.peak() / (0.5 * best) - 1.0).abs() < 1e-9,
+            "{best}: {trials:?}"
+        );
     }
 }
 
@@ -82,7 +86,10 @@ fn its_trials_cost_what_it_may_and_it_trains_on_from_the_best() {
         let (_, trials, records) = searched(valley(0.1, 10.0), plan);
         let spent: u64 = trials.iter().map(|(_, steps)| steps).sum();
         let kept = trials.iter().map(|(_, steps)| *steps).max().unwrap();
-        assert!((spent - kept) as f64 <= most * steps as f64, "{steps}: {trials:?}");
+        assert!(
+            (spent - kept) as f64 <= most * steps as f64,
+            "{steps}: {trials:?}"
+        );
         let details = details(records.last().unwrap());
         assert_eq!(details["adopted_steps"], kept);
         assert_eq!(details["search_steps"], spent);
@@ -157,7 +164,11 @@ fn a_rate_that_catches_up_is_taken() {
             };
         }
         let found: Robust = method.state().read("robust", 1..=1).unwrap();
-        assert!((found.peak() / expected - 1.0).abs() < 0.01, "{trend}: {}", found.peak());
+        assert!(
+            (found.peak() / expected - 1.0).abs() < 0.01,
+            "{trend}: {}",
+            found.peak()
+        );
     }
 }
 
@@ -253,9 +264,15 @@ fn what_was_not_asked_for_is_refused_and_settings_are_checked() {
     assert_eq!(method.state(), before.state());
     for (text, key) in [
         (r#"{"kind": "robust", "search": 0.6}"#, "search = 0.6"),
-        (r#"{"kind": "robust", "scoring_batches": 0}"#, "scoring_batches = 0"),
+        (
+            r#"{"kind": "robust", "scoring_batches": 0}"#,
+            "scoring_batches = 0",
+        ),
         (r#"{"kind": "robust", "tie": -1}"#, "tie = -1"),
-        (r#"{"kind": "robust", "scale": 0}"#, "scale = 0: must be above 0"),
+        (
+            r#"{"kind": "robust", "scale": 0}"#,
+            "scale = 0: must be above 0",
+        ),
         (r#"{"kind": "robust", "rounds": 3}"#, "rounds = 3"),
     ] {
         let error = serde_json::from_str::<MethodConfig>(text).unwrap_err();
@@ -300,7 +317,10 @@ fn scores_that_were_not_asked_for_are_refused_and_a_search_that_costs_too_much_e
         scores,
     };
     let error = method.next(&branched(&[1.0]), &budget(1)).unwrap_err();
-    assert_eq!(error.to_string(), "1 scores of a branch, but 4 were asked for");
+    assert_eq!(
+        error.to_string(),
+        "1 scores of a branch, but 4 were asked for"
+    );
     let turn = method.next(&branched(&[1.0; 4]), &budget(100)).unwrap();
     assert!(matches!(turn.request, Request::Branch(_)));
     let turn = method.next(&branched(&[1.0; 4]), &budget(200)).unwrap();
