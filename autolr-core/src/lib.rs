@@ -109,7 +109,7 @@ pub use method::robust::{Robust, RobustConfig};
 pub use method::{
     Anneal, Branch, Budget, Change, Course, Details, Event, Forecast, Keep, Key, KeyDefault, Kind,
     Method, MethodConfig, MethodError, MethodState, Needs, Plan, Probe, Range, Record, Request,
-    Scheduled, ScheduledConfig, Slot, Turn, ValueKind, kinds,
+    Scheduled, ScheduledConfig, SearchForecast, Slot, Turn, ValueKind, kinds,
 };
 pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, StepsError, Trial};
 pub use replay::{RecordedProbe, ReplayError};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use harness::commands::{
-    compare, completions, data, doctor, find, plan, probe, replay, report, reproduce, resume, run,
+    compare, completions, data, doctor, export, find, plan, probe, replay, report, reproduce, resume, run,
     schedule, sensitivity, status, sweep, trace, update,
 };
 use harness::data::DataError;
@@ -30,6 +30,7 @@ struct Cli {
 enum Command {
     Reproduce(reproduce::ReproduceArgs),
     Report(report::ReportArgs),
+    Export(export::ExportArgs),
     Run(run::RunArgs),
     Replay(replay::ReplayArgs),
     Compare(compare::CompareArgs),
@@ -76,6 +77,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitStatus
     match command {
         Command::Reproduce(args) => reproduce::reproduce(args, out),
         Command::Report(args) => report::report(args, out),
+        Command::Export(args) => export::export(args, out),
         Command::Run(args) => run::run(args, out),
         Command::Replay(args) => replay::replay(args, out),
         Command::Compare(args) => compare::compare(args, out),

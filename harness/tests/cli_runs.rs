@@ -651,7 +651,7 @@ fn reproduce_says_its_result_as_json_and_keeps_to_its_budget() {
     );
     let result: Value = serde_json::from_str(&printed(dir, &args)).unwrap();
     let runs = result["runs"].as_array().unwrap();
-    assert_eq!((runs.len(), &result["failed"]), (5, &0.into()));
+    assert_eq!((runs.len(), &result["failed"]), (10, &0.into()));
     assert_eq!(runs[4]["name"], "table1/published/ours");
     assert!(runs.iter().all(|run| run["summary"]["epochs"] == 40));
     assert_eq!(status(dir, ".")["runs"][4]["name"], "table1/published/ours");

@@ -710,14 +710,13 @@ fn a_training_loop_in_python() -> Result {
 /// The examples of the documentation are what the program answers, to the last bit.
 #[test]
 fn the_documentation_s_examples() -> Result {
-    let readme = std::fs::read_to_string(root().join("README.md"))?;
-    let (_, example) = readme.split_once("$ echo '").ok_or("no example")?;
+    let pipe = std::fs::read_to_string(root().join("docs/PIPE.md"))?;
+    let (_, example) = pipe.split_once("$ echo '").ok_or("no example")?;
     let (question, rest) = example.split_once('\'').ok_or("no question")?;
     let said = run(format!("{question}\n").as_bytes())?.stdout;
     let answer = rest.lines().nth(1).ok_or("no answer")?;
-    assert_eq!(String::from_utf8(said)?.trim_end(), answer, "README.md");
+    assert_eq!(String::from_utf8(said)?.trim_end(), answer, "docs/PIPE.md");
 
-    let pipe = std::fs::read_to_string(root().join("docs/PIPE.md"))?;
     let (_, session) = pipe.split_once("## A session").ok_or("no session")?;
     let session = session.split("```").nth(1).ok_or("no block")?;
     let mut lines = session.lines().skip(1);

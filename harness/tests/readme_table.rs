@@ -1,4 +1,4 @@
-//! README.md's results are what the records under `fixtures/records` say.
+//! The results in README.md and docs/REPRODUCING.md are what the records under `fixtures/records` say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Emphasis is the README's own.
-fn readme() -> String {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    readme.replace("**", "")
+/// A page without its emphasis.
+fn page(name: &str) -> String {
+    let text = fs::read_to_string(root().join(name)).unwrap();
+    text.replace("**", "")
 }
 
 fn summary(run: &Run) -> &Summary {
@@ -60,7 +60,7 @@ fn cell(series: &Series) -> String {
 
 #[test]
 fn the_table_is_that_of_the_records() {
-    let readme = readme();
+    let (readme, details) = (page("README.md"), page("docs/REPRODUCING.md"));
     let input = ReportInput::read(&root().join("fixtures/records/table1-quick")).unwrap();
     let protocols: Vec<&str> = input
         .sections
@@ -81,6 +81,7 @@ fn the_table_is_that_of_the_records() {
             cell(released)
         );
         assert!(readme.contains(&row), "README.md lacks {row}");
+        assert!(details.contains(&row), "REPRODUCING.md lacks {row}");
     }
 
     // And what is said of them.
@@ -128,8 +129,8 @@ fn the_table_is_that_of_the_records() {
         format!("the eight end between {of_code_low:.5} and {of_code_high:.2}."),
     ] {
         assert!(
-            readme.contains(&words),
-            "README.md lacks \u{201c}{words}\u{201d}"
+            details.contains(&words),
+            "REPRODUCING.md lacks \u{201c}{words}\u{201d}"
         );
     }
 }
@@ -142,7 +143,7 @@ fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 #[test]
 fn the_single_runs_are_those_of_the_records() {
-    let readme = readme();
+    let details = page("docs/REPRODUCING.md");
     let input = ReportInput::read(&root().join("fixtures/records/figures-quick")).unwrap();
     let section = |experiment: ExperimentName, protocol: &str| -> &Section {
         let of = |section: &&Section| {
@@ -181,7 +182,7 @@ fn the_single_runs_are_those_of_the_records() {
         .zip(of_paper.series.iter().zip(&of_code.series))
     {
         let row = format!("| {name} | {} | {} |", cell(published), cell(released));
-        assert!(readme.contains(&row), "README.md lacks {row}");
+        assert!(details.contains(&row), "REPRODUCING.md lacks {row}");
     }
 
     let ends = section(ExperimentName::Fig2, "published")
@@ -198,5 +199,5 @@ fn the_single_runs_are_those_of_the_records() {
         panic!("three series");
     };
     let sentence = format!("end at {first}, {second} and {third};");
-    assert!(readme.contains(&sentence), "README.md lacks “{sentence}”");
+    assert!(details.contains(&sentence), "REPRODUCING.md lacks “{sentence}”");
 }

@@ -312,10 +312,10 @@ fn what_is_asked_for_later_is_added() {
     fs::write(&path, before.replace("\"smoke\"", "\"quick\"")).unwrap();
     let said = planned(&[&["fig3"], &smoke[..], &["released"]].concat());
     let expected = "report: the report there is of scale quick so far, and will be of scale smoke; the other is kept \
-                    in manifest.quick.json, and gone on with when its scale is asked for again";
+                    in manifest.quick.json, and resumed when its scale is asked for again";
     assert!(said.contains(expected), "{said}");
     assert_eq!(sections().1, ["Fig3 released 0"]);
-    // And back: one that was put aside is gone on with.
+    // And back: one that was put aside is resumed.
     let aside = fs::read_to_string(report.join("manifest.quick.json")).unwrap();
     let aside = aside.replace("\"quick\"", "\"smoke\"");
     fs::write(report.join("manifest.smoke.json"), aside).unwrap();
@@ -338,7 +338,7 @@ fn what_is_asked_for_later_is_added() {
     assert_eq!(sections().1, ["Divergence released 0,1"]);
     // Of the others, which are in it no longer, the way back is said.
     assert!(
-        said.contains("report: 23 entries are in the report"),
+        said.contains("report: 28 entries are in the report"),
         "{said}"
     );
     fs::copy(kept(&said), &path).unwrap();

@@ -95,6 +95,7 @@ impl Config for AutoLrConfig {
             decisions: ticks / self.cadence().every(),
             candidates: self.rule().factors().len(),
             further_probes: self.edge_probes().into(),
+            ..Forecast::default()
         }
     }
 }

@@ -46,7 +46,7 @@ impl<T: Any> AsAny for T {
     }
 }
 
-/// How often a method will probe in a run that keeps to its plan.
+/// What a method will ask for beside the training, in a run that keeps to its plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forecast {
@@ -56,6 +56,19 @@ pub struct Forecast {
     pub candidates: usize,
     /// Further probes that a decision may take.
     pub further_probes: u64,
+    /// The search, at least.
+    pub least_search: SearchForecast,
+    /// The search, at most.
+    pub most_search: SearchForecast,
+}
+
+/// What a search takes, without the steps that the training goes on from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SearchForecast {
+    /// Optimiser steps of its trials.
+    pub steps: u64,
+    /// Batches on which their ends are scored.
+    pub scores: u64,
 }
 
 impl Forecast {
@@ -64,7 +77,7 @@ impl Forecast {
         Self {
             decisions,
             candidates,
-            further_probes: 0,
+            ..Self::default()
         }
     }
 }

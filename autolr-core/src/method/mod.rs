@@ -12,7 +12,7 @@ mod state;
 
 use std::fmt;
 
-pub use config::{Forecast, MethodConfig};
+pub use config::{Forecast, MethodConfig, SearchForecast};
 pub use event::{Budget, Event, Needs, Plan};
 pub use kind::{Key, KeyDefault, Kind, Range, ValueKind};
 pub use record::{Change, Details, Record};

@@ -4,6 +4,7 @@ pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod doctor;
+pub mod export;
 pub mod find;
 pub mod plan;
 pub mod probe;

@@ -71,7 +71,7 @@ pub fn retry(args: &RetryArgs, out: &mut dyn Write) -> Result<ExitStatus> {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Printed {
-    /// Runs that were gone on with, as they are now.
+    /// Runs that were resumed, as they are now.
     runs: Vec<RunState>,
     finished_before: usize,
     /// Runs that other processes are at work on.
@@ -130,7 +130,7 @@ fn go_on(
     } else {
         write!(
             out,
-            "{}: {finished_before} finished before, {} gone on with, {done} of them finished now, {failed} failed",
+            "{}: {finished_before} finished before, {} resumed, {done} of them finished now, {failed} failed",
             plural(runs.len(), "run"),
             jobs.len()
         )?;

@@ -44,11 +44,11 @@ pub struct RunArgs {
     /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits, so that a run
-    /// is gone on with by as many as it was begun with
+    /// Threads within an operation of libtorch [default: the cores]; results depend on it in the last bits, so a resumed
+    /// run keeps its own number
     #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
-    /// If another process is at work on this run, wait for it; then go on with what it left
+    /// If another process is at work on this run, wait for it, then resume from what it left
     #[arg(long)]
     wait: bool,
     #[command(flatten)]

@@ -15,11 +15,13 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::SPEC_BYTES;
 use crate::number;
 use crate::regular_file::{self, Links};
+use crate::report::multiples::{Panel, PanelLine, Point, svg};
 use crate::runs::job::{Job, lay_out};
 use crate::runs::outlook::{Outlook, time_folders};
 use crate::runs::pool;
 use crate::runs::sensitivity::{
-    AGAIN, Compared, Contender, Problem, Row, Run, Tuned, compared, contenders, grid, rates, rows,
+    AGAIN, Compared, Contender, Markdown, Problem, Row, Run, Tuned, compared, contenders, grid,
+    rates, rounded, rows, summaries,
 };
 use crate::statistics::Estimate;
 use crate::task::Metric;
@@ -36,18 +38,28 @@ pub struct SensitivityArgs {
     /// Problems: a list, `fast` (in pure Rust), `claim` (those of them that no default was set on), or `all`
     #[arg(long, value_name = "NAMES", default_value = "claim")]
     problems: String,
-    /// Methods: robust, tuned, tuned-again, table, autolr, constant, cosine, linear, or `all`
+    /// Methods: robust, tuned, tuned-again, table, autolr, constant, cosine, linear, those of experiments/methods.toml, or
+    /// `all`
     #[arg(long, value_name = "NAMES", default_value = "robust,tuned,tuned-again,table,autolr", value_parser = methods)]
     methods: Methods,
     /// Initial rates of the methods that take one: 1e-6..1e2:17 (17 of equal ratio), or a list
     #[arg(long, value_name = "RATES", default_value = "1e-3..1e1:5", value_parser = initial_rates)]
     lrs: Rates,
+    /// Values of the knob of the other methods, in multiples of their authors' recommendation
+    #[arg(long, value_name = "MULTIPLES", default_value = "0.01,1,100", value_parser = initial_rates)]
+    knobs: Rates,
     /// Seeds: 0..6 (which is 0 to 5), 0..=5, or 0,1,7
     #[arg(long, value_name = "SEEDS", default_value = "0..6", value_parser = seeds)]
     seeds: Seeds,
     /// Folder of the runs
     #[arg(long, value_name = "DIR", default_value = "sensitivity")]
     out: PathBuf,
+    /// Print one row a method over all problems, as a Markdown table, instead of a table a problem
+    #[arg(long, conflicts_with = "json")]
+    summary: bool,
+    /// Draw the results over the initial rates into this SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    figure: Option<PathBuf>,
     #[command(flatten)]
     training: TrainingArgs,
     /// Show what would run, as `autolr plan` does, and train nothing
@@ -143,6 +155,7 @@ struct Found {
     development: bool,
     tuned: Option<Tuned>,
     runs: Vec<Row>,
+    refused: Vec<(Contender, String)>,
 }
 
 /// `autolr sensitivity`
@@ -237,12 +250,25 @@ pub fn sensitivity(args: &SensitivityArgs, out: &mut dyn Write) -> Result<ExitSt
             development: problem.is_development(),
             tuned,
             runs: rows(problem, &planned.runs, &planned.untrained)?,
+            refused: planned.refused.clone(),
         });
+    }
+    if let Some(path) = &args.figure {
+        let panels: Vec<Panel> = found.iter().map(panel).collect();
+        let title = "Test results over the initial rate, by problem and method";
+        write_whole(path, svg(title, &panels).as_bytes())?;
     }
     if args.training.json {
         for row in found.iter().flat_map(|found| &found.runs) {
             writeln!(out, "{}", serde_json::to_string(row)?)?;
         }
+    } else if args.summary {
+        let of: Vec<_> = problems
+            .iter()
+            .zip(&found)
+            .map(|(problem, found)| (problem, compared(&found.runs)))
+            .collect();
+        write!(out, "{}", Markdown(&summaries(&of)))?;
     } else {
         print(&found, out)?;
     }
@@ -253,6 +279,8 @@ pub fn sensitivity(args: &SensitivityArgs, out: &mut dyn Write) -> Result<ExitSt
 struct Planned {
     runs: Vec<(Contender, Option<f64>, Run)>,
     untrained: Vec<Run>,
+    /// Methods that cannot run on the problem, and why.
+    refused: Vec<(Contender, String)>,
 }
 
 impl Planned {
@@ -273,13 +301,15 @@ fn plans(
         let mut planned = Planned {
             runs: Vec::new(),
             untrained: Vec::new(),
+            refused: Vec::new(),
         };
+        let mut refused: Vec<(Contender, String)> = Vec::new();
         for &seed in &args.seeds.0 {
             planned.untrained.push(problem.untrained(seed, folder)?);
             for &of in &args.methods.0 {
                 let mut add = |as_if: Contender, lr: f64, seed: u64| -> Result<()> {
                     let run = problem.run(as_if, lr, seed, folder)?;
-                    let given = of.takes_rate().then_some(lr);
+                    let given = of.knob().is_some().then_some(lr);
                     planned.runs.push((of, given, run));
                     Ok(())
                 };
@@ -292,6 +322,15 @@ fn plans(
                     (Contender::Robust | Contender::Table, _) => {
                         add(of, problem.usual_rate(), seed)?;
                     }
+                    (Contender::Listed(_), _) => {
+                        let recommended = of.recommended(problem).unwrap_or(f64::NAN);
+                        for &multiple in &args.knobs.0 {
+                            if let Err(error) = add(of, rounded(multiple * recommended), seed) {
+                                refused.push((of, error.to_string()));
+                                break;
+                            }
+                        }
+                    }
                     _ => {
                         for &lr in &args.lrs.0 {
                             add(of, lr, seed)?;
@@ -300,9 +339,43 @@ fn plans(
                 }
             }
         }
+        refused.dedup_by_key(|(of, _)| *of);
+        planned.refused = refused;
         plans.push(planned);
     }
     Ok(plans)
+}
+
+/// A problem's methods over their initial rates, in percent or by the loss.
+fn panel(found: &Found) -> Panel {
+    let mut of = compared(&found.runs);
+    of.sort_by_key(|of| of.method);
+    let mut lines: Vec<PanelLine> = Vec::new();
+    for compared in &of {
+        let point = Point {
+            lr: compared.lr,
+            mean: compared.value.map(|value| value.mean),
+            half: compared
+                .value
+                .and_then(|value| value.half_width)
+                .unwrap_or(0.0),
+            diverged: compared.diverged > 0,
+        };
+        let label = compared.method.name();
+        match lines.iter_mut().find(|line| line.label == label) {
+            Some(line) => line.points.push(point),
+            None => lines.push(PanelLine {
+                label: label.to_owned(),
+                points: vec![point],
+            }),
+        }
+    }
+    Panel {
+        title: found.problem.clone(),
+        metric: found.metric.heading().to_owned(),
+        log_y: found.metric == Metric::Loss,
+        lines,
+    }
 }
 
 fn print(found: &[Found], out: &mut dyn Write) -> Result<()> {
@@ -338,7 +411,11 @@ fn print(found: &[Found], out: &mut dyn Write) -> Result<()> {
         for compared in &of {
             table.row(line(compared));
         }
-        writeln!(out, "{table}")?;
+        write!(out, "{table}")?;
+        for (of, why) in &found.refused {
+            writeln!(out, "{} cannot run here: {why}", of.name())?;
+        }
+        writeln!(out)?;
     }
     writeln!(
         out,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::keys::{OF_THE_FILE, fill_in_kinds};
+use super::keys::{OF_THE_FILE, fill_in_kinds, fill_in_scheduler};
 use super::lines::Lines;
 use super::spec_error::SpecError;
 use super::spec_error::shown;
@@ -211,6 +211,7 @@ impl ExperimentFile {
         let located = |error: SpecError| self.locate(series, &[scale, settings], &error);
         let mut table = self.base.clone();
         lay_over(&mut table, &series.overrides);
+        fill_in_scheduler(&mut table);
         let before = (!scale.is_empty()).then(|| table.clone());
         lay_over(&mut table, scale);
         if let Some(before) = before {

@@ -63,6 +63,14 @@ pub(super) fn fill_in_kinds(tables: &mut Table) {
     }
 }
 
+/// The scheduler of a specification that has none.
+pub(super) fn fill_in_scheduler(tables: &mut Table) {
+    tables.entry(SCHEDULER).or_insert_with(|| {
+        let kind = ("kind".to_owned(), "robust".into());
+        Value::Table(Table::from_iter([kind]))
+    });
+}
+
 /// What the outermost schedule counts.
 pub(super) const UNIT: &str = "unit";
 /// The table of the method.
@@ -125,7 +133,7 @@ pub const TABLES: [TableKeys; 7] = [
     TableKeys {
         name: SCHEDULER,
         keys: Keys::OfKind(|| autolr_core::kinds().collect()),
-        optional: false,
+        optional: true,
         default_kind: None,
         list: false,
     },

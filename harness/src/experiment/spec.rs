@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::check::{check, check_scheduler};
-use super::keys::{SCHEDULER, fill_in_kinds};
+use super::keys::{SCHEDULER, fill_in_kinds, fill_in_scheduler};
 use super::spec_error::SpecError;
 use super::{BudgetSpec, sizes};
 use crate::data::{DataSetName, Input, SplitKind};
@@ -305,6 +305,7 @@ impl RunSpec {
     /// As [`RunSpec::from_table`], with the key apart.
     pub(super) fn read(mut table: toml::Table) -> Result<Self, SpecError> {
         fill_in_kinds(&mut table);
+        fill_in_scheduler(&mut table);
         check(&table)?;
         // What has rules between its keys says so with the key; the rest of the form is what was checked.
         if let Some(toml::Value::Table(scheduler)) = table.get(SCHEDULER) {

@@ -55,7 +55,7 @@ impl LogMark {
         }
     }
 
-    /// Whether the log at `path` begins with that part; the hash of it, to be gone on with.
+    /// Whether the log at `path` begins with that part; the hash of it, to be resumed from.
     ///
     /// # Errors
     /// [`BadInput`] that says how the log differs.
@@ -290,7 +290,7 @@ fn first_event(path: &Path) -> Option<Event> {
 pub struct RunLog {
     /// The first event.
     pub provenance: Provenance,
-    /// What it was gone on with, where that was another program or processor.
+    /// What resumed it, where that was another program or processor.
     pub continued: Vec<Build>,
     /// The epochs, in order; of those that were trained again, the last time.
     pub epochs: Vec<EpochRecord>,
@@ -329,7 +329,7 @@ impl RunLog {
             .is_some_and(|summary| summary.log.is_some())
     }
 
-    /// What made the run: what it was begun with, then what it was gone on with.
+    /// What made the run: what started it, then what resumed it.
     pub fn builds(&self) -> impl Iterator<Item = &Build> {
         std::iter::once(&self.provenance.build).chain(&self.continued)
     }

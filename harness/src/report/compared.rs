@@ -1,4 +1,4 @@
-//! The closed loop against each baseline, over seeds.
+//! The closed loop against each baseline, and robust against each tuned schedule, over seeds.
 
 use super::outcome::synthetic_note;
 use super::seeds::{compare, signed_interval};
@@ -7,8 +7,12 @@ use super::{Experiment, Section, Series};
 use crate::number::{p_value, plural, signed};
 use crate::statistics::{EXACT_PAIRS, Judged, Verdict, judge, least_pairs};
 
-/// The series that is compared with the others.
-const CANDIDATE: &str = "ours";
+/// The paper's scheduler, which is compared with the schedules at the paper's rates.
+const PAPER: &str = "ours";
+/// The method without a rate, which is compared with the tuned schedules and the paper's scheduler.
+const ROBUST: &str = "robust";
+/// How the names of series at a tuned rate end.
+const TUNED: &str = "-tuned";
 
 /// A row a baseline and protocol; none where no series is run with several seeds, or there is nothing to compare.
 pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
@@ -32,9 +36,10 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
     );
     let mut largest = 0;
     for (_, section) in &experiment.sections {
-        let rows = rows(section);
-        largest = largest.max(rows.len());
-        table.rows.extend(rows);
+        for rows in families(section) {
+            largest = largest.max(rows.len());
+            table.rows.extend(rows);
+        }
     }
     if table.rows.is_empty() {
         return None;
@@ -42,9 +47,9 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
     table.notes = vec![
         format!(
             "p: exact two-sided sign-flip test of the paired differences (beyond {EXACT_PAIRS} pairs, a million sign \
-             vectors are drawn). Holm: corrected for the comparisons of a protocol, {largest} at most. Better or worse \
+             vectors are drawn). Holm: corrected for the comparisons of one scheduler under a protocol, {largest} at most. Better or worse \
              stands for a Holm-corrected p of at most 0.05, by the sign of the mean difference; if nothing differed, at \
-             most one report in twenty would say so anywhere under a protocol. With {}, it takes at least {} to find \
+             most one report in twenty would say so of that scheduler. With {}, it takes at least {} to find \
              anything, however large.",
             plural(largest, "comparison"),
             plural(least_pairs(largest), "seed")
@@ -65,21 +70,27 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
     Some(table)
 }
 
-/// The comparisons of a section: one family.
-fn rows(section: &Section) -> Vec<Vec<Cell>> {
-    let candidate = |series: &&Series| series.entry.name == CANDIDATE;
-    let Some(ours) = section.series.iter().find(candidate) else {
+/// The comparisons of a section: a family for each of the two candidates.
+fn families(section: &Section) -> [Vec<Vec<Cell>>; 2] {
+    let tuned = |series: &Series| series.entry.name.ends_with(TUNED);
+    [
+        family(section, PAPER, |series| !tuned(series) && series.entry.name != ROBUST),
+        family(section, ROBUST, |series| tuned(series) || series.entry.name == PAPER),
+    ]
+}
+
+/// The comparisons of one series with those that `against` takes, corrected together.
+fn family(section: &Section, candidate: &str, against: impl Fn(&Series) -> bool) -> Vec<Vec<Cell>> {
+    let all = &section.series;
+    let Some(candidate) = all.iter().find(|series| series.entry.name == candidate) else {
         return Vec::new();
     };
-    let baselines: Vec<&Series> = section
-        .series
-        .iter()
-        .filter(|series| !candidate(series))
-        .collect();
-    let family = baselines.iter().map(|other| compare(ours, other)).collect();
+    let others = all.iter().filter(|series| series.entry.name != candidate.entry.name);
+    let baselines: Vec<&Series> = others.filter(|series| against(series)).collect();
+    let family = baselines.iter().map(|other| compare(candidate, other)).collect();
     let judged = judge(family);
     let rows = baselines.iter().zip(&judged);
-    rows.map(|(baseline, judged)| row(&section.entry.protocol, ours, baseline, judged))
+    rows.map(|(baseline, judged)| row(&section.entry.protocol, candidate, baseline, judged))
         .collect()
 }
 

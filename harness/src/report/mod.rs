@@ -22,6 +22,7 @@ mod html;
 mod input;
 mod loss_table;
 mod markdown;
+pub(crate) mod multiples;
 mod outcome;
 mod overview;
 mod place;

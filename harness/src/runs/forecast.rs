@@ -43,9 +43,9 @@ pub(crate) struct Forecast {
     pub(crate) forwards: Range,
     /// Images backward.
     pub(crate) backwards: Range,
-    /// Of the forwards, those of probes.
+    /// Of the forwards, those of probes and of a search.
     pub(crate) probe_forwards: Range,
-    /// Of the backwards, those of probes.
+    /// Of the backwards, those of probes and of a search.
     pub(crate) probe_backwards: Range,
     /// Training and probes, in forward passes of one image: a forward pass costs 1, a backward pass 2; validation and
     /// tests are free.
@@ -91,8 +91,15 @@ impl Forecast {
             least: decisions.saturating_mul(least),
             most: decisions.saturating_mul(most).saturating_mul(1 + further),
         };
-        let probe_forwards = probes(least.forwards, most.forwards);
-        let probe_backwards = probes(least.backwards, most.backwards);
+        let mut probe_forwards = probes(least.forwards, most.forwards);
+        let mut probe_backwards = probes(least.backwards, most.backwards);
+        let search = [planned.least_search, planned.most_search].map(|search| {
+            let trained = search.steps.saturating_mul(batch as u64);
+            let scored = search.scores.saturating_mul(spec.probe.batch_size as u64);
+            (trained.saturating_add(scored), trained)
+        });
+        probe_forwards += Range { least: search[0].0, most: search[1].0 };
+        probe_backwards += Range { least: search[0].1, most: search[1].1 };
         let each = trained + epochs.saturating_mul(whole(sizes.validation)) + test;
         let mut forwards = Range {
             least: each,
@@ -106,6 +113,10 @@ impl Forecast {
         };
         backwards += probe_backwards;
         let parameters = spec.network.parameters(spec.data.set);
+        // Within a budget, what a search takes is trained less.
+        let limit = spec.training.budget.map_or(u64::MAX, |budget| {
+            budget.compute(whole(sizes.train), batch as u64)
+        });
         Ok(Self {
             epochs,
             steps,
@@ -115,8 +126,8 @@ impl Forecast {
             probe_forwards,
             probe_backwards,
             compute: Range {
-                least: compute(trained, probe_forwards.least, probe_backwards.least),
-                most: compute(trained, probe_forwards.most, probe_backwards.most),
+                least: limit.min(compute(trained, probe_forwards.least, probe_backwards.least)),
+                most: limit.min(compute(trained, probe_forwards.most, probe_backwards.most)),
             },
             parameters,
             disk: disk(spec, parameters, decisions, candidates as u64),

@@ -1,15 +1,19 @@
 //! Methods on problems, from many initial rates, at equal compute: which runs that is.
 
+mod contender;
 mod outcome;
+mod summary;
 
 use std::path::Path;
 
 use anyhow::Result;
 use autolr_core::optimizer::OptimizerConfig;
-use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use contender::GRID;
+pub(crate) use contender::{Contender, contenders};
 pub(crate) use outcome::{Compared, Row, Tuned, compared, rows};
+pub(crate) use summary::{Markdown, summaries};
 
 use super::job::Job;
 use crate::did_you_mean::unknown;
@@ -22,135 +26,6 @@ pub(crate) const TUNING_SEEDS: std::ops::Range<u64> = 100..104;
 pub(crate) const AGAIN: u64 = 200;
 /// The problems that defaults of `robust` were set on; nothing is claimed on them.
 const DEVELOPMENT: [&str; 3] = ["spirals", "autoencoder", "mlp-adamw"];
-/// The share of a run that the tuned schedules and `table` warm up in where they are linear.
-const WARM_UP: f64 = 0.05;
-
-/// A method of the comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Contender {
-    /// `robust` with its defaults.
-    Robust,
-    /// The best of [`GRID`], chosen on other seeds; its search is not counted.
-    Tuned,
-    /// The same on other seeds: the noise floor.
-    TunedAgain,
-    /// The usual rate of the optimiser, with warm-up and linear decay.
-    Table,
-    /// The paper's scheduler, `factor_7`.
-    #[serde(rename = "autolr")]
-    AutoLr,
-    /// Schedules at a given rate.
-    Constant,
-    Cosine,
-    Linear,
-}
-
-const CONTENDERS: [Contender; 8] = [
-    Contender::Robust,
-    Contender::Tuned,
-    Contender::TunedAgain,
-    Contender::Table,
-    Contender::AutoLr,
-    Contender::Constant,
-    Contender::Cosine,
-    Contender::Linear,
-];
-
-/// Schedules that the tuned reference is the best of.
-const GRID: [Contender; 3] = [Contender::Constant, Contender::Cosine, Contender::Linear];
-
-impl Contender {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Robust => "robust",
-            Self::Tuned => "tuned",
-            Self::TunedAgain => "tuned-again",
-            Self::Table => "table",
-            Self::AutoLr => "autolr",
-            Self::Constant => "constant",
-            Self::Cosine => "cosine",
-            Self::Linear => "linear",
-        }
-    }
-
-    /// Whether it begins at a rate that somebody gives.
-    pub(crate) fn takes_rate(self) -> bool {
-        self >= Self::AutoLr
-    }
-
-    /// Whether the tuned reference can be it.
-    pub(crate) fn is_tunable(self) -> bool {
-        GRID.contains(&self)
-    }
-
-    /// `[scheduler]`, for a run of so many steps.
-    fn scheduler(self, lr: f64, steps: u64) -> Table {
-        let whole = |steps: u64| Value::Integer(i64::try_from(steps).unwrap_or(i64::MAX));
-        let mut table = Table::new();
-        let mut set = |key: &str, value: Value| table.insert(key.to_owned(), value);
-        match self {
-            Self::Robust | Self::Tuned | Self::TunedAgain => {
-                set("kind", "robust".into());
-            }
-            Self::AutoLr => {
-                set("kind", "autolr".into());
-                set("lr", lr.into());
-                set("factors", "factor_7".into());
-            }
-            Self::Constant => {
-                set("kind", "fixed".into());
-                set("lr", lr.into());
-            }
-            Self::Cosine => {
-                set("kind", "cosine".into());
-                set("lr", lr.into());
-                set("unit", "step".into());
-                set("t_max", whole(steps));
-            }
-            Self::Linear | Self::Table => {
-                let rise = ((WARM_UP * steps as f64) as u64).max(1);
-                let mut after = Table::new();
-                after.insert("kind".into(), "linear-decay".into());
-                after.insert("lr".into(), lr.into());
-                after.insert(
-                    "total_iters".into(),
-                    whole(steps.saturating_sub(rise).max(1)),
-                );
-                set("kind", "warm-up".into());
-                set("unit", "step".into());
-                set("steps", whole(rise));
-                set("start_factor", 0.0.into());
-                set("schedule", Value::Table(after));
-            }
-        }
-        table
-    }
-}
-
-/// Contenders by their names: a list, or `all`.
-pub(crate) fn contenders(text: &str) -> Result<Vec<Contender>, String> {
-    if text == "all" {
-        return Ok(CONTENDERS.to_vec());
-    }
-    let names = CONTENDERS.map(Contender::name);
-    let find = |name: &str| {
-        let found = CONTENDERS.iter().find(|of| of.name() == name.trim());
-        found
-            .copied()
-            .ok_or_else(|| unknown("method", name.trim(), &names))
-    };
-    let found: Vec<Contender> = text.split(',').map(find).collect::<Result<_, _>>()?;
-    match found
-        .iter()
-        .enumerate()
-        .find(|(i, of)| found[..*i].contains(of))
-    {
-        Some((_, of)) => Err(format!("{} is given twice", of.name())),
-        None => Ok(found),
-    }
-}
-
 /// A problem: its runs differ in seed and scheduler alone.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -226,21 +101,19 @@ impl Problem {
 
     /// The run of a contender.
     pub(crate) fn run(&self, of: Contender, lr: f64, seed: u64, runs: &Path) -> Result<Run> {
-        self.with(of.scheduler(lr, self.steps), self.steps, seed, runs)
+        self.with(of.settings(lr, self.steps)?, self.steps, seed, runs)
     }
 
     /// A single step at a rate that moves nothing: its loss is the initial one.
     pub(crate) fn untrained(&self, seed: u64, runs: &Path) -> Result<Run> {
-        self.with(Contender::Constant.scheduler(1e-30, 1), 1, seed, runs)
+        self.with(Contender::Constant.settings(1e-30, 1)?, 1, seed, runs)
     }
 
-    fn with(&self, scheduler: Table, steps: u64, seed: u64, runs: &Path) -> Result<Run> {
+    fn with(&self, mut settings: Table, steps: u64, seed: u64, runs: &Path) -> Result<Run> {
         let mut training = Table::new();
         let whole = i64::try_from(seed).map_err(|_| BadInput(format!("seed {seed}: too large")))?;
         training.insert("seed".into(), Value::Integer(whole));
         training.insert("budget".into(), format!("{steps} steps").into());
-        let mut settings = Table::new();
-        settings.insert("scheduler".into(), Value::Table(scheduler));
         settings.insert("training".into(), Value::Table(training));
         let spec = self
             .file
@@ -267,7 +140,7 @@ fn grid_rates() -> impl Iterator<Item = f64> {
 }
 
 /// To six digits, as a person would write it.
-fn rounded(lr: f64) -> f64 {
+pub(crate) fn rounded(lr: f64) -> f64 {
     format!("{lr:.5e}").parse().unwrap_or(lr)
 }
 
@@ -342,7 +215,7 @@ mod tests {
                 .all(|name| problems.iter().any(|of| of.name == *name))
         );
         for problem in &problems {
-            for of in CONTENDERS {
+            for of in Contender::all() {
                 let run = problem.run(of, problem.usual_rate(), 3, dir).unwrap();
                 assert_eq!(sizes::run_steps(&run.job.spec).unwrap(), problem.steps);
                 assert_eq!(run.job.spec.training.seed, 3);

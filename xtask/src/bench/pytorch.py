@@ -110,7 +110,7 @@ class Training:
         return loss
 
     def probe_keeping_copies(self):
-        """The same, with the copies all there at once, as where each is to be gone on with."""
+        """The same, with the copies all there at once, as where training goes on from each."""
         self.model.train()
         self.optimizer.zero_grad()
         return [self.trial(lr) for lr in self.rates][-1][0]

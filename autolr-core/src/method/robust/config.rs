@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::KIND;
+use super::search::Lengths;
 use super::state::Robust;
 use crate::error::{ConfigError, StateError};
-use crate::method::config::{Config, MethodConfig};
+use crate::method::config::{Config, Forecast, MethodConfig};
 use crate::method::kind::Range;
-use crate::method::{Method, MethodState};
+use crate::method::{Method, MethodState, Plan};
 use crate::value::Table;
 use crate::value::difference::differences;
 
@@ -120,5 +121,13 @@ impl Config for RobustConfig {
             return Err(StateError::Config { differences });
         }
         Ok(Box::new(saved))
+    }
+
+    fn forecast(&self, plan: Plan) -> Forecast {
+        let Some(lengths) = Lengths::of(self, plan) else {
+            return Forecast::default();
+        };
+        let [least_search, most_search] = lengths.cost(self.adopt);
+        Forecast { least_search, most_search, ..Forecast::default() }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::RobustConfig;
 use crate::float_serde;
-use crate::method::{Anneal, Course, Plan};
+use crate::method::{Anneal, Course, Plan, SearchForecast};
 
 /// The lengths of a search, in steps of a trial and scoring batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub(super) struct Lengths {
 const DECADES: std::ops::RangeInclusive<i32> = -4..=1;
 /// As far as it goes.
 const BOUNDS: std::ops::RangeInclusive<i32> = -10..=4;
+/// Trials of each stage, at least and at most.
+const TRIALS: [[u64; 3]; 2] = [[6, 3, 2], [15, 5, 3]];
 /// Trials of the first stage that are planned for.
 const PLANNED: f64 = 7.0;
 /// The least steps of a trial from which anything is seen.
@@ -76,6 +78,19 @@ impl Lengths {
             *steps = (*steps).min(plan.steps_per_epoch);
         }
         self
+    }
+
+    /// What the search costs, at least and at most; where a trial is `adopted`, without its steps.
+    pub(super) fn cost(&self, adopted: bool) -> [SearchForecast; 2] {
+        TRIALS.map(|trials| {
+            let stages = 0..=self.last;
+            let sum = |of: [u64; 3]| stages.clone().map(|i| trials[i] * of[i]).sum::<u64>();
+            let own = if adopted { self.steps[self.last] } else { 0 };
+            SearchForecast {
+                steps: sum(self.steps).saturating_sub(own),
+                scores: sum(self.scores),
+            }
+        })
     }
 
     /// The course of a trial: the schedule of the training, in short.

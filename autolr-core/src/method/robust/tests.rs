@@ -97,6 +97,22 @@ fn its_trials_cost_what_it_may_and_it_trains_on_from_the_best() {
 }
 
 #[test]
+fn the_forecast_holds_what_a_search_costs() {
+    let forecast = config(r#"{"kind": "robust"}"#).forecast(PLAN);
+    let (least, most) = (forecast.least_search, forecast.most_search);
+    for half in -18_i32..=4 {
+        let best = 10_f64.powf(f64::from(half) / 2.0);
+        let (_, _, records) = searched(valley(best, 1e3 * best), PLAN);
+        let details = details(records.last().unwrap());
+        let of = |key: &str| details[key].as_u64().unwrap();
+        let steps = of("search_steps") - of("adopted_steps");
+        assert!((least.steps..=most.steps).contains(&steps), "{best}: {steps}, {forecast:?}");
+    }
+    let short = Plan { steps: 50, steps_per_epoch: 50 };
+    assert_eq!(config(r#"{"kind": "robust"}"#).forecast(short).most_search.steps, 0);
+}
+
+#[test]
 fn shares_fall_with_the_length() {
     for (steps, expected) in [(100, 0.2), (1000, 0.2), (5000, 0.0916), (50_000, 0.03)] {
         approx::assert_relative_eq!(share(steps), expected, max_relative = 0.01);

@@ -33,7 +33,7 @@ impl Plan {
         if let Some(other) = aside {
             say(&format!(
                 "{}: the report there is of scale {} so far, and will be of scale {}; the other is kept in \
-                 manifest.{}.json, and gone on with when its scale is asked for again",
+                 manifest.{}.json, and resumed when its scale is asked for again",
                 dir.display(),
                 other.scale,
                 now.scale,

@@ -205,10 +205,7 @@ pub(crate) fn rows(
 pub(crate) fn compared(rows: &[Row]) -> Vec<Compared> {
     let mut all: Vec<(Compared, Vec<&Row>)> = Vec::new();
     for row in rows {
-        let Some(method) = super::CONTENDERS
-            .into_iter()
-            .find(|of| of.name() == row.method)
-        else {
+        let Some(method) = Contender::all().find(|of| of.name() == row.method) else {
             continue;
         };
         let same = |of: &Compared| of.method == method && of.lr == row.initial_lr;
