@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use harness::commands::{
-    compare, completions, data, doctor, export, find, plan, probe, replay, report, reproduce, resume, run,
-    schedule, sensitivity, status, sweep, trace, update,
+    compare, completions, data, doctor, export, find, plan, probe, replay, report, reproduce,
+    resume, run, schedule, sensitivity, status, sweep, trace, update,
 };
 use harness::data::DataError;
 use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent, say};

@@ -33,7 +33,13 @@ fn epochs_are_rows_with_every_digit_of_the_log() {
     assert_eq!(lines.lines().count(), logged.len());
     for ((row, line), epoch) in rows.iter().zip(lines.lines()).zip(&logged) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        for key in ["epoch", "lr", "train_loss", "validation_loss", "validation_accuracy"] {
+        for key in [
+            "epoch",
+            "lr",
+            "train_loss",
+            "validation_loss",
+            "validation_accuracy",
+        ] {
             let wanted = epoch[key].as_f64().unwrap();
             let found: f64 = row[column(key)].parse().unwrap();
             assert_eq!(found, wanted, "{key}");
@@ -46,7 +52,10 @@ fn epochs_are_rows_with_every_digit_of_the_log() {
 #[test]
 fn results_are_a_row_a_run_and_what_cannot_be_read_is_named() {
     let (dir, records) = (TempDir::new().unwrap(), records());
-    let lines = printed(dir.path(), &["export", &records, "--what", "runs", "--format", "jsonl"]);
+    let lines = printed(
+        dir.path(),
+        &["export", &records, "--what", "runs", "--format", "jsonl"],
+    );
     let row: serde_json::Value = serde_json::from_str(lines.trim()).unwrap();
     assert_eq!(row["outcome"], "completed");
     assert!(row["test_accuracy"].as_f64().unwrap() > 0.1, "{row}");

@@ -199,5 +199,8 @@ fn the_single_runs_are_those_of_the_records() {
         panic!("three series");
     };
     let sentence = format!("end at {first}, {second} and {third};");
-    assert!(details.contains(&sentence), "REPRODUCING.md lacks “{sentence}”");
+    assert!(
+        details.contains(&sentence),
+        "REPRODUCING.md lacks “{sentence}”"
+    );
 }

@@ -74,8 +74,12 @@ pub(super) fn table(experiment: &Experiment<'_>) -> Option<Table> {
 fn families(section: &Section) -> [Vec<Vec<Cell>>; 2] {
     let tuned = |series: &Series| series.entry.name.ends_with(TUNED);
     [
-        family(section, PAPER, |series| !tuned(series) && series.entry.name != ROBUST),
-        family(section, ROBUST, |series| tuned(series) || series.entry.name == PAPER),
+        family(section, PAPER, |series| {
+            !tuned(series) && series.entry.name != ROBUST
+        }),
+        family(section, ROBUST, |series| {
+            tuned(series) || series.entry.name == PAPER
+        }),
     ]
 }
 
@@ -85,9 +89,14 @@ fn family(section: &Section, candidate: &str, against: impl Fn(&Series) -> bool)
     let Some(candidate) = all.iter().find(|series| series.entry.name == candidate) else {
         return Vec::new();
     };
-    let others = all.iter().filter(|series| series.entry.name != candidate.entry.name);
+    let others = all
+        .iter()
+        .filter(|series| series.entry.name != candidate.entry.name);
     let baselines: Vec<&Series> = others.filter(|series| against(series)).collect();
-    let family = baselines.iter().map(|other| compare(candidate, other)).collect();
+    let family = baselines
+        .iter()
+        .map(|other| compare(candidate, other))
+        .collect();
     let judged = judge(family);
     let rows = baselines.iter().zip(&judged);
     rows.map(|(baseline, judged)| row(&section.entry.protocol, candidate, baseline, judged))

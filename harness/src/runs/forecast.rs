@@ -98,8 +98,14 @@ impl Forecast {
             let scored = search.scores.saturating_mul(spec.probe.batch_size as u64);
             (trained.saturating_add(scored), trained)
         });
-        probe_forwards += Range { least: search[0].0, most: search[1].0 };
-        probe_backwards += Range { least: search[0].1, most: search[1].1 };
+        probe_forwards += Range {
+            least: search[0].0,
+            most: search[1].0,
+        };
+        probe_backwards += Range {
+            least: search[0].1,
+            most: search[1].1,
+        };
         let each = trained + epochs.saturating_mul(whole(sizes.validation)) + test;
         let mut forwards = Range {
             least: each,
@@ -126,7 +132,11 @@ impl Forecast {
             probe_forwards,
             probe_backwards,
             compute: Range {
-                least: limit.min(compute(trained, probe_forwards.least, probe_backwards.least)),
+                least: limit.min(compute(
+                    trained,
+                    probe_forwards.least,
+                    probe_backwards.least,
+                )),
                 most: limit.min(compute(trained, probe_forwards.most, probe_backwards.most)),
             },
             parameters,
