@@ -183,14 +183,14 @@ fn result<'a>(run: &'a Run, log: &RunLog) -> RunRow<'a> {
 
 /// Rows in one format or the other.
 enum Table<'a> {
-    Csv(csv::Writer<&'a mut dyn Write>),
+    Csv(Box<csv::Writer<&'a mut dyn Write>>),
     Jsonl(&'a mut dyn Write),
 }
 
 impl<'a> Table<'a> {
     fn new(format: Format, out: &'a mut dyn Write) -> Self {
         match format {
-            Format::Csv => Self::Csv(csv::Writer::from_writer(out)),
+            Format::Csv => Self::Csv(Box::new(csv::Writer::from_writer(out))),
             Format::Jsonl => Self::Jsonl(out),
         }
     }
