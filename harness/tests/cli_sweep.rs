@@ -405,7 +405,7 @@ fn a_run_that_fails_takes_no_other_along_and_can_be_tried_again() {
             let said = printed(dir, &["retry", "--failed", "sweep"]);
             assert_eq!(
                 said,
-                "4 runs: 3 finished before, 1 gone on with, 1 of them finished now, 0 failed\n"
+                "4 runs: 3 finished before, 1 resumed, 1 of them finished now, 0 failed\n"
             );
             assert!(!runs(dir)[1].join("failed.json").exists());
             // For the second turn: as if it had never been.
@@ -420,7 +420,7 @@ fn a_run_that_fails_takes_no_other_along_and_can_be_tried_again() {
     assert!(states(dir).iter().all(|run| run["state"] == "finished"));
     assert_eq!(
         printed(dir, &["retry", "--failed", "sweep"]),
-        "4 runs: 4 finished before, 0 gone on with, 0 of them finished now, 0 failed\n"
+        "4 runs: 4 finished before, 0 resumed, 0 of them finished now, 0 failed\n"
     );
 }
 
@@ -460,7 +460,7 @@ fn diverged_runs_are_results_and_are_not_tried_again() {
     assert_eq!(names, ["finished", "diverged"]);
     for args in [&["retry", "--failed", "sweep"][..], &["resume", "sweep"]] {
         let said = printed(dir, args);
-        assert!(said.contains("2 finished before, 0 gone on with"), "{said}");
+        assert!(said.contains("2 finished before, 0 resumed"), "{said}");
     }
 }
 

@@ -363,7 +363,7 @@ fn a_log_torn_at_any_byte_of_its_last_lines_is_read_and_gone_on_with() {
         assert!(fs::read(&path).unwrap() == whole, "{len}");
         cuts += 1;
     }
-    println!("read at {} bytes, gone on with at {cuts}", whole.len());
+    println!("read at {} bytes, resumed at {cuts}", whole.len());
     assert!(cuts > 100);
 }
 

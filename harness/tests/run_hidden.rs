@@ -172,7 +172,7 @@ fn a_backup_of_hard_links_stops_no_run() {
     assert!(whole == support::contents(&run), "the backup wrote there");
     let log = |run: &Path| fs::read_to_string(run.join("events.jsonl")).unwrap();
     assert!(log(&run) == log(&backup));
-    // A stopped run of which there is a backup is gone on with.
+    // A stopped run of which there is a backup is resumed.
     fs::remove_dir_all(&run).unwrap();
     let (mut child, run) = at_work(dir);
     child.kill().unwrap();
