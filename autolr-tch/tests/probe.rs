@@ -1,5 +1,7 @@
 //! A probe leaves no trace, costs one copy of the weights, and conforms.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use autolr_core::ProbeBackend;
 use autolr_core::optimizer::{Evaluation, Objective, OptimizerConfig, Sgd, StepProbe, TrialLoss};
 use autolr_core::testkit::{Fingerprint, Subject, conformance};
@@ -12,7 +14,11 @@ use tch::{Device, Tensor};
 
 type Result<T> = std::result::Result<T, Error>;
 
+/// One setup at a time: libtorch uses all cores for each, and two at once have hung.
+static ALONE: Mutex<()> = Mutex::new(());
+
 struct Setup {
+    _alone: MutexGuard<'static, ()>,
     model: Model<ResNet18>,
     optimizer: Optimizer,
     mode: Mode,
@@ -34,6 +40,7 @@ fn batch(seed: u64, n: usize) -> Batch {
 }
 
 fn setup(config: OptimizerConfig, batch_norm: bool) -> Setup {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let network = ResNetConfig {
         width: 4,
         classes: 10,
@@ -42,6 +49,7 @@ fn setup(config: OptimizerConfig, batch_norm: bool) -> Setup {
     let model = Model::new(ResNet18::new(network).unwrap(), 1, Device::Cpu).unwrap();
     let optimizer = Optimizer::new(config, model.parameters()).unwrap();
     let mut setup = Setup {
+        _alone: alone,
         model,
         optimizer,
         mode: Mode::Probe,
