@@ -3,7 +3,12 @@
 mod support;
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use harness::data::Location;
+use harness::record::EpochRecord;
+use harness::train::{Observer, RunOptions, run};
+use harness::workload;
 use support::{output, printed};
 use tempfile::TempDir;
 
@@ -82,6 +87,64 @@ fn a_person_gets_the_trials_the_rate_and_what_to_paste() {
         "torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 21, 1 - step / 1000))",
     ] {
         assert!(found.contains(text), "{text}: {found}");
+    }
+}
+
+/// Stops a run after half of the 20 epochs.
+struct HalfWay<'a>(&'a AtomicBool);
+
+impl Observer for HalfWay<'_> {
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.0.store(record.epoch == 9, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn at_a_checkpoint_it_searches_from_its_weights_for_the_epochs_that_are_left() {
+    let dir = folder(SPEC);
+    let spec = support::spec(SPEC);
+    let flag = AtomicBool::new(false);
+    let mut observer = HalfWay(&flag);
+    let mut options = RunOptions::new(&flag, 1, &mut observer);
+    let location = Location::choose(Some(dir.path()), None, dir.path());
+    let build = || workload::build(&spec, &location, 1);
+    run(&spec, &dir.path().join("run"), &build, &mut options).unwrap_err();
+    let checkpoint = "run/checkpoint.safetensors";
+    let find = |more: &[&str]| -> serde_json::Value {
+        let args = [&["find", "spec.toml", "--json"], more].concat();
+        serde_json::from_str(&printed(dir.path(), &args)).unwrap()
+    };
+    let start = find(&[]);
+    let later = find(&["--checkpoint", checkpoint, "--figure", "find.svg"]);
+    assert_eq!([&start["steps"], &later["steps"]], [1000, 500]);
+    // A tiny rate changes nothing: the loss is that of the weights it began with.
+    let first = |found: &serde_json::Value| found["trials"][0]["loss"].as_f64().unwrap();
+    assert!(first(&later) < 0.8 * first(&start), "{later}");
+    let figure = fs::read_to_string(dir.path().join("find.svg")).unwrap();
+    for text in ["<svg ", "learning rate", " steps</text>", "spec"] {
+        assert!(figure.contains(text), "{text}: {figure}");
+    }
+
+    fs::write(
+        dir.path().join("other.toml"),
+        SPEC.replace("epochs = 20", "epochs = 21"),
+    )
+    .unwrap();
+    fs::write(
+        dir.path().join("budget.toml"),
+        SPEC.replace("epochs = 20", "epochs = 20\nbudget = \"900 steps\""),
+    )
+    .unwrap();
+    for (spec, file, text) in [
+        ("spec.toml", "run/none", "run/none: no such file"),
+        ("spec.toml", "spec.toml", "spec.toml: not a checkpoint"),
+        ("other.toml", checkpoint, "of another specification"),
+        ("budget.toml", checkpoint, "training.budget"),
+    ] {
+        let output = output(dir.path(), &["find", spec, "--checkpoint", file]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{spec} {file}: {stderr}");
+        assert!(stderr.contains(text), "{spec} {file}: {stderr}");
     }
 }
 

@@ -57,6 +57,25 @@ fn the_tables_are_those_of_the_records() {
         };
         assert!(row["search"].as_f64().unwrap() <= most, "{row}");
     }
+    let figure = [
+        "sensitivity",
+        "--problems",
+        "logistic,mlp,mlp-norm,digits",
+        "--methods",
+        "robust,tuned,table,autolr",
+        "--out",
+        ".",
+        "--figure",
+        "robust.svg",
+    ];
+    printed(dir.path(), &figure);
+    let [drawn, kept] = [dir.path(), &root.join("docs")]
+        .map(|dir| fs::read_to_string(dir.join("robust.svg")).unwrap());
+    assert!(
+        drawn == kept,
+        "docs/robust.svg: autolr {}",
+        figure.join(" ")
+    );
     // Nothing was trained.
     assert!(!dir.path().join("runs").read_dir().unwrap().any(|run| {
         let run = run.unwrap().path();

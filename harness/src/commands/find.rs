@@ -1,4 +1,4 @@
-//! `autolr find`: the search of `robust` alone, before the first step: a rate, and how it was found.
+//! `autolr find`: the search of `robust` alone, before the first step or at a checkpoint: a rate, and how it was found.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,19 @@ use toml::Table;
 
 use crate::arguments::{data_location, thread_count, threads};
 use crate::device::DeviceName;
+use crate::disk::write_whole;
 use crate::exit::{BadInput, ExitStatus, say};
 use crate::experiment::{RunSpec, Scale, SchedulerSpec, sizes};
 use crate::json_output::print_json;
 use crate::number;
 use crate::openmp;
 use crate::record::{Entry, RunLog};
+use crate::report::multiples::{Figure, Panel, PanelLine, Point, Vertical, svg};
 use crate::runs::resolve::{locate_in, resolve};
 use crate::runs::stop;
 use crate::text_figure::text_figure;
 use crate::text_table::TextTable;
-use crate::train::{self, Observer, RunOptions};
+use crate::train::{self, Checkpoint, Observer, RunOptions};
 use crate::workload;
 
 /// Find a learning rate for a specification: the search of `robust`, and nothing after it
@@ -38,6 +40,9 @@ pub struct FindArgs {
     /// Which [[series]] of the file, if it has several
     #[arg(long, value_name = "NAME")]
     series: Option<String>,
+    /// Search from the weights of this checkpoint of a run of the specification, for the epochs that are left
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
     /// Lay a scale over the specification
     #[arg(long, value_enum)]
     scale: Option<Scale>,
@@ -50,6 +55,9 @@ pub struct FindArgs {
     /// Threads within an operation of libtorch [default: the cores]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
+    /// Draw the trials into this SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    figure: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -114,19 +122,43 @@ struct Found {
 pub fn find(args: &FindArgs, out: &mut dyn Write) -> Result<ExitStatus> {
     let threads = threads(args.threads)?;
     let mut spec = resolve(&args.spec, args.series.as_deref(), args.scale, args.device)?;
+    let location = data_location(args.data.as_ref())?;
+    let run = spec.clone();
+    if let Some(path) = &args.checkpoint {
+        if spec.training.budget.is_some() {
+            let rule = "a run with a budget has no number of epochs that are left";
+            return Err(BadInput(format!("--checkpoint: {rule} (training.budget)")).into());
+        }
+        let mut workload = workload::build(&run, &location, threads)?;
+        let done = Checkpoint::start_from(path, &run, workload.as_mut())?;
+        spec.training.epochs = spec.training.epochs.saturating_sub(done);
+        if spec.training.epochs == 0 {
+            return Err(BadInput(format!(
+                "{}: no epoch is left of {} (training.epochs)",
+                path.display(),
+                run.training.epochs
+            ))
+            .into());
+        }
+    }
     if spec.scheduler.kind() != "robust" {
         let mut table = Table::new();
         table.insert("kind".into(), "robust".into());
         spec.scheduler = SchedulerSpec::try_from(table).map_err(BadInput)?;
     }
     openmp::wait_briefly(&spec, threads);
-    let location = data_location(args.data.as_ref())?;
     let steps = sizes::run_steps(&spec)?;
     let scratch = tempfile::tempdir().context("no temporary folder can be made")?;
     let flag = AtomicBool::new(false);
     let mut observer = UntilFirstStep { flag: &flag };
     let mut options = RunOptions::new(&flag, threads, &mut observer);
-    let build = || workload::build(&spec, &location, threads);
+    let build = || {
+        let mut workload = workload::build(&spec, &location, threads)?;
+        if let Some(path) = &args.checkpoint {
+            Checkpoint::start_from(path, &run, workload.as_mut())?;
+        }
+        Ok(workload)
+    };
     let outcome = train::run(&spec, scratch.path(), &build, &mut options);
     if stop::is_due() {
         return Err(stop::reason());
@@ -143,6 +175,16 @@ pub fn find(args: &FindArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         ));
     }
     let found = Found::read(&spec, steps, scratch.path())?;
+    if let Some(path) = &args.figure {
+        let name = args.spec.file_stem().unwrap_or_default().to_string_lossy();
+        let figure = Figure {
+            title: "Loss after each trial of the search",
+            horizontal: "learning rate",
+            cross: "not finite, or far above the first trial's loss",
+            panels: vec![found.panel(&name)],
+        };
+        write_whole(path, svg(&figure).as_bytes())?;
+    }
     if args.json {
         print_json(out, &found)?;
     } else {
@@ -204,6 +246,50 @@ impl Found {
         })
     }
 
+    /// The trials of each length, by rate, under a label.
+    fn rounds(&self) -> Vec<(String, Vec<&Trial>)> {
+        let mut lengths: Vec<u64> = self.trials.iter().map(|trial| trial.steps).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        let round = |steps: u64| {
+            let of = self.trials.iter().filter(|trial| trial.steps == steps);
+            let mut trials: Vec<&Trial> = of.collect();
+            trials.sort_by(|a, b| a.lr.total_cmp(&b.lr));
+            (format!("{steps} steps"), trials)
+        };
+        lengths.into_iter().map(round).collect()
+    }
+
+    /// The highest loss in a figure: those far above the initial one, here the first trial's, would flatten the rest.
+    fn most_shown(&self) -> f64 {
+        let first = self.trials.iter().find_map(|trial| trial.loss);
+        1.5 * first.map_or(f64::INFINITY, f64::abs)
+    }
+
+    /// The trials as a figure: a line for each length, with standard errors.
+    fn panel(&self, name: &str) -> Panel {
+        let most = self.most_shown();
+        let point = |trial: &&Trial| {
+            let mean = trial.loss.filter(|loss| *loss <= most);
+            Point {
+                lr: Some(trial.lr),
+                mean,
+                half: trial.standard_error.unwrap_or(0.0),
+                diverged: mean.is_none(),
+            }
+        };
+        let lines = self.rounds().into_iter().map(|(label, trials)| PanelLine {
+            label,
+            points: trials.iter().map(point).collect(),
+        });
+        Panel {
+            title: name.to_owned(),
+            metric: "loss, ± its standard error".to_owned(),
+            vertical: Vertical::Linear,
+            lines: lines.collect(),
+        }
+    }
+
     fn print(&self, out: &mut dyn Write) -> Result<()> {
         if !self.trials.is_empty() {
             let mut table = TextTable::new(&[
@@ -225,21 +311,13 @@ impl Found {
                 ]);
             }
             writeln!(out, "{table}")?;
-            // Losses far above the initial one, here the first trial's, would flatten the rest of the figure.
-            let first = self.trials.iter().find_map(|trial| trial.loss);
-            let most = 1.5 * first.map_or(f64::INFINITY, f64::abs);
-            let mut lengths: Vec<u64> = self.trials.iter().map(|trial| trial.steps).collect();
-            lengths.sort_unstable();
-            lengths.dedup();
-            let curves: Vec<(String, Vec<(f64, f64)>)> = lengths
-                .iter()
-                .map(|&steps| {
-                    let of = self.trials.iter().filter(|trial| trial.steps == steps);
-                    let points = of.filter_map(|trial| Some((trial.lr, trial.loss?)));
-                    let mut points: Vec<(f64, f64)> =
-                        points.filter(|(_, loss)| *loss <= most).collect();
-                    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                    (format!("{steps} steps"), points)
+            let most = self.most_shown();
+            let curves: Vec<(String, Vec<(f64, f64)>)> = self
+                .rounds()
+                .into_iter()
+                .map(|(name, trials)| {
+                    let points = trials.iter().filter_map(|of| Some((of.lr, of.loss?)));
+                    (name, points.filter(|(_, loss)| *loss <= most).collect())
                 })
                 .collect();
             let series: Vec<(&str, &[(f64, f64)])> = curves

@@ -15,7 +15,7 @@ use crate::exit::{BadInput, ExitStatus};
 use crate::experiment::SPEC_BYTES;
 use crate::number;
 use crate::regular_file::{self, Links};
-use crate::report::multiples::{Panel, PanelLine, Point, svg};
+use crate::report::multiples::{Figure, Panel, PanelLine, Point, Vertical, svg};
 use crate::runs::job::{Job, lay_out};
 use crate::runs::outlook::{Outlook, time_folders};
 use crate::runs::pool;
@@ -254,9 +254,13 @@ pub fn sensitivity(args: &SensitivityArgs, out: &mut dyn Write) -> Result<ExitSt
         });
     }
     if let Some(path) = &args.figure {
-        let panels: Vec<Panel> = found.iter().map(panel).collect();
-        let title = "Test results over the initial rate, by problem and method";
-        write_whole(path, svg(title, &panels).as_bytes())?;
+        let figure = Figure {
+            title: "Test results over the initial rate, by problem and method",
+            horizontal: "initial rate",
+            cross: "runs diverged",
+            panels: found.iter().map(panel).collect(),
+        };
+        write_whole(path, svg(&figure).as_bytes())?;
     }
     if args.training.json {
         for row in found.iter().flat_map(|found| &found.runs) {
@@ -373,7 +377,10 @@ fn panel(found: &Found) -> Panel {
     Panel {
         title: found.problem.clone(),
         metric: found.metric.heading().to_owned(),
-        log_y: found.metric == Metric::Loss,
+        vertical: match found.metric {
+            Metric::Loss => Vertical::Log,
+            Metric::Accuracy => Vertical::Percent,
+        },
         lines,
     }
 }

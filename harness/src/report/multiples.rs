@@ -6,9 +6,10 @@ use maud::{Markup, PreEscaped, html};
 
 use super::axis::Scale;
 
-/// Panels in a row.
-const COLUMNS: usize = 3;
-const PANEL: (f64, f64) = (300.0, 190.0);
+const WIDTH: f64 = 900.0;
+const PANEL_HEIGHT: f64 = 190.0;
+/// The least that an axis of percent spans, so that small differences look small.
+const LEAST_PERCENT: f64 = 10.0;
 /// Around the plot of a panel: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (46.0, 10.0, 26.0, 34.0);
 const LEGEND: f64 = 34.0;
@@ -18,13 +19,32 @@ const COLOURS: [&str; 6] = [
 ];
 const DASHES: [&str; 3] = ["none", "6 3", "2 3"];
 
+/// A vertical axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vertical {
+    Percent,
+    Linear,
+    Log,
+}
+
+/// A whole figure.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figure {
+    pub(crate) title: &'static str,
+    /// What is on the horizontal axes.
+    pub(crate) horizontal: &'static str,
+    /// What a × means.
+    pub(crate) cross: &'static str,
+    pub(crate) panels: Vec<Panel>,
+}
+
 /// A panel: what one problem came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) title: String,
     /// What is on the vertical axis.
     pub(crate) metric: String,
-    pub(crate) log_y: bool,
+    pub(crate) vertical: Vertical,
     pub(crate) lines: Vec<PanelLine>,
 }
 
@@ -49,7 +69,8 @@ pub(crate) struct Point {
 }
 
 /// The file.
-pub(crate) fn svg(title: &str, panels: &[Panel]) -> String {
+pub(crate) fn svg(figure: &Figure) -> String {
+    let panels = &figure.panels;
     let mut labels: Vec<&str> = Vec::new();
     for line in panels.iter().flat_map(|panel| &panel.lines) {
         if !labels.contains(&&*line.label) {
@@ -61,18 +82,26 @@ pub(crate) fn svg(title: &str, panels: &[Panel]) -> String {
         lines.flat_map(|line| &line.points)
     };
     let x = Scale::log(points().filter_map(|point| point.lr));
-    let rows = panels.len().div_ceil(COLUMNS);
-    let columns = panels.len().clamp(1, COLUMNS);
-    let (width, height) = (PANEL.0 * columns as f64, LEGEND + PANEL.1 * rows as f64);
+    // Two or four panels in two columns, others in three.
+    let columns = match panels.len() {
+        0 | 1 => 1,
+        2 | 4 => 2,
+        _ => 3,
+    };
+    let rows = panels.len().div_ceil(columns);
+    let panel_width = WIDTH / columns as f64;
+    let (width, height) = (WIDTH, LEGEND + PANEL_HEIGHT * rows as f64);
+    let any_diverged = points().any(|point| point.lr.is_some() && point.diverged);
     let markup = html! {
         svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}"))
             width=(width) height=(height) role="img" font-family="system-ui, sans-serif" font-size="11" {
-            title { (title) }
+            title { (figure.title) }
             rect width=(width) height=(height) fill="#ffffff" {}
-            (legend(&labels))
+            (legend(&labels, any_diverged.then_some(figure.cross)))
             @for (i, panel) in panels.iter().enumerate() {
-                g transform=(format!("translate({} {})", PANEL.0 * (i % COLUMNS) as f64, LEGEND + PANEL.1 * (i / COLUMNS) as f64)) {
-                    (draw(panel, &labels, x))
+                @let (column, row) = (i % columns, i / columns);
+                g transform=(format!("translate({} {})", panel_width * column as f64, LEGEND + PANEL_HEIGHT * row as f64)) {
+                    (draw(panel, panel_width, &labels, (x, figure.horizontal)))
                 }
             }
         }
@@ -85,7 +114,7 @@ fn style(labels: &[&str], label: &str) -> (&'static str, &'static str) {
     (COLOURS[place % COLOURS.len()], DASHES[place % DASHES.len()])
 }
 
-fn legend(labels: &[&str]) -> Markup {
+fn legend(labels: &[&str], cross: Option<&str>) -> Markup {
     let mut left = MARGIN.0;
     html! {
         @for label in labels {
@@ -96,26 +125,44 @@ fn legend(labels: &[&str]) -> Markup {
             // Some seven units a letter.
             ({ left += 48.0 + 7.0 * label.chars().count() as f64; PreEscaped("") })
         }
+        @if let Some(meaning) = cross {
+            text x=(left) y="20" fill="#1a1a1a" { tspan font-weight="700" font-size="14" { "×" } " " (meaning) }
+        }
     }
 }
 
-fn draw(panel: &Panel, labels: &[&str], x: Scale) -> Markup {
+fn draw(
+    panel: &Panel,
+    panel_width: f64,
+    labels: &[&str],
+    (x, horizontal): (Scale, &str),
+) -> Markup {
     let (left, right, top, bottom) = MARGIN;
-    let (width, height) = (PANEL.0 - left - right, PANEL.1 - top - bottom);
+    let (width, height) = (panel_width - left - right, PANEL_HEIGHT - top - bottom);
     let points = || panel.lines.iter().flat_map(|line| &line.points);
-    let means = points().filter_map(|point| point.mean);
-    let y = if panel.log_y {
-        Scale::log(means)
-    } else {
-        // Not from 0: the differences are what counts.
-        let (low, high) = means.fold((100.0, 0.0), |(low, high): (f64, f64), mean| {
-            (low.min(mean), high.max(mean))
-        });
-        let margin = 0.08 * (high - low).abs();
-        Scale::between(low - margin, high + margin)
+    // Not from 0: the differences are what counts. The intervals are inside.
+    let ends = || {
+        let known = points().filter_map(|point| Some((point.mean?, point.half)));
+        known.flat_map(|(mean, half)| [mean - half, mean + half])
+    };
+    let (low, high) = (ends().reduce(f64::min), ends().reduce(f64::max));
+    let (low, high) = (low.unwrap_or(0.0), high.unwrap_or(1.0));
+    let margin = 0.04 * (high - low);
+    let y = match panel.vertical {
+        Vertical::Log => Scale::log(points().filter_map(|point| point.mean)),
+        Vertical::Linear => Scale::between(low - margin, high + margin),
+        Vertical::Percent => {
+            let margin = margin.max((LEAST_PERCENT - (high - low)) / 2.0);
+            Scale::between((low - margin).max(0.0), (high + margin).min(100.0))
+        }
     };
     let at_x = |lr: f64| left + x.position(lr) * width;
-    let at_y = |value: f64| top + (1.0 - y.position(value).clamp(0.0, 1.0)) * height;
+    // The end of an interval may have no logarithm: it is at the bottom then.
+    let at_y = |value: f64| {
+        let position = y.position(value);
+        let position = if position.is_nan() { 0.0 } else { position };
+        top + (1.0 - position.clamp(0.0, 1.0)) * height
+    };
     let ticks = y.ticks();
     let every = ticks.len().div_ceil(5).max(1);
     html! {
@@ -127,7 +174,7 @@ fn draw(panel: &Panel, labels: &[&str], x: Scale) -> Markup {
         @for (value, label) in x.ticks() {
             text x=(at_x(value)) y=(top + height + 14.0) text-anchor="middle" fill="#595959" { (label) }
         }
-        text x=(left + width / 2.0) y=(top + height + 28.0) text-anchor="middle" fill="#595959" { "initial rate" }
+        text x=(left + width / 2.0) y=(top + height + 28.0) text-anchor="middle" fill="#595959" { (horizontal) }
         line x1=(left) x2=(left + width) y1=(top + height) y2=(top + height) stroke="#8a8a8a" {}
         @for line in &panel.lines {
             @let (colour, dash) = style(labels, &line.label);
@@ -195,20 +242,27 @@ mod tests {
         let panel = Panel {
             title: "a <b>".to_owned(),
             metric: "accuracy (%)".to_owned(),
-            log_y: false,
+            vertical: Vertical::Percent,
             lines: vec![
                 line("robust", vec![point(None, Some(97.0))]),
                 line("autolr", over),
             ],
         };
-        let text = svg("figure", &[panel]);
+        let figure = |panels| Figure {
+            title: "figure",
+            horizontal: "rate",
+            cross: "diverged",
+            panels,
+        };
+        let text = svg(&figure(vec![panel]));
         assert!(text.contains("a &lt;b&gt;"), "{text}");
         assert!(text.starts_with("<svg xmlns="), "{text}");
-        assert_eq!(text.matches('×').count(), 1);
+        // In the legend, and at its rate.
+        assert_eq!(text.matches('×').count(), 2);
         // A gap after the second point.
         assert_eq!(text.matches(" d=\"M").count(), 1);
         assert!(!text.contains("class=") && !text.contains("NaN"), "{text}");
         // Without any point there is a figure too.
-        assert!(!svg("empty", &[]).contains("NaN"));
+        assert!(!svg(&figure(Vec::new())).contains("NaN"));
     }
 }

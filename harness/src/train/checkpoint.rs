@@ -19,6 +19,7 @@ use super::slots::{Best, Rates, SlotMark, SlotState, Slots};
 use crate::disk::{Disk, write_whole};
 use crate::exit::BadInput;
 use crate::experiment::Cost;
+use crate::experiment::RunSpec;
 use crate::record::LogMark;
 use crate::regular_file::{self, Links};
 use crate::workload::{EpochSums, StateArray, StateValues, Workload};
@@ -307,6 +308,20 @@ impl Checkpoint {
         workload
             .load(&self.state)
             .map_err(|error| BadInput(format!("{}: {error:#}", path.display())))
+    }
+
+    /// Sets `workload` to the weights and optimiser state of a checkpoint file of a run of `spec`, and returns the number
+    /// of epochs that the run had finished.
+    ///
+    /// # Errors
+    /// [`BadInput`] that names the file if there is none, or it is not a checkpoint of `spec`.
+    pub fn start_from(path: &Path, spec: &RunSpec, workload: &mut dyn Workload) -> Result<u64> {
+        let slots = spec.scheduler.method().build().needs().slots;
+        let limit = Self::limit(workload, slots)?;
+        let checkpoint = Self::read(path, &spec.digest()?, limit)?
+            .ok_or_else(|| BadInput(format!("{}: no such file", path.display())))?;
+        checkpoint.restore(workload, path)?;
+        Ok(checkpoint.progress.next_epoch)
     }
 
     /// What the checkpoint of a training may have (bytes), whose method holds so many slots: twice its state, now and in
