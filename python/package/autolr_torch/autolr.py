@@ -52,7 +52,7 @@ class AutoLR(Scheduler):
         factors: positive numbers, or an odd count N for N powers of two around 1.
         process_group: the ranks whose losses are averaged; by default all, where `torch.distributed` is initialised.
         settings: `every`, `min_lr`, `max_lr`, `base` (a schedule that is scaled, such as `{"kind": "cosine", "lr": 0.1,
-            "t_max": 1000, "unit": "step"}`), `normalization`, `sharpness`, `non_finite`, `all_non_finite`, `edge_probes`,
+            "t_max": 1000}`, counted in calls of `step`), `normalization`, `sharpness`, `non_finite`, `all_non_finite`, `edge_probes`,
             `group_probing`.
 
     Raises:

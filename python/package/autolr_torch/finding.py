@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from .robust import Robust, RobustSettings
 from .search import Trial
-from .trial import LossFn
+from .trial import LossFn, rates_of, set_rates
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -87,14 +87,14 @@ def find(
     original_step = optimizer.__dict__.get("step")
     initial = [group.get("initial_lr") for group in optimizer.param_groups]
     scheduler = Robust(optimizer, model, total_steps, **settings)
-    rates = [group["lr"] for group in optimizer.param_groups]
+    rates = rates_of(optimizer)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             scheduler.search(loss_fn, loader, keep=False, before_step=before_step, scaler=scaler)
     finally:
-        for group, rate, first in zip(optimizer.param_groups, rates, initial):
-            group["lr"] = rate
+        set_rates(optimizer, rates)
+        for group, first in zip(optimizer.param_groups, initial):
             if first is None:
                 del group["initial_lr"]
         _unwrap_step(optimizer, original_step)
