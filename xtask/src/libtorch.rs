@@ -120,6 +120,18 @@ pub(crate) fn set_up(project: &Project) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The folder of Python packages with PyTorch's wheel in it, which is fetched if it is not there yet.
+///
+/// # Errors
+/// As a set-up: there is no Python for it, or no network.
+pub(crate) fn pytorch(project: &Project) -> anyhow::Result<PathBuf> {
+    let home = project.libtorch();
+    fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
+    let torch = wheel::install(&home, &lock(&home)?)?;
+    let packages = torch.parent().context("PyTorch lies in no folder")?;
+    Ok(packages.to_owned())
+}
+
 /// One set-up at a time; released when the file is closed, by the end of the process at the latest.
 fn lock(home: &Path) -> anyhow::Result<File> {
     let path = home.join("lock");

@@ -52,7 +52,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Set up what is missing, then run all tests, those that need libtorch included
+    /// Set up what is missing, then run all tests, those that need libtorch and PyTorch included
     Test {
         /// Passed on to `cargo test`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -109,6 +109,8 @@ enum Task {
     Browser,
     /// The report: read its event files with the Python package tensorboard
     Tensorboard,
+    /// autolr-torch: build the wheel for PyTorch, install it in an environment of its own, and run its tests
+    Python,
     /// autolr: carry out a sweep through GNU parallel and through Slurm, and kill them in the middle
     Engines,
 }
@@ -144,6 +146,10 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test { args } => {
             libtorch::set_up(&project)?;
             data::set_up(&project, &[]);
+            if args.is_empty() {
+                // With the features that the other tests build anyway.
+                checks::python::check(&project, &[])?;
+            }
             project.test(args)
         }
         Task::Doc => checks::doc::check(&project),
@@ -160,6 +166,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Examples => checks::examples::check(&project),
         Task::Browser => checks::browser::check(&project),
         Task::Tensorboard => checks::tensorboard::check(&project),
+        Task::Python => checks::python::check(&project, &["--no-default-features"]),
         Task::Engines => checks::engines::check(&project),
     }
 }

@@ -89,13 +89,16 @@ impl Project {
 
     /// Builds `autolr` without libtorch; returns where it lies.
     pub(crate) fn reference_program(&self) -> anyhow::Result<PathBuf> {
+        self.program(&["--no-default-features"])
+    }
+
+    /// Builds `autolr`; returns where it lies.
+    pub(crate) fn program(&self, build_args: &[&str]) -> anyhow::Result<PathBuf> {
         let mut cargo = self.cargo();
         cargo
-            .args(["build", "--package", "harness"])
-            .args([
-                "--no-default-features",
-                "--message-format=json-render-diagnostics",
-            ])
+            .args(["build", "--package", "harness", "--bin", "autolr"])
+            .args(build_args)
+            .arg("--message-format=json-render-diagnostics")
             .current_dir(self.root());
         let messages = command::output(&mut cargo)?;
         messages

@@ -3,6 +3,8 @@ taken; `None` where the training simply goes on."""
 
 from typing import final
 
+__all__ = ["Scheduler", "course", "keys", "version"]
+
 @final
 class Scheduler:
     """A scheduler at its beginning, from its settings as JSON.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import torch
 from torch import Tensor, distributed, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
@@ -59,6 +58,7 @@ class AutoLR(Scheduler):
         TypeError, ValueError: a setting that there is not, or whose value cannot be.
 
     Example:
+        >>> import torch
         >>> model = torch.nn.Linear(2, 1)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> scheduler = AutoLR(optimizer, model, factors=[2.0, 1.0, 0.5])

@@ -27,7 +27,9 @@ def check_pair(model: nn.Module, optimizer: Optimizer) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer: {type(optimizer).__name__} is not a torch.optim.Optimizer")
     if isinstance(optimizer, LBFGS):
-        raise TypeError("LBFGS evaluates the loss several times a step and sets its own step size: there is no rate to probe")
+        raise TypeError(
+            "LBFGS evaluates the loss several times a step and sets its own step size: there is no rate to probe"
+        )
     for parameter in parameters(model, optimizer):
         if is_lazy(parameter):
             raise ValueError("the model has parameters without a shape: run one forward pass first")
@@ -87,7 +89,9 @@ def ratios_of(optimizer: Optimizer) -> list[float]:
     rates = rates_of(optimizer)
     for index, rate in enumerate(rates):
         if not 0.0 < rate < float("inf"):
-            raise ValueError(f"param_groups[{index}]['lr'] = {rate}: must be positive and finite; freeze with requires_grad")
+            raise ValueError(
+                f"param_groups[{index}]['lr'] = {rate}: must be positive and finite; freeze with requires_grad"
+            )
     return [rate / rates[0] for rate in rates]
 
 

@@ -73,7 +73,9 @@ class Ranks:
             if other != all_rates[0]:
                 first = struct.unpack(f"{len(all_rates[0]) // 8}d", all_rates[0])
                 its = struct.unpack(f"{len(other) // 8}d", other)
-                raise RuntimeError(f"the ranks disagree about the learning rate: rank 0 has {first}, rank {rank} has {its}")
+                raise RuntimeError(
+                    f"the ranks disagree about the learning rate: rank 0 has {first}, rank {rank} has {its}"
+                )
 
     def _device(self) -> torch.device:
         if distributed.get_backend(self._group) == "nccl":

@@ -175,12 +175,11 @@ class Robust(Scheduler):
         """Counts an optimiser step, and sets the rate of the next.
 
         Args:
-            loss: the mean loss of the step's batch, for the guard. It is not read before the epoch ends, so that no step
-                waits for the device.
+            loss: the mean loss of the step's batch, for the guard. On a GPU it is not read before the epoch ends, so that
+                no step waits for the device.
 
         Raises:
-            RuntimeError: `search` was not called, or weights and optimiser state are to be restored while a CUDA graph is
-                captured.
+            RuntimeError: `search` was not called.
         """
         if not self._started:
             raise RuntimeError("call scheduler.search(loss_fn, loader) before the first step")
@@ -188,7 +187,10 @@ class Robust(Scheduler):
         self._in_epoch += 1
         self._step_count += 1
         if loss is not None:
-            self._losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
+            if isinstance(loss, Tensor):
+                # Elsewhere than on the CPU, reading it would wait for the device.
+                loss = loss.item() if loss.is_cpu else loss.detach()
+            self._losses.append(loss)
             if len(self._losses) >= _APART:
                 self._add_up()
         self._core.set_steps(self._taken, self._total_steps)
@@ -200,8 +202,8 @@ class Robust(Scheduler):
             self._update_lr()
 
     def _add_up(self) -> None:
-        tensors = [loss.double() for loss in self._losses if isinstance(loss, Tensor)]
-        total = float(torch.stack(tensors).sum()) if tensors else 0.0
+        tensors = [loss for loss in self._losses if isinstance(loss, Tensor)]
+        total = float(torch.stack(tensors).double().sum()) if tensors else 0.0
         self._loss_sum += total + sum(loss for loss in self._losses if not isinstance(loss, Tensor))
         self._loss_count += len(self._losses)
         self._losses.clear()

@@ -138,9 +138,7 @@ CLOSURES: list[tuple[Callable[..., Any], type[Exception], str]] = [
 
 @pytest.mark.parametrize(("closure", "error", "text"), CLOSURES, ids=range(len(CLOSURES)))
 @pytest.mark.parametrize("how", ["probe", "search"])
-def test_a_closure_that_gives_no_loss(
-    closure: Callable[..., Any], error: type[Exception], text: str, how: str
-) -> None:
+def test_a_closure_that_gives_no_loss(closure: Callable[..., Any], error: type[Exception], text: str, how: str) -> None:
     model, optimizer, batch = subject()
     scheduler = AutoLR(optimizer, model) if how == "probe" else Robust(optimizer, model, 1000)
     before, state = _Fingerprint(model, optimizer), scheduler.state_dict()

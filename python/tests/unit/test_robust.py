@@ -96,7 +96,11 @@ def test_what_search_keeps_is_a_training_of_its_own() -> None:
     generator = torch.get_rng_state()
     done = scheduler.search(loss_fn, batches)
     best = max(
-        (trial for trial in scheduler.trials if trial.steps == done and trial.lr == 2.0 * scheduler.records[0]["change"]["new_lr"]),
+        (
+            trial
+            for trial in scheduler.trials
+            if trial.steps == done and trial.lr == 2.0 * scheduler.records[0]["change"]["new_lr"]
+        ),
         key=lambda trial: trial.steps,
     )
     by_hand, its_optimizer = subject()

@@ -1,4 +1,5 @@
-//! The tasks around `autolr-core`, the report and the engines, a file each; none of them needs libtorch.
+//! The tasks around `autolr-core`, the report, the engines and the Python package, a file each; of them only the last
+//! needs libtorch, as PyTorch.
 
 pub(crate) mod browser;
 pub(crate) mod deny;
@@ -11,6 +12,7 @@ pub(crate) mod msrv;
 pub(crate) mod mutants;
 pub(crate) mod package;
 pub(crate) mod properties;
+pub(crate) mod python;
 pub(crate) mod semver;
 pub(crate) mod soak;
 pub(crate) mod tensorboard;
