@@ -1,6 +1,7 @@
 //! The open-loop schedules against the rates that PyTorch itself produced, and their properties.
 //!
-//! The rates lie in `fixtures/pytorch-schedules/values.json`; `generate.py` beside them made them.
+//! The rates lie in `fixtures/pytorch-schedules/values.json`, those of what PyTorch has not in
+//! `fixtures/reference/transformers/values.json`; `generate.py` beside them made them.
 
 use std::cmp::Ordering;
 
@@ -40,6 +41,28 @@ struct Case {
     rates: Vec<f64>,
 }
 
+/// What Hugging Face's transformers has.
+#[derive(Deserialize)]
+struct FromTransformers {
+    wsd: Vec<Case>,
+}
+
+fn from_transformers() -> Vec<Case> {
+    let text = include_str!("../../fixtures/reference/transformers/values.json");
+    let recorded: FromTransformers = serde_json::from_str(text).expect("valid as well");
+    recorded.wsd
+}
+
+#[test]
+fn rates_are_those_of_transformers() {
+    for Case { config, rates } in from_transformers() {
+        for (step, &expected) in (0..).zip(&rates) {
+            // A few roundings of numbers up to the base rate, which is at most 1.
+            assert_relative_eq!(config.lr(step), expected, epsilon = 4.0 * f64::EPSILON);
+        }
+    }
+}
+
 fn recorded() -> Recorded {
     serde_json::from_str(include_str!("../../fixtures/pytorch-schedules/values.json"))
         .expect("the recorded rates are valid JSON, and their configurations valid")
@@ -77,7 +100,8 @@ fn rounding(config: &ScheduleConfig) -> f64 {
 
 #[test]
 fn every_kind_is_recorded_with_several_parameters() {
-    let cases = recorded().cases;
+    let mut cases = recorded().cases;
+    cases.extend(from_transformers());
     for kind in ScheduleConfig::KINDS {
         let count = cases
             .iter()
@@ -120,6 +144,10 @@ fn direction(schedule: &ScheduleConfig, step: u64) -> Option<Ordering> {
             } else {
                 None
             }
+        }
+        ScheduleConfig::WarmupStableDecay(parts) => {
+            let rises = step < parts.warmup_steps();
+            Some(if rises { Rises } else { Falls })
         }
         ScheduleConfig::CosineWarmRestarts(cosine) => {
             let restarts = schedule.lr(step + 1) == cosine.base_lr();
@@ -319,6 +347,10 @@ fn rates_are_stable_to_the_bit() {
         (
             r#"{"kind": "cosine-warm-restarts", "lr": 0.7, "t_0": 3, "t_mult": 3}"#,
             0x3f83_5249_ae17_ef13,
+        ),
+        (
+            r#"{"kind": "warmup-stable-decay", "lr": 0.7, "total_steps": 40, "decay_type": "1-sqrt"}"#,
+            0x3fc2_c3d5_c19c_99e4,
         ),
         (
             r#"{"kind": "warm-up", "steps": 50, "start_factor": 0.1,

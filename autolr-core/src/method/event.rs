@@ -90,6 +90,23 @@ impl Plan {
     pub fn epochs(self) -> u64 {
         self.steps / self.steps_per_epoch.max(1)
     }
+
+    /// Which share is over of what was left after `began`, steps and compute spent: of the budget, or of the steps where
+    /// it has no limit. In [0, 1].
+    pub(super) fn gone(self, began: (u64, u64), steps: u64, budget: &Budget) -> f64 {
+        let (first, spent) = began;
+        let (over, all) = match budget.limit {
+            Some(limit) => (
+                budget.spent.saturating_sub(spent),
+                limit.saturating_sub(spent),
+            ),
+            None => (
+                steps.saturating_sub(first),
+                self.steps.saturating_sub(first),
+            ),
+        };
+        (over as f64 / all.max(1) as f64).min(1.0)
+    }
 }
 
 /// Compute that is spent and left, in forward passes of one example: a forward pass costs 1, a backward pass 2.

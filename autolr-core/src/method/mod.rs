@@ -41,6 +41,10 @@ methods! {
     reduce_on_plateau,
     /// A rate from each batch's own loss and gradient.
     polyak,
+    /// A rate that rises while the loss falls, and falls while it does not.
+    greedy,
+    /// A range test, then a schedule at the rate it suggests.
+    range_test,
     /// No rate to set: a search, then a decay.
     robust,
 }

@@ -5,15 +5,17 @@ use crate::schedule::{Schedule, StepLr};
 use crate::testkit::Quadratic;
 use crate::{AutoLr, AutoLrConfig, Probing, Unit, drive};
 
-const CONFIGS: [&str; 5] = [
+const CONFIGS: [&str; 7] = [
     r#"{"kind": "autolr", "lr": 0.01, "factors": "factor_5", "every": 2}"#,
     r#"{"kind": "cosine", "lr": 0.5, "t_max": 7}"#,
     r#"{"kind": "step", "lr": 0.5, "step_size": 3, "unit": "step"}"#,
     r#"{"kind": "reduce-on-plateau", "lr": 0.5, "patience": 1, "threshold": 9, "threshold_mode": "abs"}"#,
     r#"{"kind": "polyak", "max_lr": 0.5}"#,
+    r#"{"kind": "greedy", "lr": 0.02, "patience": 1}"#,
+    r#"{"kind": "warmup-stable-decay", "lr": 0.5, "total_steps": 30, "decay_ratio": 0.8}"#,
 ];
 
-fn configs() -> [MethodConfig; 5] {
+fn configs() -> [MethodConfig; 7] {
     CONFIGS.map(|text| serde_json::from_str(text).unwrap())
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::{
     ConstantLr, CosineAnnealingLr, CosineWarmRestarts, ExponentialLr, Fixed, LinearDecay, LinearLr,
     MultiStepLr, OneCycleLr, PolynomialLr, Product, Schedule, Sequential, StepLr, WarmUp,
+    WarmupStableDecay,
 };
 use crate::error::ConfigError;
 use crate::method::Kind;
@@ -103,6 +104,8 @@ kinds! {
     "one-cycle" => OneCycle(OneCycleLr),
     /// PyTorch's `CosineAnnealingWarmRestarts`: a cosine that starts again and again.
     "cosine-warm-restarts" => CosineWarmRestarts(CosineWarmRestarts),
+    /// A rise, one rate, and a fall at the end.
+    "warmup-stable-decay" => WarmupStableDecay(WarmupStableDecay),
     /// A straight rise to where another schedule begins.
     "warm-up" => WarmUp(WarmUp),
     /// PyTorch's `SequentialLR`: one schedule after another.
@@ -184,7 +187,7 @@ impl<'de> Deserialize<'de> for ScheduleConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::AnnealStrategy;
+    use crate::schedule::{AnnealStrategy, DecayType};
 
     fn one_of_each() -> Result<Vec<ScheduleConfig>, ConfigError> {
         let flat: Vec<ScheduleConfig> = vec![
@@ -199,10 +202,11 @@ mod tests {
             PolynomialLr::new(0.005, 100, 0.9)?.into(),
             OneCycleLr::new(0.005, 100)?.into(),
             CosineWarmRestarts::new(0.005, 10, 2, 1e-5)?.into(),
+            WarmupStableDecay::new(0.005, 100)?.into(),
         ];
         let mut all = flat.clone();
         all.push(WarmUp::new(5, 0.0, flat[2].clone())?.into());
-        all.push(Sequential::new(flat.clone(), (1..11).collect())?.into());
+        all.push(Sequential::new(flat.clone(), (1..12).collect())?.into());
         all.push(Product::new(all.clone())?.into());
         Ok(all)
     }
@@ -239,6 +243,12 @@ mod tests {
                 OneCycleLr::new(0.1, 9)?
                     .with_pct_start(0.3)?
                     .with_div_factors(25.0, 1e4)?
+                    .into(),
+            ),
+            (
+                r#"{"kind": "warmup-stable-decay", "lr": 0.1, "total_steps": 9}"#,
+                WarmupStableDecay::new(0.1, 9)?
+                    .with_ratios(0.05, 0.2)?
                     .into(),
             ),
             (
@@ -450,6 +460,15 @@ mod tests {
         let it = CosineWarmRestarts::new(0.1, 2, 3, 0.04)?;
         assert_eq!((it.base_lr(), it.eta_min()), (0.1, 0.04));
         assert_eq!((it.t_0(), it.t_mult()), (2, 3));
+        let it = WarmupStableDecay::new(0.1, 20)?
+            .with_ratios(0.25, 0.5)?
+            .with_min_lr_ratio(0.3)?;
+        assert_eq!((it.base_lr(), it.total_steps()), (0.1, 20));
+        assert_eq!((it.warmup_steps(), it.decay_steps()), (5, 10));
+        assert_eq!(
+            (it.decay_type(), it.min_lr_ratio()),
+            (DecayType::Cosine, 0.3)
+        );
         let inner = ScheduleConfig::from(Fixed::new(0.1)?);
         let it = WarmUp::new(2, 0.3, inner.clone())?;
         assert_eq!((it.steps(), it.start_factor()), (2, 0.3));

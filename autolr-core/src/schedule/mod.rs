@@ -25,6 +25,7 @@
 //! | `polynomial` | [`PolynomialLr`] | `PolynomialLR` | `total_iters` 5, `power` 1 |
 //! | `one-cycle` | [`OneCycleLr`] | `OneCycleLR` | `pct_start` 0.3, `anneal_strategy` cos, `three_phase` false, `div_factor` 25, `final_div_factor` 1e4 |
 //! | `cosine-warm-restarts` | [`CosineWarmRestarts`] | `CosineAnnealingWarmRestarts` | `t_mult` 1, `eta_min` 0 |
+//! | `warmup-stable-decay` | [`WarmupStableDecay`] | transformers' `get_wsd_schedule` | `warmup_ratio` 0.05, `decay_ratio` 0.2, `decay_type` cosine, `min_lr_ratio` 0 |
 //! | `warm-up` | [`WarmUp`] | `SequentialLR` after a `LinearLR` | `start_factor` 1/3 |
 //! | `sequential` | [`Sequential`] | `SequentialLR` | |
 //! | `product` | [`Product`] | `ChainedScheduler` where each schedule multiplies the rate; see there | |
@@ -48,6 +49,7 @@ mod sequential;
 mod step;
 mod warm_restarts;
 mod warm_up;
+mod warmup_stable_decay;
 
 pub use config::ScheduleConfig;
 pub use constant::{ConstantLr, Fixed};
@@ -62,6 +64,7 @@ pub use sequential::Sequential;
 pub use step::StepLr;
 pub use warm_restarts::CosineWarmRestarts;
 pub use warm_up::WarmUp;
+pub use warmup_stable_decay::{DecayType, WarmupStableDecay};
 
 /// A learning rate that depends on the step alone.
 pub trait Schedule {

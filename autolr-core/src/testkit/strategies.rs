@@ -22,9 +22,9 @@ use proptest::num::f64 as float;
 use proptest::prelude::*;
 
 use crate::schedule::{
-    AnnealStrategy, ConstantLr, CosineAnnealingLr, CosineWarmRestarts, ExponentialLr, Fixed,
-    LinearDecay, LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, Product, ScheduleConfig,
-    Sequential, StepLr, WarmUp,
+    AnnealStrategy, ConstantLr, CosineAnnealingLr, CosineWarmRestarts, DecayType, ExponentialLr,
+    Fixed, LinearDecay, LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, Product, ScheduleConfig,
+    Sequential, StepLr, WarmUp, WarmupStableDecay,
 };
 use crate::{
     AllNonFinite, AutoLrConfig, Cadence, ConfigError, ExponentialScore, Factors, GroupProbing,
@@ -252,7 +252,7 @@ pub fn schedule() -> BoxedStrategy<ScheduleConfig> {
     let shares = (share.clone(), share.clone());
     let lengths = (length.clone(), prop_oneof![1..10_u64, length.clone()]);
     let numbers = (gamma, power, division);
-    let flat = (lr, lengths, shares, numbers, switches, milestones, 0..11)
+    let flat = (lr, lengths, shares, numbers, switches, milestones, 0..12)
         .prop_map(
             |(lr, (n, m), (a, b), (gamma, power, division), (x, y), list, kind)| {
                 let one_cycle = |strategy| {
@@ -262,6 +262,11 @@ pub fn schedule() -> BoxedStrategy<ScheduleConfig> {
                         .map(|schedule| {
                             schedule.with_anneal_strategy(strategy).with_three_phases(y)
                         })
+                };
+                let decay = |x, y| match (x, y) {
+                    (true, _) => DecayType::Cosine,
+                    (_, true) => DecayType::Linear,
+                    _ => DecayType::OneMinusSqrt,
                 };
                 match kind {
                     0 => ConstantLr::new(lr, a, n).map(Into::into),
@@ -275,6 +280,10 @@ pub fn schedule() -> BoxedStrategy<ScheduleConfig> {
                     8 => PolynomialLr::new(lr, n, power).map(Into::into),
                     9 if x => one_cycle(AnnealStrategy::Cos).map(Into::into),
                     9 => one_cycle(AnnealStrategy::Linear).map(Into::into),
+                    10 => WarmupStableDecay::new(lr, n)?
+                        .with_ratios(a, (1.0 - a) * b)?
+                        .with_min_lr_ratio(b)
+                        .map(|schedule| schedule.with_decay_type(decay(x, y)).into()),
                     _ => CosineWarmRestarts::new(lr, n, m, lr * a).map(Into::into),
                 }
             },

@@ -56,7 +56,7 @@ fn probes(range: Range) -> Vec<f64> {
 }
 
 /// What another key forbids, though the range has it.
-const CROSS_KEY: [(&str, &str); 8] = [
+const CROSS_KEY: [(&str, &str); 13] = [
     // Below 1 where it is relative.
     ("reduce-on-plateau", "threshold"),
     // At most `lr`.
@@ -69,6 +69,14 @@ const CROSS_KEY: [(&str, &str); 8] = [
     ("autolr", "max_lr"),
     // At least 1 / `div_factor`.
     ("one-cycle", "final_div_factor"),
+    // At most 1 together.
+    ("warmup-stable-decay", "warmup_ratio"),
+    ("warmup-stable-decay", "decay_ratio"),
+    // At least `min_lr`.
+    ("greedy", "max_lr"),
+    // Above the first.
+    ("range-test", "start_lr"),
+    ("range-test", "end_lr"),
 ];
 
 #[test]

@@ -143,20 +143,10 @@ impl Robust {
 
     /// The rate of the step to come.
     fn schedule(&mut self, budget: &Budget) {
-        let (steps, spent) = self.began;
-        let gone = match budget.limit {
-            Some(limit) => {
-                (budget.spent.saturating_sub(spent)) as f64
-                    / (limit.saturating_sub(spent)).max(1) as f64
-            }
-            None => {
-                (self.steps.saturating_sub(steps)) as f64
-                    / (self.plan.steps.saturating_sub(steps)).max(1) as f64
-            }
-        };
+        let gone = self.plan.gone(self.began, self.steps, budget);
         let warm_up = self.warm_up_steps(self.plan.steps) as f64;
         let rise = ((self.warm + 1) as f64 / (warm_up + 1.0)).min(1.0);
-        self.lr = self.peak * rise.min((1.0 - gone).clamp(0.0, 1.0));
+        self.lr = self.peak * rise.min(1.0 - gone);
     }
 
     fn begin_decay(&mut self, budget: &Budget) {
