@@ -11,7 +11,6 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from .generators import Generators
-from .sharding import reshard
 from .snapshot import Snapshot, optimized
 from .trial import Gradient, LossFn, bare_step, own_gradients, score, set_rates
 
@@ -65,7 +64,6 @@ class Probe:
                         generators.put_back()
                         set_rates(optimizer, row)
                         bare_step(optimizer)
-                        reshard(model)
                         losses.append(score(self._loss_fn, model, scoring_batch))
                         with torch.no_grad():
                             # Some steps write into them: Nesterov's momentum does, over several tensors at once.

@@ -151,7 +151,8 @@ class Robust(Scheduler):
             self.trials, search, self._search = self._search.trials, self._search, None
             search.close(rewind=not done)
         self._settings, self._started = settings, True
-        self._taken = self._in_epoch = done
+        self._taken = done
+        self._in_epoch = done % (self._steps_per_epoch or self._total_steps)
         found = self.records[0]["change"]["details"]
         if found["reason"] != "search":
             warnings.warn(f"{found['reason']}: the learning rate {self._core.lrs[0]} is a guess", stacklevel=2)

@@ -18,7 +18,6 @@ from .batches import Batches
 from .checks import number
 from .generators import Generators
 from .ranks import Ranks
-from .sharding import reshard
 from .snapshot import Snapshot
 from .trial import Gradient, LossFn, bare_step, own_gradients, score, set_rates
 
@@ -139,7 +138,6 @@ class Search:
                 continue
             set_rates(self._optimizer, [lr * factor * ratio for ratio in self._ratios])
             bare_step(self._optimizer)
-            reshard(self._model)
         values: list[float] = torch.stack(losses).tolist()
         return values
 

@@ -6,9 +6,10 @@ from torch import nn
 
 
 def reshard(model: nn.Module) -> None:
-    """Lets go of gathered weights, which are stale once the shards were written (FSDP2).
+    """Lets go of gathered weights (FSDP2).
 
-    Without it, every trial would get the loss of the one before.
+    They are stale once the shards were written: every trial would get the loss of the one before. And as long as they are
+    there, they are the model's parameters, instead of those that the optimiser steps.
     """
     for module in model.modules():
         release = getattr(module, "reshard", None)

@@ -110,6 +110,7 @@ class Snapshot:
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
+        reshard(model)
         self._parameters = [_Copy(parameter) for parameter in parameters(model, optimizer)]
         self._buffers = [
             {name: _save(buffer) for name, buffer in module._buffers.items()} for module in model.modules()
@@ -127,6 +128,7 @@ class Snapshot:
     @torch.no_grad()
     def put_back(self, model: nn.Module, optimizer: Optimizer, *, keep_optimizer: bool = False) -> None:
         """Makes model and optimiser what they were; with `keep_optimizer`, the model alone."""
+        reshard(model)
         for saved, parameter in zip(self._parameters, parameters(model, optimizer), strict=True):
             saved.put_back(parameter)
         for buffers, module in zip(self._buffers, model.modules(), strict=True):
@@ -147,7 +149,6 @@ class Snapshot:
                 for key in [key for key in group if key != "params" and key not in values]:
                     del group[key]
                 group.update(values)
-        reshard(model)
 
     def export(self) -> dict[str, Any]:
         """The copy as tensors, numbers, lists and dictionaries, for a checkpoint."""

@@ -244,6 +244,16 @@ def test_the_guard_undoes_an_epoch_and_the_rate_still_ends_at_zero() -> None:
     assert rates[-1] == 0.0 and rates[-2] > 0.0
 
 
+def test_a_search_that_fills_the_first_epoch() -> None:
+    model, optimizer = subject()
+    scheduler = Robust(optimizer, model, 1200, 10)
+    assert scheduler.search(loss_fn, loader()) == 10
+    epochs = []
+    scheduler.end_epoch = lambda *_: epochs.append(scheduler._taken) or setattr(scheduler, "_in_epoch", 0)  # type: ignore
+    train(model, optimizer, scheduler, 30)
+    assert epochs == [20, 30, 40]
+
+
 @pytest.mark.parametrize("how", ["without losses", "guard=False"])
 def test_without_losses_or_guard_nothing_is_undone(how: str) -> None:
     model, optimizer = subject()
