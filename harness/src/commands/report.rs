@@ -1,7 +1,8 @@
-//! `autolr report`: renders a report again from the logs.
+//! `autolr report`: renders a report from the logs of runs, of `autolr reproduce` or any others.
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -10,12 +11,17 @@ use serde::Serialize;
 use crate::exit::{BadInput, ExitStatus, say};
 use crate::json_output::{path_text, path_text_or_null, print_json};
 use crate::regular_file;
-use crate::report::{Manifest, ReportInput};
+use crate::report::{FolderReport, Manifest, ReportInput};
+use crate::runs::folder::{find_runs, named_folder};
+use crate::runs::stop;
 
-/// Render a report again from its logs
+/// Render a report from the logs of runs
+///
+/// Of a folder that `autolr reproduce` made, the report of the paper's experiments; of any other folder, its runs by problem
+/// and specification, seeds together.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Folder that `autolr reproduce` made
+    /// Folder of `autolr reproduce`, `run`, `sweep` or `sensitivity`
     #[arg(value_name = "DIR", default_value = "report")]
     dir: PathBuf,
     /// Print the report as Markdown
@@ -24,9 +30,20 @@ pub struct ReportArgs {
     /// Write event files for TensorBoard as well, under DIR/tensorboard
     #[arg(long)]
     tensorboard: bool,
+    /// Render again every so often while runs go on, until all have ended or Ctrl-C
+    #[arg(long, value_name = "DURATION", value_parser = every, num_args = 0..=1, default_missing_value = "30s")]
+    watch: Option<Duration>,
     /// Print what was written as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+fn every(text: &str) -> Result<Duration, String> {
+    let every = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if every < Duration::from_secs(1) {
+        return Err("must be at least 1s".to_owned());
+    }
+    Ok(every)
 }
 
 /// What `--json` prints.
@@ -48,16 +65,44 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         let text = format!("{}: there is no such folder", args.dir.display());
         return Err(BadInput(text).into());
     }
+    loop {
+        let (rendered, is_finished) = render(args)?;
+        let Some(every) = args.watch.filter(|_| !is_finished) else {
+            return print(args, &rendered, out);
+        };
+        say(&format!(
+            "{}: written; again in {}",
+            rendered.report.display(),
+            humantime::format_duration(every)
+        ));
+        let until = Instant::now() + every;
+        while Instant::now() < until {
+            if stop::is_due() {
+                return print(args, &rendered, out);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Writes the report once; also whether all of its runs have ended.
+fn render(args: &ReportArgs) -> Result<(Printed, bool)> {
     let manifest = args.dir.join(Manifest::FILE);
     regular_file::check(&manifest)
         .map_err(|error| BadInput(format!("{}: {error}", manifest.display())))?;
     if !manifest.is_file() {
-        return Err(BadInput(format!(
-            "{}: no report of `autolr reproduce`, since there is no manifest.json; of other runs, `autolr status` has a \
-             table, and `autolr compare` compares them",
-            args.dir.display()
-        ))
-        .into());
+        let dir = named_folder(&args.dir);
+        let runs = find_runs(&dir)?.into_iter().map(|run| run.dir);
+        let report = FolderReport::read(&dir, &runs.collect::<Vec<_>>());
+        for why in report.unreadable() {
+            say(&format!("note: a run is left out: {why}"));
+        }
+        let tensorboard = args.tensorboard.then(|| report.write_tensorboard(&dir));
+        let printed = Printed {
+            report: report.write(&dir)?,
+            tensorboard: tensorboard.transpose()?,
+        };
+        return Ok((printed, report.is_finished()));
     }
     let input = ReportInput::read(&args.dir)?;
     for problem in input.problems() {
@@ -73,19 +118,28 @@ pub fn report(args: &ReportArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         .tensorboard
         .then(|| crate::report::write_tensorboard(&args.dir))
         .transpose()?;
+    let runs = input.sections.iter().flat_map(|section| &section.series);
+    let mut logs = runs
+        .flat_map(|series| &series.runs)
+        .map(|run| run.log.as_ref());
+    let is_finished = logs.all(|log| log.is_some_and(|log| log.summary.is_some()));
+    let printed = Printed {
+        report: path,
+        tensorboard: events,
+    };
+    Ok((printed, is_finished))
+}
+
+fn print(args: &ReportArgs, printed: &Printed, out: &mut dyn Write) -> Result<ExitStatus> {
     if args.json {
-        let printed = Printed {
-            report: path,
-            tensorboard: events,
-        };
-        print_json(out, &printed)?;
+        print_json(out, printed)?;
     } else if args.markdown {
-        let path = args.dir.join("report.md");
+        let path = printed.report.with_file_name("report.md");
         let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
         out.write_all(&text)?;
     } else {
-        writeln!(out, "{}", path.display())?;
-        if let Some(events) = events {
+        writeln!(out, "{}", printed.report.display())?;
+        if let Some(events) = &printed.tensorboard {
             writeln!(out, "{}", events.display())?;
         }
     }

@@ -1,5 +1,6 @@
 //! The specification of one training run. A run is a pure function of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use autolr_core::optimizer::{Evaluation, OptimizerConfig, TrialLoss};
@@ -442,6 +443,26 @@ impl RunSpec {
     /// None in practice; TOML's own.
     pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(self)?)
+    }
+
+    /// Every key with its value, by its whole name: `scheduler.lr`.
+    ///
+    /// # Errors
+    /// As [`RunSpec::to_toml`].
+    pub(crate) fn keys(&self) -> anyhow::Result<BTreeMap<String, toml::Value>> {
+        fn flatten(above: &str, table: toml::Table, keys: &mut BTreeMap<String, toml::Value>) {
+            for (key, value) in table {
+                match value {
+                    toml::Value::Table(table) => flatten(&format!("{above}{key}."), table, keys),
+                    value => {
+                        keys.insert(format!("{above}{key}"), value);
+                    }
+                }
+            }
+        }
+        let mut keys = BTreeMap::new();
+        flatten("", toml::Table::try_from(self)?, &mut keys);
+        Ok(keys)
     }
 
     /// SHA-256 of the canonical TOML, in hex.

@@ -2,7 +2,7 @@
 
 use super::document::Block;
 use super::outcome::Status;
-use super::{Experiment, Placed};
+use super::{Experiment, Placed, Run};
 
 /// A folded block a run.
 pub(super) fn blocks(experiments: &[Experiment<'_>]) -> Vec<Block> {
@@ -21,10 +21,21 @@ pub(super) fn blocks(experiments: &[Experiment<'_>]) -> Vec<Block> {
 }
 
 fn details(experiment: &Experiment<'_>, placed: Placed<'_>) -> Block {
-    let run = placed.run;
+    let short = experiment.title().split(':').next().unwrap_or_default();
+    let label = format!("{short}, {} protocol, {}", placed.protocol, placed.label());
+    let folder = format!("runs/{}", placed.run.entry.run);
+    folded(&label, &folder, placed.run)
+}
+
+/// A run of any folder.
+pub(super) fn run(label: &str, run: &Run) -> Block {
+    folded(label, &run.entry.run, run)
+}
+
+fn folded(label: &str, folder: &str, run: &Run) -> Block {
     let status = Status::of(run);
     let mut blocks = Vec::new();
-    let mut facts = vec![format!("Folder: runs/{}", run.entry.run)];
+    let mut facts = vec![format!("Folder: {folder}")];
     if let Status::Diverged { reason, .. } = status {
         facts.push(format!("Diverged: {reason}"));
     }
@@ -42,14 +53,8 @@ fn details(experiment: &Experiment<'_>, placed: Placed<'_>) -> Block {
     if !run.spec.is_empty() {
         blocks.push(Block::Verbatim(run.spec.clone()));
     }
-    let short = experiment.title().split(':').next().unwrap_or_default();
     Block::Details {
-        summary: format!(
-            "{short}, {} protocol, {}: {}",
-            placed.protocol,
-            placed.label(),
-            status.words()
-        ),
+        summary: format!("{label}: {}", status.words()),
         blocks,
     }
 }

@@ -5,11 +5,12 @@
 
 use super::chart::{Chart, Line, Mark, MarkKind, Of, Points, Source};
 use super::document::Block;
+use super::group::Group;
 use super::horizontal::Horizontal;
-use super::outcome::{Status, synthetic_note};
+use super::outcome::Status;
 use super::published::{self, Curve};
 use super::spread::{SeedCurve, spread};
-use super::{DOUBLE_DESCENT_RULE, DescentVerdict, Run, Section, Series, double_descent};
+use super::{DOUBLE_DESCENT_RULE, DescentVerdict, Run, Series, double_descent};
 use crate::experiment::ExperimentName;
 use crate::number::{loss, plural};
 use crate::record::{EpochRecord, RunLog};
@@ -51,7 +52,8 @@ impl Quantity {
         }
     }
 
-    fn published(self, experiment: ExperimentName, series: &str) -> Option<Curve> {
+    fn published(self, experiment: Option<ExperimentName>, series: &str) -> Option<Curve> {
+        let experiment = experiment?;
         match self {
             Self::ValidationLoss => published::validation_loss(experiment, series),
             Self::LearningRate => published::learning_rate(experiment, series),
@@ -59,12 +61,12 @@ impl Quantity {
     }
 }
 
-/// The figures of a section: validation loss and learning rate by epoch.
-pub(super) fn figures(number: usize, section: &Section) -> Vec<Block> {
-    let horizontal = Horizontal::of(section);
+/// The figures of a group: validation loss and learning rate by epoch.
+pub(super) fn figures(number: usize, group: &Group<'_>) -> Vec<Block> {
+    let horizontal = Horizontal::of(group);
     [Quantity::ValidationLoss, Quantity::LearningRate]
         .into_iter()
-        .map(|quantity| chart(number, section, &horizontal, quantity))
+        .map(|quantity| chart(number, group, &horizontal, quantity))
         .map(|chart| {
             if chart.lines.is_empty() {
                 Block::paragraph(format!("{} There is nothing to draw yet.", chart.title))
@@ -75,27 +77,22 @@ pub(super) fn figures(number: usize, section: &Section) -> Vec<Block> {
         .collect()
 }
 
-fn chart(number: usize, section: &Section, horizontal: &Horizontal, quantity: Quantity) -> Chart {
-    let experiment = section.entry.experiment;
+fn chart(number: usize, group: &Group<'_>, horizontal: &Horizontal, quantity: Quantity) -> Chart {
+    let experiment = group.experiment;
     let mut lines = Vec::new();
-    for (hue, series) in section.series.iter().enumerate() {
+    for (hue, series) in group.series.iter().enumerate() {
         let paper = quantity.published(experiment, &series.entry.name);
         lines.extend(our_lines(hue, series, horizontal, quantity, experiment));
-        lines.extend(paper.map(|curve| {
+        lines.extend(paper.zip(experiment).map(|(curve, experiment)| {
             let epochs = published::epochs(experiment);
             paper_line(hue, &series.entry.name, curve, quantity, |epoch| {
                 horizontal.x(epoch, epochs)
             })
         }));
     }
-    let name = match experiment {
-        ExperimentName::Table1 => "Schedulers of Table 1",
-        ExperimentName::Fig2 => "Figure 2, number of factors",
-        ExperimentName::Fig3 => "Figure 3, size of the scoring batch",
-        ExperimentName::Divergence => "Divergence, initial learning rate 1",
-    };
     // The paper's plots of losses are linear; a diverging loss and a learning rate move by factors.
-    let log_y = quantity == Quantity::LearningRate || experiment == ExperimentName::Divergence;
+    let log_y =
+        quantity == Quantity::LearningRate || experiment == Some(ExperimentName::Divergence);
     let has_paper = lines.iter().any(|line| line.source == Source::Paper);
     let spread = if lines.iter().any(|line| !line.band.is_empty()) {
         ", median and min–max band over seeds"
@@ -105,9 +102,10 @@ fn chart(number: usize, section: &Section, horizontal: &Horizontal, quantity: Qu
     let mut chart = Chart {
         id: format!("figure-{number}-{}", quantity.title().replace(' ', "-")),
         title: format!(
-            "{name}: {}{spread}, {} protocol.",
+            "{}: {}{spread}{}.",
+            group.title,
             quantity.title(),
-            section.entry.protocol
+            group.protocol
         ),
         notes: Vec::new(),
         x_title: horizontal.title().to_owned(),
@@ -115,11 +113,14 @@ fn chart(number: usize, section: &Section, horizontal: &Horizontal, quantity: Qu
         y_title: quantity.axis().to_owned(),
         log_y,
         ceiling: (quantity == Quantity::ValidationLoss)
-            .then(|| ceiling(&lines, log_y))
+            .then(|| match experiment {
+                Some(_) => ceiling(&lines, log_y),
+                None => above_the_start(&lines),
+            })
             .flatten(),
         lines,
     };
-    chart.notes = notes(section, &chart, horizontal, quantity, has_paper);
+    chart.notes = notes(group, &chart, horizontal, quantity, has_paper);
     chart
 }
 
@@ -143,20 +144,27 @@ fn ceiling(lines: &[Line], log_y: bool) -> Option<f64> {
     }
 }
 
+/// Losses far above those after the first epoch would flatten all others.
+fn above_the_start(lines: &[Line]) -> Option<f64> {
+    let first = lines.iter().filter_map(|line| line.points.first());
+    let finite = first.map(|(_, loss)| *loss).filter(|loss| loss.is_finite());
+    finite.reduce(f64::max).map(|highest| CEILING * highest)
+}
+
 fn notes(
-    section: &Section,
+    group: &Group<'_>,
     chart: &Chart,
     horizontal: &Horizontal,
     quantity: Quantity,
     has_paper: bool,
 ) -> Vec<String> {
-    let experiment = section.entry.experiment;
+    let experiment = group.experiment;
     let mut notes = Vec::new();
     if has_paper {
         let source = match (quantity, experiment) {
             (Quantity::LearningRate, _) => "slide 14",
-            (_, ExperimentName::Table1) => "slide 12",
-            (_, ExperimentName::Fig2) => "figure 2",
+            (_, Some(ExperimentName::Table1)) => "slide 12",
+            (_, Some(ExperimentName::Fig2)) => "figure 2",
             _ => "figure 3",
         };
         notes.push(format!(
@@ -164,8 +172,7 @@ fn notes(
         ));
     }
     notes.extend(horizontal.note(experiment));
-    let judged = quantity == Quantity::ValidationLoss && experiment != ExperimentName::Divergence;
-    if judged {
+    if is_judged(experiment, quantity) {
         notes.push(format!(
             "{DOUBLE_DESCENT_RULE} Brackets over the plot (in HTML) run from a to c and bend at b."
         ));
@@ -191,8 +198,8 @@ fn notes(
                 .to_owned(),
         );
     }
-    notes.extend(section.series.iter().filter_map(diverged_seeds));
-    for (series, run) in section.runs() {
+    notes.extend(group.series.iter().filter_map(diverged_seeds));
+    for (series, run) in group.runs() {
         let status = Status::of(run);
         if matches!(
             status,
@@ -201,8 +208,14 @@ fn notes(
             notes.push(format!("{}: {}.", series.label(run), status.words()));
         }
     }
-    notes.extend(synthetic_note(section.runs().map(|(_, run)| run)));
+    notes.extend(group.synthetic_note());
     notes
+}
+
+/// Whether double descent is looked for in a figure: the paper speaks of it.
+fn is_judged(experiment: Option<ExperimentName>, quantity: Quantity) -> bool {
+    let is_paper = experiment.is_some_and(|of| of != ExperimentName::Divergence);
+    quantity == Quantity::ValidationLoss && is_paper
 }
 
 /// How many seeds of a series diverged, and when, if any did and there are several.
@@ -229,10 +242,10 @@ fn our_lines(
     series: &Series,
     horizontal: &Horizontal,
     quantity: Quantity,
-    experiment: ExperimentName,
+    experiment: Option<ExperimentName>,
 ) -> Vec<Line> {
     let begun = |run: &'_ Run| run.log.as_ref().map(|log| horizontal.planned(run, log));
-    let judged = quantity == Quantity::ValidationLoss && experiment != ExperimentName::Divergence;
+    let judged = is_judged(experiment, quantity);
     let runs = || series.runs.iter().filter(|run| begun(run).is_some());
     if quantity == Quantity::ValidationLoss && runs().count() > 1 {
         return vec![median_line(hue, series, horizontal, judged)];
@@ -395,9 +408,9 @@ pub(super) fn judge(values: &[(u64, f64)]) -> DescentVerdict {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::report::{RunEntry, SectionEntry, Series, SeriesEntry};
+    use crate::report::{RunEntry, Section, SectionEntry, SeriesEntry};
 
-    pub(crate) fn section(experiment: ExperimentName, specs: &[&str]) -> Section {
+    pub(in crate::report) fn section(experiment: ExperimentName, specs: &[&str]) -> Section {
         let series = |spec: &&str| Series {
             entry: SeriesEntry {
                 name: "factor_5".to_owned(),
@@ -428,13 +441,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_section_not_begun_shows_the_papers_curves() {
-        let blocks = figures(0, &section(ExperimentName::Fig2, &[""]));
+        let blocks = figures(0, &Group::of(&section(ExperimentName::Fig2, &[""])));
         let [Block::Figure(losses), Block::Figure(rates)] = &blocks[..] else {
             panic!("{blocks:?}");
         };
         assert_eq!((losses.lines.len(), rates.lines.len()), (1, 1));
         assert!(losses.notes.contains(&"factor_5: not begun.".to_owned()));
-        let blocks = figures(0, &section(ExperimentName::Divergence, &[""]));
+        let blocks = figures(0, &Group::of(&section(ExperimentName::Divergence, &[""])));
         assert!(matches!(
             blocks[..],
             [Block::Paragraph(_), Block::Paragraph(_)]

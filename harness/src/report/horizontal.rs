@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::group::Group;
 use super::outcome::planned_epochs;
-use super::published;
-use super::{Run, Section};
+use super::{Run, published};
 use crate::experiment::ExperimentName;
 use crate::record::RunLog;
 
@@ -16,19 +16,19 @@ pub(super) enum Horizontal {
 }
 
 impl Horizontal {
-    pub(super) fn of(section: &Section) -> Self {
-        let experiment = section.entry.experiment;
-        let mut planned: BTreeSet<u64> = section
+    pub(super) fn of(group: &Group<'_>) -> Self {
+        let mut planned: BTreeSet<u64> = group
             .runs()
             .filter_map(|(_, run)| planned_epochs(run))
             .collect();
         let ours = planned.clone();
-        let has_paper = section
-            .series
-            .iter()
-            .any(|series| published::validation_loss(experiment, &series.entry.name).is_some());
-        if has_paper || planned.is_empty() {
-            planned.insert(published::epochs(experiment));
+        if let Some(experiment) = group.experiment {
+            let mut series = group.series.iter();
+            let has_paper = series
+                .any(|series| published::validation_loss(experiment, &series.entry.name).is_some());
+            if has_paper || planned.is_empty() {
+                planned.insert(published::epochs(experiment));
+            }
         }
         match planned.first() {
             Some(epochs) if planned.len() == 1 => Self::Epoch { epochs: *epochs },
@@ -59,16 +59,18 @@ impl Horizontal {
     }
 
     /// Why the axis is not in epochs.
-    pub(super) fn note(&self, experiment: ExperimentName) -> Option<String> {
+    pub(super) fn note(&self, experiment: Option<ExperimentName>) -> Option<String> {
         match self {
             Self::Epoch { .. } => None,
             Self::Share { ours } => {
                 let ours: Vec<String> = ours.iter().map(u64::to_string).collect();
+                let paper = experiment.map(published::epochs);
+                let paper = paper.map_or_else(String::new, |epochs| {
+                    format!(" here, {epochs} in the paper")
+                });
                 Some(format!(
-                    "Drawn against the share of the training done, since the numbers of epochs differ: {} here, {} in the \
-                     paper.",
+                    "Drawn against the share of the training done, since the numbers of epochs differ: {}{paper}.",
                     ours.join(" or "),
-                    published::epochs(experiment)
                 ))
             }
         }
@@ -87,34 +89,39 @@ impl Horizontal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Section;
     use crate::report::curves::tests::section;
+
+    fn of(section: &Section) -> Horizontal {
+        Horizontal::of(&Group::of(section))
+    }
 
     #[test]
     fn the_axis_is_in_epochs_where_all_agree() {
-        let same = Horizontal::of(&section(
+        let same = of(&section(
             ExperimentName::Fig2,
             &["training.epochs = 50", "training.epochs = 50"],
         ));
         assert_eq!(same, Horizontal::Epoch { epochs: 50 });
         assert_eq!(same.range(), (0.0, 49.0));
-        let shorter = Horizontal::of(&section(ExperimentName::Fig2, &["training.epochs = 5"]));
+        let shorter = of(&section(ExperimentName::Fig2, &["training.epochs = 5"]));
         assert_eq!(
             (shorter.x(0, 5), shorter.x(4, 5), shorter.x(49, 50)),
             (20.0, 100.0, 100.0)
         );
         assert!(
             shorter
-                .note(ExperimentName::Fig2)
+                .note(Some(ExperimentName::Fig2))
                 .unwrap()
                 .contains("5 here, 50 in the paper")
         );
         // No curve of the paper to agree with.
-        let alone = Horizontal::of(&section(
+        let alone = of(&section(
             ExperimentName::Divergence,
             &["training.epochs = 5"],
         ));
         assert_eq!(alone, Horizontal::Epoch { epochs: 5 });
-        let unknown = Horizontal::of(&section(ExperimentName::Divergence, &[""]));
+        let unknown = of(&section(ExperimentName::Divergence, &[""]));
         assert_eq!(unknown, Horizontal::Epoch { epochs: 100 });
     }
 }

@@ -14,7 +14,9 @@ mod data;
 mod divergence;
 mod document;
 mod double_descent;
+mod folder;
 mod frame;
+mod group;
 mod heat;
 mod heat_svg;
 mod horizontal;
@@ -46,6 +48,8 @@ use crate::experiment::ExperimentName;
 
 use document::{Block, Document};
 pub use double_descent::{DOUBLE_DESCENT_RULE, DescentVerdict, Swings, double_descent};
+pub use folder::FolderReport;
+use group::Group;
 pub use input::{Manifest, ReportInput, Run, RunEntry, Section, SectionEntry, Series, SeriesEntry};
 
 pub use tensorboard::write_tensorboard;
@@ -61,10 +65,13 @@ pub struct Rendered {
 
 /// Renders the report: a pure function of its input.
 pub fn render(input: &ReportInput) -> Rendered {
-    let document = document(input);
+    render_document(&document(input))
+}
+
+fn render_document(document: &Document) -> Rendered {
     Rendered {
-        html: html::page(&document),
-        markdown: markdown::text(&document),
+        html: html::page(document),
+        markdown: markdown::text(document),
     }
 }
 
@@ -74,7 +81,10 @@ pub fn render(input: &ReportInput) -> Rendered {
 /// # Errors
 /// If the manifest or a log cannot be read, or the folder cannot be written to.
 pub fn write(dir: &Path) -> Result<PathBuf> {
-    let rendered = render(&ReportInput::read(dir)?);
+    write_rendered(&render(&ReportInput::read(dir)?), dir)
+}
+
+fn write_rendered(rendered: &Rendered, dir: &Path) -> Result<PathBuf> {
     write_whole(&dir.join("report.md"), rendered.markdown.as_bytes())?;
     let index = dir.join("index.html");
     write_whole(&index, rendered.html.as_bytes())?;
@@ -243,8 +253,9 @@ fn document(input: &ReportInput) -> Document {
                 section.entry.protocol
             )));
             blocks.push(Block::paragraph(&section.entry.description));
-            blocks.extend(curves::figures(*number, section));
-            blocks.extend(probes::heat_maps(*number, section));
+            let group = Group::of(section);
+            blocks.extend(curves::figures(*number, &group));
+            blocks.extend(probes::heat_maps(*number, &group));
             blocks.extend(trade_off::figure(*number, section));
         }
         blocks.push(Block::heading("What it cost"));

@@ -1,18 +1,19 @@
 //! The heat maps of a section: what each closed loop tried, and what it chose.
 
 use super::document::Block;
+use super::group::Group;
 use super::heat::HeatMap;
 use super::outcome::synthetic_note;
-use super::{Run, Section, Series};
+use super::{Run, Series};
 use crate::number::plural;
 
 /// A heat map a run with decisions; of several seeds of a series the first is shown, and the others are folded away.
-pub(super) fn heat_maps(number: usize, section: &Section) -> Vec<Block> {
+pub(super) fn heat_maps(number: usize, group: &Group<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
-    for (place, series) in section.series.iter().enumerate() {
+    for (place, series) in group.series.iter().enumerate() {
         let runs = series.runs.iter().enumerate();
         let mut maps = runs.filter_map(|(i, run)| {
-            heat_map(format!("heat-{number}-{place}-{i}"), section, series, run)
+            heat_map(format!("heat-{number}-{place}-{i}"), group, series, run)
         });
         blocks.extend(maps.next().map(Block::Heat));
         let others: Vec<Block> = maps
@@ -25,7 +26,7 @@ pub(super) fn heat_maps(number: usize, section: &Section) -> Vec<Block> {
         if !others.is_empty() {
             blocks.push(Block::Details {
                 summary: format!(
-                    "{}: heat maps of {} besides",
+                    "{}: heat maps of {} more",
                     series.entry.label,
                     plural(others.len(), "seed")
                 ),
@@ -36,13 +37,14 @@ pub(super) fn heat_maps(number: usize, section: &Section) -> Vec<Block> {
     blocks
 }
 
-fn heat_map(id: String, section: &Section, series: &Series, run: &Run) -> Option<HeatMap> {
+fn heat_map(id: String, group: &Group<'_>, series: &Series, run: &Run) -> Option<HeatMap> {
     let title = format!(
-        "{}: losses of the candidates, {} protocol.",
+        "{}: losses of the candidates{}.",
         series.label(run),
-        section.entry.protocol
+        group.protocol
     );
     let mut map = HeatMap::of(id, title, &run.log.as_ref()?.decisions)?;
-    map.notes.extend(synthetic_note([run]));
+    map.notes
+        .extend(group.experiment.and_then(|_| synthetic_note([run])));
     Some(map)
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use crc::{CRC_32_ISCSI, Crc};
 
-use super::ReportInput;
+use super::{ReportInput, Run};
 use crate::disk::write_whole;
 use crate::experiment::ExperimentName;
 use crate::record::{EpochRecord, RunLog, read_timings};
@@ -45,8 +45,7 @@ const FILE: &str = "events.out.tfevents.0.autolr";
 /// If the manifest or a log cannot be read, or the folder cannot be written to.
 pub fn write_tensorboard(dir: &Path) -> Result<PathBuf> {
     let input = ReportInput::read(dir)?;
-    let root = dir.join("tensorboard");
-    let mut taken = BTreeSet::new();
+    let mut files = Files::new(dir);
     for section in &input.sections {
         let experiment = match section.entry.experiment {
             ExperimentName::Table1 => "table1",
@@ -54,33 +53,55 @@ pub fn write_tensorboard(dir: &Path) -> Result<PathBuf> {
             ExperimentName::Fig3 => "fig3",
             ExperimentName::Divergence => "divergence",
         };
-        let protocol = folder_name(&section.entry.protocol);
         for (series, run) in section.runs() {
-            let Some(log) = &run.log else { continue };
-            let folder = root
-                .join(experiment)
-                .join(&protocol)
-                .join(folder_name(&series.entry.name));
-            let mut folder = folder.join(format!("seed-{}", run.entry.seed));
-            // Two names can become one.
-            if !taken.insert(folder.clone()) {
-                folder.set_file_name(format!(
-                    "seed-{}-{}",
-                    run.entry.seed,
-                    folder_name(&run.entry.run)
-                ));
-                taken.insert(folder.clone());
-            }
-            for above in folder.ancestors().take_while(|above| *above != dir) {
-                regular_file::check_folder(above).with_context(|| above.display().to_string())?;
-            }
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("{}: cannot be made", folder.display()))?;
-            let seconds = read_timings(&dir.join("runs").join(&run.entry.run));
-            write_whole(&folder.join(FILE), &event_file(log, &seconds))?;
+            let names = [experiment, &section.entry.protocol, &series.entry.name];
+            files.write(&names, run, &dir.join("runs").join(&run.entry.run))?;
         }
     }
-    Ok(root)
+    Ok(files.root())
+}
+
+/// The event files under `tensorboard` of a folder.
+pub(super) struct Files<'a> {
+    dir: &'a Path,
+    taken: BTreeSet<PathBuf>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(dir: &'a Path) -> Self {
+        let taken = BTreeSet::new();
+        Self { dir, taken }
+    }
+
+    pub(super) fn root(&self) -> PathBuf {
+        self.dir.join("tensorboard")
+    }
+
+    /// Writes the file of the run in the folder `run_dir` under `names`; nothing if the run has not begun.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub(super) fn write(&mut self, names: &[&str], run: &Run, run_dir: &Path) -> Result<()> {
+        let Some(log) = &run.log else { return Ok(()) };
+        let names = names.iter().map(|name| folder_name(name));
+        let folder = names.fold(self.root(), |folder, name| folder.join(name));
+        let mut folder = folder.join(format!("seed-{}", run.entry.seed));
+        // Two names can become one.
+        if !self.taken.insert(folder.clone()) {
+            folder.set_file_name(format!(
+                "seed-{}-{}",
+                run.entry.seed,
+                folder_name(&run.entry.run)
+            ));
+            self.taken.insert(folder.clone());
+        }
+        for above in folder.ancestors().take_while(|above| *above != self.dir) {
+            regular_file::check_folder(above).with_context(|| above.display().to_string())?;
+        }
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("{}: cannot be made", folder.display()))?;
+        write_whole(&folder.join(FILE), &event_file(log, &read_timings(run_dir)))
+    }
 }
 
 /// The event file of a run: its epochs, and `factor`, new rate over old, of each decision. A step is an epoch.

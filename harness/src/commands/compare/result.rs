@@ -1,10 +1,10 @@
 //! What a comparison found, as `--json` prints it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use serde::Serialize;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::side::{Run, Side, Unreadable};
 use crate::experiment::RunSpec;
@@ -23,13 +23,10 @@ pub(super) struct DifferingKey {
 }
 
 pub(super) fn differing_keys(a: &RunSpec, b: &RunSpec) -> Result<Vec<DifferingKey>> {
-    let flat = |spec: &RunSpec| -> Result<BTreeMap<String, Value>> {
-        let mut flat = BTreeMap::new();
-        flatten("", Table::try_from(spec)?, &mut flat);
-        flat.remove("training.seed");
-        Ok(flat)
-    };
-    let (mut a, mut b) = (flat(a)?, flat(b)?);
+    let (mut a, mut b) = (a.keys()?, b.keys()?);
+    for keys in [&mut a, &mut b] {
+        keys.remove("training.seed");
+    }
     let keys: BTreeSet<String> = a.keys().chain(b.keys()).cloned().collect();
     let differing = keys.into_iter().map(|key| DifferingKey {
         a: a.remove(&key),
@@ -37,22 +34,6 @@ pub(super) fn differing_keys(a: &RunSpec, b: &RunSpec) -> Result<Vec<DifferingKe
         key,
     });
     Ok(differing.filter(|key| key.a != key.b).collect())
-}
-
-pub(super) fn flatten(above: &str, table: Table, flat: &mut BTreeMap<String, Value>) {
-    for (key, value) in table {
-        let key = if above.is_empty() {
-            key
-        } else {
-            format!("{above}.{key}")
-        };
-        match value {
-            Value::Table(table) => flatten(&key, table, flat),
-            value => {
-                flat.insert(key, value);
-            }
-        }
-    }
 }
 
 /// What `--json` prints. Accuracies are in percent, differences in points; of losses, the lower is the better.
