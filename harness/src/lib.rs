@@ -25,3 +25,5 @@ pub mod train;
 mod typed_number;
 pub mod visible;
 pub mod workload;
+
+pub use runs::progress::be_quiet;

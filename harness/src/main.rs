@@ -22,6 +22,9 @@ use harness::visible::typed;
     after 75 and 130 the same command goes on. Output of --json: one object on standard output (trace: one a step)."
 )]
 struct Cli {
+    /// Show no progress; notes and errors are still shown
+    #[arg(long, short, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -165,10 +168,15 @@ fn main() -> ExitCode {
     let parsed = Cli::try_parse();
     let mut out = StandardOutput(io::stdout().lock());
     let done = match parsed {
-        Ok(cli) => dispatch(&cli.command, &mut out).and_then(|status| {
-            out.flush()?;
-            Ok(status)
-        }),
+        Ok(cli) => {
+            if cli.quiet {
+                harness::be_quiet();
+            }
+            dispatch(&cli.command, &mut out).and_then(|status| {
+                out.flush()?;
+                Ok(status)
+            })
+        }
         Err(error) => explain(error, &mut out),
     };
     let status = match done {

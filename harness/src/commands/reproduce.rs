@@ -112,6 +112,7 @@ pub fn reproduce(args: &ReproduceArgs, out: &mut dyn Write) -> Result<ExitStatus
         return status;
     }
     let status = status?;
+    writeln!(out, "{}", crate::report::results(&args.out)?)?;
     writeln!(
         out,
         "{total} runs ({finished} of them finished before), {failed} failed"

@@ -75,6 +75,29 @@ fn render_document(document: &Document) -> Rendered {
     }
 }
 
+/// The results of a report's folder alone, as Markdown for a terminal.
+///
+/// # Errors
+/// If the manifest cannot be read.
+pub fn results(dir: &Path) -> Result<String> {
+    let input = ReportInput::read(dir)?;
+    let mut blocks = Vec::new();
+    for experiment in &Experiment::all(&input) {
+        match experiment.name {
+            ExperimentName::Table1 => blocks.push(Block::Table(accuracy::glance(experiment))),
+            ExperimentName::Fig2 | ExperimentName::Fig3 => {
+                blocks.push(Block::Table(loss_table::table(experiment)));
+            }
+            ExperimentName::Divergence => {
+                blocks.push(Block::heading(experiment.title()));
+                blocks.push(Block::List(divergence::sentences(experiment)));
+            }
+        }
+    }
+    let title = format!("Results at scale {}", input.manifest.scale);
+    Ok(markdown::text(&Document { title, blocks }))
+}
+
 /// Reads the runs of a report's folder and writes `index.html` and `report.md` beside them; each appears whole or not
 /// at all. Returns the path of `index.html`.
 ///
