@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use crate::method::{Budget, Event, Method, MethodError, Record, Request, Turn};
+use crate::method::{Budget, Event, LineReading, Method, MethodError, Record, Request, Turn};
 use crate::short::Short;
 use crate::{GroupsError, ProbeBackend, ProbeCost, StepsError, TellError};
 
@@ -48,6 +48,8 @@ pub enum Answer {
         /// Losses on scoring batches afterwards, as many as asked for.
         scores: Vec<f64>,
     },
+    /// Of a reading along the direction of a step.
+    Line(LineReading),
     /// Of all others.
     Done,
 }
@@ -76,6 +78,7 @@ impl Answer {
                 train_loss: *train_loss,
                 scores,
             },
+            Self::Line(reading) => Event::Line(reading),
             Self::Done => Event::Done,
         }
     }
@@ -181,6 +184,14 @@ pub enum ProbeError {
         /// Name of the request.
         request: &'static str,
     },
+    /// The method reads losses along the direction of a step, which the back end does not tell.
+    #[error(
+        "the method reads losses along the direction of a step, but the back end has no `line`"
+    )]
+    NoLine,
+    /// The back end failed along the direction of a step.
+    #[error("reading losses along the direction of a step failed")]
+    Line(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The losses cannot be used.
     #[error(transparent)]
     Tell(#[from] TellError),
@@ -227,6 +238,11 @@ impl<B: ProbeBackend> Training for Probing<B> {
     }
 
     fn carry_out(&mut self, request: &Request, method: &dyn Method) -> Result<Answer, ProbeError> {
+        if let Request::Line(line) = request {
+            let reading = self.backend.line(line);
+            let reading = reading.map_err(|source: B::Error| ProbeError::Line(source.into()))?;
+            return reading.map(Answer::Line).ok_or(ProbeError::NoLine);
+        }
         let Request::Probe(probe) = request else {
             return Err(ProbeError::Unsupported {
                 request: request.name(),

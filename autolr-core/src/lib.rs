@@ -108,8 +108,8 @@ pub use method::reduce_on_plateau::{
 pub use method::robust::{Robust, RobustConfig};
 pub use method::{
     Anneal, Branch, Budget, Change, Course, Details, Event, Forecast, Keep, Key, KeyDefault, Kind,
-    Method, MethodConfig, MethodError, MethodState, Needs, Plan, Probe, Range, Record, Request,
-    Scheduled, ScheduledConfig, SearchForecast, Slot, Turn, ValueKind, kinds,
+    Line, LineReading, Method, MethodConfig, MethodError, MethodState, Needs, Plan, Probe, Range,
+    Record, Request, Scheduled, ScheduledConfig, SearchForecast, Slot, Turn, ValueKind, kinds,
 };
 pub use probe::{GroupsError, InPlace, ProbeBackend, ProbeCost, StepsError, Trial};
 pub use replay::{RecordedProbe, ReplayError};

@@ -5,6 +5,8 @@ use std::ops::AddAssign;
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
+use crate::{Line, LineReading};
+
 /// What a probe costs, in passes of one batch through the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -137,6 +139,18 @@ pub trait ProbeBackend {
         }
     }
 
+    /// Losses and slopes along the direction of the step to come, on the batch that gave its gradient, without a trace: that
+    /// gradient stands as it was. None, the default, for a back end that does not tell them.
+    ///
+    /// Called only by a method that [needs](crate::Needs::line) it, between a gradient and its step.
+    ///
+    /// # Errors
+    /// As [`ProbeBackend::probe`].
+    fn line(&mut self, line: &Line) -> Result<Option<LineReading>, Self::Error> {
+        let _ = line;
+        Ok(None)
+    }
+
     /// What a probe of so many candidates costs, at most; none if the back end does not say.
     fn cost(&self, candidates: usize) -> Option<ProbeCost> {
         let _ = candidates;
@@ -179,6 +193,10 @@ macro_rules! forward_probe_backend {
                 losses: ArrayViewMut1<'_, f64>,
             ) -> Result<(), StepsError<Self::Error>> {
                 (**self).probe_steps(lrs, losses)
+            }
+
+            fn line(&mut self, line: &Line) -> Result<Option<LineReading>, Self::Error> {
+                (**self).line(line)
             }
 
             fn cost(&self, candidates: usize) -> Option<ProbeCost> {

@@ -155,7 +155,7 @@ fn short(scheduler: &str) -> RunSpec {
 }
 
 /// Schedulers by their names, from specifications: by steps, by a metric, by each batch.
-const SCHEDULERS: [(&str, &str); 11] = [
+const SCHEDULERS: [(&str, &str); 15] = [
     (
         "warm-up and linear decay by steps",
         "kind = \"warm-up\"\nunit = \"step\"\nsteps = 5\nstart_factor = 0.0\n\
@@ -186,6 +186,13 @@ const SCHEDULERS: [(&str, &str); 11] = [
         "greedy by steps",
         "kind = \"greedy\"\nlr = 0.05\npatience = 1\nsmooth = true\nunit = \"step\"",
     ),
+    ("armijo", "kind = \"armijo\""),
+    ("pal", "kind = \"pal\"\nmeasuring_step_size = 0.1"),
+    (
+        "generalised Newton",
+        "kind = \"gen\"\nlr = 0.05\nlazy_freq = 3",
+    ),
+    ("newton", "kind = \"newton\"\nlr = 0.05"),
     (
         "range test",
         "kind = \"range-test\"\nend_lr = 1e9\nnum_it = 20",
@@ -343,12 +350,15 @@ fn a_budget_ends_a_run_in_the_middle_of_an_epoch_and_nothing_exceeds_it() {
     };
     let autolr = "kind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"";
     let fixed = "kind = \"fixed\"\nlr = 0.05";
+    let pal = "kind = \"pal\"\nmeasuring_step_size = 0.1";
     for (scheduler, limit, epochs, trained, search) in [
         // Ten steps an epoch, of 32 points, which cost 3 each.
         (fixed, "14 steps", 2, 14 * 96, 0),
         (fixed, "1.4 epochs", 2, 14 * 96, 0),
         (fixed, "4 steps", 1, 4 * 96, 0),
         (fixed, "300 steps", 3, 30 * 96, 0),
+        // PAL reads a loss along each step, for 32 more. There is enough left for the seventh step, but not for that.
+        (pal, "9 steps", 1, 6 * 96, 6 * 32),
         // A decision costs a gradient and three scores: 32 · 3 + 3 · 32, as much as two steps.
         (autolr, "14 steps", 2, 12 * 96, 192),
         // No decision fits in.
@@ -366,6 +376,7 @@ fn a_budget_ends_a_run_in_the_middle_of_an_epoch_and_nothing_exceeds_it() {
     }
     let spec = budget(autolr, "14 steps");
     same_whatever_befalls("a budget", &spec, None, 3);
+    same_whatever_befalls("a line", &budget(pal, "9 steps"), None, 3);
 }
 
 /// Checkpoints of the program before logs had a seal and methods their own states: the runs go on from them to the same

@@ -48,8 +48,30 @@ pub enum Event<'a> {
         /// Mean loss on each scoring batch afterwards, as many as were asked for.
         scores: &'a [f64],
     },
+    /// Answers [`Request::Line`](crate::Request::Line).
+    Line(&'a LineReading),
     /// Answers every other request: it is done.
     Done,
+}
+
+/// What was read along the direction u of a step, φ(η) being f(θ − η u).
+#[derive(Debug, Clone, Default)]
+pub struct LineReading {
+    /// φ at each of the rates asked for.
+    pub losses: Vec<f64>,
+    /// φ′ at each of the rates asked for.
+    pub slopes: Vec<f64>,
+    /// φ′(0) = −gᵀu.
+    pub slope: f64,
+    /// ‖u‖².
+    pub squared_norm: f64,
+}
+
+/// A clone is equal, with NaN losses too.
+impl PartialEq for LineReading {
+    fn eq(&self, other: &Self) -> bool {
+        same_in_debug(self, other)
+    }
 }
 
 /// A clone is equal, with NaN losses too.
@@ -60,7 +82,7 @@ impl PartialEq for Event<'_> {
 }
 
 impl Event<'_> {
-    /// Name as in files: `start`, `gradient`, `step`, `epoch`, `losses`, `branched`, `done`.
+    /// Name as in files: `start`, `gradient`, `step`, `epoch`, `losses`, `branched`, `line`, `done`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Start(_) => "start",
@@ -69,6 +91,7 @@ impl Event<'_> {
             Self::Epoch { .. } => "epoch",
             Self::Losses { .. } => "losses",
             Self::Branched { .. } => "branched",
+            Self::Line(_) => "line",
             Self::Done => "done",
         }
     }
@@ -150,6 +173,8 @@ pub struct Needs {
     pub plain_gradient: bool,
     /// Losses of candidate rates.
     pub probe: bool,
+    /// Losses or slopes along the direction of a step.
+    pub line: bool,
     /// Optimiser steps of one of its trials, at most.
     pub trial_steps: u64,
     /// Slots held at the same time, at most: each costs a copy of the training's state.
@@ -170,6 +195,7 @@ impl Default for Needs {
             validation: false,
             plain_gradient: false,
             probe: false,
+            line: false,
             trial_steps: 0,
             slots: 0,
             groups: 1,

@@ -13,11 +13,11 @@ mod state;
 use std::fmt;
 
 pub use config::{Forecast, MethodConfig, SearchForecast};
-pub use event::{Budget, Event, Needs, Plan};
+pub use event::{Budget, Event, LineReading, Needs, Plan};
 pub use kind::{Key, KeyDefault, Kind, Range, ValueKind};
 pub use record::{Change, Details, Record};
 pub use registry::kinds;
-pub use request::{Anneal, Branch, Course, Keep, Probe, Request, Slot, Turn};
+pub use request::{Anneal, Branch, Course, Keep, Line, Probe, Request, Slot, Turn};
 pub use scheduled::{Scheduled, ScheduledConfig};
 pub use state::MethodState;
 
@@ -41,6 +41,14 @@ methods! {
     reduce_on_plateau,
     /// A rate from each batch's own loss and gradient.
     polyak,
+    /// The first rate that lowers the batch's loss by enough.
+    armijo,
+    /// To the bottom of a parabola, in each step.
+    pal,
+    /// Towards the bottom of a parabola, now and then.
+    generalized_newton,
+    /// Newton's method on the rate.
+    newton,
     /// A rate that rises while the loss falls, and falls while it does not.
     greedy,
     /// A range test, then a schedule at the rate it suggests.
@@ -155,7 +163,16 @@ impl MethodError {
             event: event.name(),
         }
     }
+
+    /// That a reading along a line has not as many numbers as were asked for.
+    pub fn unread(wanted: usize, found: usize) -> Self {
+        Self::Other(format!(
+            "a reading along the line has {found} numbers, {wanted} were asked for"
+        ))
+    }
 }
 
+#[cfg(test)]
+mod along_a_line;
 #[cfg(test)]
 mod tests;

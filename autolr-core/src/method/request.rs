@@ -18,6 +18,9 @@ pub enum Request {
     /// Try candidate rates from the present state and leave no trace; answered with
     /// [`Event::Losses`](crate::Event::Losses).
     Probe(Probe),
+    /// Losses and slopes along the direction of the step to come, on its own batch, between a gradient and its step;
+    /// answered with [`Event::Line`](crate::Event::Line).
+    Line(Line),
     /// Keep a copy of all that the training is; a slot that is taken is overwritten. Answered with `Done`, as the rest.
     Save {
         /// Where to.
@@ -46,11 +49,12 @@ pub enum Request {
 }
 
 impl Request {
-    /// Name as in files: `continue`, `probe`, `save`, `drop`, `restore`, `branch`, `adopt`.
+    /// Name as in files: `continue`, `probe`, `line`, `save`, `drop`, `restore`, `branch`, `adopt`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Continue => "continue",
             Self::Probe(_) => "probe",
+            Self::Line(_) => "line",
             Self::Save { .. } => "save",
             Self::Drop { .. } => "drop",
             Self::Restore { .. } => "restore",
@@ -166,6 +170,47 @@ impl PartialEq for Probe {
         self.lrs.dim() == other.lrs.dim()
             && all_same(&self.lrs, &other.lrs)
             && self.course == other.course
+    }
+}
+
+/// Where to read φ(η) = f(θ − η u), f being the loss of the step's batch and u the optimiser's direction. A rate may be
+/// negative. Slope and length of the direction are told in any case.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Rates at which the loss φ is wanted: a forward pass each.
+    #[serde(
+        default,
+        with = "float_serde::vec",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
+    pub lrs: Vec<f64>,
+    /// Rates at which its derivative φ′ is wanted: a forward and a backward pass each.
+    #[serde(
+        default,
+        with = "float_serde::vec",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<float_serde::Float>"))]
+    pub slopes: Vec<f64>,
+}
+
+impl Line {
+    /// Of losses alone.
+    pub fn losses(lrs: Vec<f64>) -> Self {
+        Self {
+            lrs,
+            slopes: Vec::new(),
+        }
+    }
+}
+
+/// A clone is equal, with a NaN rate too.
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        all_same(&self.lrs, &other.lrs) && all_same(&self.slopes, &other.slopes)
     }
 }
 
@@ -327,6 +372,11 @@ mod tests {
         for request in [
             Request::Continue,
             Request::Probe(probe),
+            Request::Line(Line {
+                lrs: vec![-0.1, 0.1],
+                slopes: vec![0.5],
+            }),
+            Request::Line(Line::default()),
             Request::Save { slot: Slot(3) },
             Request::Drop { slot: Slot(3) },
             Request::Restore {

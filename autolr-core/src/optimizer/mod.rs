@@ -6,6 +6,7 @@
 mod evaluation;
 mod flat;
 mod groups;
+mod line;
 mod probe;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::value::read::SettingsError;
 pub use evaluation::Evaluation;
 pub use flat::Flat;
 pub use groups::Groups;
+pub use line::read_line;
 pub use probe::{Objective, ScoringBatches, StepProbe, TrialLoss};
 
 /// The modules, the settings of any optimiser, and what goes to each.

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use autolr_core::optimizer::{
     Evaluation, Flat, Objective, Optimizer, OptimizerConfig, ScoringBatches, StepProbe, TrialLoss,
+    read_line,
 };
-use autolr_core::{Event, Method, Plan, ProbeBackend, Probing, drive, float_serde};
+use autolr_core::{
+    Event, Line, LineReading, Method, Plan, ProbeBackend, Probing, drive, float_serde,
+};
 use clap::Args;
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
@@ -51,7 +54,7 @@ const COORDINATES: usize = 6;
 
 /// A step, as `--json` prints it.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct Printed<'a> {
     step: u64,
     #[serde(with = "float_serde")]
     lr: f64,
@@ -102,7 +105,7 @@ pub fn trace(args: &TraceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         let lr = optimizer.step(&mut problem.x, &mut problem.gradient, method.lr())?;
         if args.json {
             let x = &x.to_vec();
-            let line = Line { step, lr, loss, x };
+            let line = Printed { step, lr, loss, x };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         } else {
             let shown: Vec<String> = x
@@ -325,6 +328,11 @@ struct Trials<'a> {
 
 impl ProbeBackend for Trials<'_> {
     type Error = Infallible;
+
+    fn line(&mut self, line: &Line) -> Result<Option<LineReading>, Infallible> {
+        let step = self.problem.step;
+        read_line(self.problem, self.optimizer, &step, line).map(Some)
+    }
 
     fn probe(
         &mut self,

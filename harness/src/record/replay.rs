@@ -137,9 +137,9 @@ impl Record {
     /// The first [`Difference`].
     pub fn replay_with(&self, mut method: Box<dyn Method>) -> Result<Replayed, Difference> {
         let needs = method.needs();
-        if needs.loss || needs.gradient {
-            // The log does not hold what such a method was told at each step.
-            self.check_summary(None)?;
+        if needs.loss || needs.gradient || needs.line {
+            // The log does not hold what such a method was told at each step, nor what it asked for there.
+            self.check_summary(None, needs.line)?;
             return Ok(Replayed {
                 unchecked: self.log.epochs.len(),
                 ..Replayed::default()
@@ -190,7 +190,7 @@ impl Record {
         }
         let search = played.search;
         let replayed = played.end()?;
-        self.check_summary(Some(search))?;
+        self.check_summary(Some(search), false)?;
         Ok(replayed)
     }
 
@@ -210,7 +210,7 @@ impl Record {
     ) -> Result<Option<(MethodState, u64)>, Difference> {
         let needs = method.needs();
         let elsewhere = |entry: &Entry| matches!(entry, Entry::Answer(_) | Entry::Moved(_));
-        if needs.loss || needs.gradient || self.log.entries.iter().any(elsewhere) {
+        if needs.loss || needs.gradient || needs.line || self.log.entries.iter().any(elsewhere) {
             return Ok(None);
         }
         let mut played = Played::new(self)?;
@@ -234,8 +234,9 @@ impl Record {
         Ok(whole.then(|| (method.state(), played.search)))
     }
 
-    /// Whether the summary is that of the epochs and decisions.
-    fn check_summary(&self, search: Option<u64>) -> Result<(), Difference> {
+    /// Whether the summary is that of the epochs and decisions; `unrecorded`: what was spent beside the training is not in
+    /// the log.
+    fn check_summary(&self, search: Option<u64>, unrecorded: bool) -> Result<(), Difference> {
         let Some(summary) = &self.log.summary else {
             return Ok(());
         };
@@ -273,13 +274,9 @@ impl Record {
                 });
             }
         }
-        if self
-            .log
-            .entries
-            .iter()
-            .any(|entry| matches!(entry, Entry::Answer(_)))
-        {
-            // Counted above; decisions are not all there is.
+        let mut entries = self.log.entries.iter();
+        if unrecorded || entries.any(|entry| matches!(entry, Entry::Answer(_))) {
+            // Counted above where it is recorded; decisions are not all there is.
             return Ok(());
         }
         let of_decisions = (probes.forwards, probes.backwards);

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use autolr_core::{
-    Answer, Branch, Budget, DriveError, Event as Told, Keep, Method, Needs, Plan, Probe, ProbeCost,
-    Record, Request, Slot, Training, drive, resume,
+    Answer, Branch, Budget, DriveError, Event as Told, Keep, Line, Method, Needs, Plan, Probe,
+    ProbeCost, Record, Request, Slot, Training, drive, resume,
 };
 use ndarray::Array1;
 
@@ -207,10 +207,21 @@ impl<'a, 'o> Trainer<'a, 'o> {
             if !self.budget().allows(self.step_cost()) {
                 return Err(Halt::Spent);
             }
+            let before = match self.needs.line {
+                true => Some(self.workload.sums()?),
+                false => None,
+            };
             if !self.workload.gradient()? {
                 break;
             }
-            self.step(method)?;
+            let stepped = self.step(method);
+            if let (Err(Halt::Spent), true, Some(before)) = (&stepped, self.holds_gradient, before)
+            {
+                // The batch whose step is not taken does not count.
+                self.workload.begin(self.place(), before)?;
+                self.holds_gradient = false;
+            }
+            stepped?;
             self.options.observer.step();
             let interrupted = self.options.interrupted.load(Ordering::Relaxed);
             if interrupted || self.saved.elapsed() >= self.options.checkpoint_every {
@@ -242,9 +253,8 @@ impl<'a, 'o> Trainer<'a, 'o> {
                 squared_norm: self.workload.squared_gradient_norm()?,
             };
             self.holds_gradient = true;
-            let outcome = self.tell(method, &event);
+            self.tell(method, &event)?;
             self.holds_gradient = false;
-            outcome?;
         }
         let loss = match self.needs.loss {
             true => Some(self.workload.batch_loss()?),
@@ -568,6 +578,24 @@ impl<'a, 'o> Trainer<'a, 'o> {
         })
     }
 
+    /// Losses and slopes along the direction of the step whose gradient waits.
+    fn line(&mut self, line: &Line) -> Step<Answer> {
+        let batch = self.step_cost() / 3;
+        let (losses, slopes) = (line.lrs.len() as u64, line.slopes.len() as u64);
+        let mut cost = Cost::of_training(slopes.saturating_mul(batch));
+        cost.forwards = cost.forwards.saturating_add(losses.saturating_mul(batch));
+        // The step is still to come.
+        if !self
+            .budget()
+            .allows(cost.compute().saturating_add(self.step_cost()))
+        {
+            return Err(Halt::Spent);
+        }
+        let reading = self.workload.line(line)?;
+        self.spend(cost);
+        Ok(Answer::Line(reading))
+    }
+
     /// A training apart from the training.
     fn branch(&mut self, branch: &Branch, method: &dyn Method) -> Step<Answer> {
         let from = self.slot(branch.from)?.clone();
@@ -678,6 +706,14 @@ impl Training for Trainer<'_, '_> {
     }
 
     fn carry_out(&mut self, request: &Request, method: &dyn Method) -> Step<Answer> {
+        if let Request::Line(line) = request {
+            if !self.holds_gradient {
+                let text = "the scheduler asks for `line` where no gradient waits for its step";
+                return Err(anyhow!(text).into());
+            }
+            // A log grows with epochs and decisions, not with steps: it does not hold the answer.
+            return self.line(line);
+        }
         if self.holds_gradient {
             let name = request.name();
             return Err(anyhow!(

@@ -3,8 +3,8 @@
 mod training;
 
 use anyhow::Result;
-use autolr_core::float_serde;
 use autolr_core::optimizer::Flat;
+use autolr_core::{Line, LineReading, float_serde};
 use ndarray::{ArrayView1, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,12 @@ pub trait Workload {
     /// # Errors
     /// When the machinery fails.
     fn squared_gradient_norm(&mut self) -> Result<f64>;
+
+    /// Losses and slopes along the optimiser's direction, on the batch that gave that gradient, without a trace.
+    ///
+    /// # Errors
+    /// When the machinery fails, or no gradient waits for its step.
+    fn line(&mut self, line: &Line) -> Result<LineReading>;
 
     /// The optimiser's step along that gradient; returns the rate that was really taken.
     ///

@@ -1,7 +1,8 @@
 //! The training of any task: order, batches, splits, the optimiser's steps, the probe, evaluation.
 
 use anyhow::{Context, Result, ensure};
-use autolr_core::optimizer::{Flat, Groups, Optimizer, ScoringBatches, StepProbe};
+use autolr_core::optimizer::{Flat, Groups, Optimizer, ScoringBatches, StepProbe, read_line};
+use autolr_core::{Line, LineReading};
 use ndarray::{ArrayView1, ArrayViewMut1};
 
 use super::{Draw, EpochSums, Place, Workload};
@@ -34,6 +35,8 @@ pub struct Training<T: Task> {
     tally: T::Tally,
     /// Whether the task holds a gradient that no step has used.
     has_gradient: bool,
+    /// The batch that gave it, if it is one of the epoch's.
+    batch: Option<T::Batch>,
 }
 
 impl<T: Task> Training<T>
@@ -79,6 +82,7 @@ where
             place: Place::default(),
             steps: 0,
             has_gradient: false,
+            batch: None,
         })
     }
 
@@ -231,6 +235,7 @@ where
         self.task.train(&batch, &mut self.tally)?;
         self.steps += 1;
         self.has_gradient = true;
+        self.batch = Some(batch);
         Ok(true)
     }
 
@@ -243,9 +248,16 @@ where
         Ok(gradient.dot_product(gradient)?)
     }
 
+    fn line(&mut self, line: &Line) -> Result<LineReading> {
+        let batch = self.batch.as_ref().filter(|_| self.has_gradient);
+        let batch = batch.context("a line without a gradient")?;
+        read_line(&mut self.task, &self.optimizer, batch, line)
+    }
+
     fn step(&mut self, lr: f64) -> Result<f64> {
         ensure!(self.has_gradient, "a step without a gradient");
         self.has_gradient = false;
+        self.batch = None;
         let (weights, gradient) = self.task.vectors();
         Ok(self.optimizer.step(weights, gradient, lr)?)
     }
@@ -312,6 +324,7 @@ where
         let batch = self.task.batch(Part::Train, &indices, Some(&mut rng))?;
         self.task.set_gradient(&[batch])?;
         self.has_gradient = true;
+        self.batch = None;
         Ok(())
     }
 

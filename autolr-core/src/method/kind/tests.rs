@@ -20,7 +20,7 @@ fn sound(kind: &Kind) -> Map<String, Value> {
             ("t_max" | "total_steps" | "total_iters" | "step_size" | "t_0" | "steps", _) => {
                 9.into()
             }
-            ("gamma", _) => 0.5.into(),
+            ("gamma", _) if kind.name != "armijo" => 0.5.into(),
             ("schedules", _) => json!([inner]),
             ("milestones", _) => json!([]),
             ("schedule", _) => inner.clone(),

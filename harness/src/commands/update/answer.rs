@@ -2,8 +2,8 @@
 
 use autolr_core::float_serde::{self, Float};
 use autolr_core::{
-    AutoLr, AutoLrConfig, Change, Decision, Event, ExponentialScore, Method, MethodConfig,
-    MethodState, Needs, Plan, Record, Request, ScaleUpdate, StateError, TellError,
+    AutoLr, AutoLrConfig, Change, Decision, Event, ExponentialScore, LineReading, Method,
+    MethodConfig, MethodState, Needs, Plan, Record, Request, ScaleUpdate, StateError, TellError,
 };
 use ndarray::Array1;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -263,7 +263,19 @@ fn happened(line: Happened) -> Result<Turned, String> {
         }
         _ => Vec::new(),
     };
+    let mut reading = LineReading::default();
     let event = match line.event {
+        Told::Line {
+            losses,
+            slopes,
+            slope,
+            squared_norm,
+        } => {
+            reading.losses = losses.into_iter().map(unwrap).collect();
+            reading.slopes = slopes.into_iter().map(unwrap).collect();
+            (reading.slope, reading.squared_norm) = (unwrap(slope), unwrap(squared_norm));
+            Event::Line(&reading)
+        }
         Told::Start {
             steps,
             steps_per_epoch,

@@ -155,6 +155,21 @@ pub(super) enum Told {
         #[serde(default)]
         scores: Vec<Float>,
     },
+    /// A reading along the direction of a step.
+    Line {
+        /// Losses at the rates asked for.
+        #[serde(default)]
+        losses: Vec<Float>,
+        /// Slopes at the rates asked for.
+        #[serde(default)]
+        slopes: Vec<Float>,
+        /// The slope here: minus the product of gradient and direction.
+        #[schemars(with = "Float")]
+        slope: Float,
+        /// Squared Euclidean norm of the direction.
+        #[schemars(with = "Float")]
+        squared_norm: Float,
+    },
     /// Another request was carried out.
     Done,
 }
