@@ -155,7 +155,7 @@ fn short(scheduler: &str) -> RunSpec {
 }
 
 /// Schedulers by their names, from specifications: by steps, by a metric, by each batch.
-const SCHEDULERS: [(&str, &str); 15] = [
+const SCHEDULERS: [(&str, &str); 16] = [
     (
         "warm-up and linear decay by steps",
         "kind = \"warm-up\"\nunit = \"step\"\nsteps = 5\nstart_factor = 0.0\n\
@@ -193,6 +193,7 @@ const SCHEDULERS: [(&str, &str); 15] = [
         "kind = \"gen\"\nlr = 0.05\nlazy_freq = 3",
     ),
     ("newton", "kind = \"newton\"\nlr = 0.05"),
+    ("les", "kind = \"les\"\nlr = 0.05"),
     (
         "range test",
         "kind = \"range-test\"\nend_lr = 1e9\nnum_it = 20",

@@ -49,6 +49,8 @@ methods! {
     generalized_newton,
     /// Newton's method on the rate.
     newton,
+    /// The best of some rates, in each step.
+    les,
     /// A rate that rises while the loss falls, and falls while it does not.
     greedy,
     /// A range test, then a schedule at the rate it suggests.
