@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from .robust import Robust, RobustSettings
 from .search import Trial
-from .trial import LossFn, rates_of, set_rates
+from .trial import LossFn, rates_of, set_rates, unwrapped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -84,6 +84,7 @@ def find(
         TypeError, ValueError, RuntimeError: as `Robust` and `Robust.search`.
     """
     settings["guard"] = False
+    optimizer = unwrapped(optimizer)
     original_step = optimizer.__dict__.get("step")
     initial = [group.get("initial_lr") for group in optimizer.param_groups]
     scheduler = Robust(optimizer, model, total_steps, **settings)

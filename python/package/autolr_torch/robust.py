@@ -88,6 +88,11 @@ class Robust(Scheduler):
         self.trials: list[Trial] = []
         super().__init__(optimizer, model, {"kind": "robust", **settings}, process_group)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the search is over, and steps can be taken."""
+        return self._started
+
     def _rates(self) -> list[float]:
         if not self._started:
             return rates_of(self.optimizer)

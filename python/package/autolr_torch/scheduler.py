@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from . import _core
 from .checks import check_pair, ratios_of
 from .ranks import Ranks
-from .trial import rates_of, set_rates
+from .trial import rates_of, set_rates, unwrapped
 
 #: Version of the format of `state_dict`.
 _FORMAT = 1
@@ -28,6 +28,7 @@ class Scheduler(LRScheduler):
         settings: dict[str, Any],
         process_group: distributed.ProcessGroup | None = None,
     ) -> None:
+        optimizer = unwrapped(optimizer)
         check_pair(model, optimizer)
         #: The rates of the parameter groups as multiples of the first group's.
         self._ratios = ratios_of(optimizer)

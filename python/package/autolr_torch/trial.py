@@ -22,6 +22,12 @@ def rates_of(optimizer: Optimizer) -> list[float]:
     return [float(group["lr"]) for group in optimizer.param_groups]
 
 
+def unwrapped(optimizer: Optimizer) -> Optimizer:
+    """The optimiser that an optimiser wraps, as Accelerate's does; else itself."""
+    inner = getattr(optimizer, "optimizer", None)
+    return unwrapped(inner) if isinstance(inner, Optimizer) else optimizer
+
+
 def set_rates(optimizer: Optimizer, rates: Sequence[float]) -> None:
     """Sets the rates of the parameter groups; where a rate is a tensor, it is filled."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):

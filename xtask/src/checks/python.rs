@@ -62,10 +62,13 @@ impl Environment {
             venv: home.join("venv"),
             wheels: home.join("wheels"),
         };
-        let requirements = environment.package.join("tests/requirements.txt");
+        let tests = environment.package.join("tests");
+        let [requirements, frameworks] =
+            ["requirements.txt", "requirements-integrations.txt"].map(|name| tests.join(name));
         let contents = format!(
-            "{}\n{}",
+            "{}{}{}",
             fs::read_to_string(&requirements)?,
+            fs::read_to_string(&frameworks)?,
             packages.display()
         );
         let stamp = environment.venv.join("complete");
@@ -84,6 +87,11 @@ impl Environment {
             .args(["--quiet", "--requirement"])
             .arg(&requirements))
         .context("the packages that they take cannot be fetched")?;
+        let mut install = environment.pip();
+        run(install
+            .args(["--quiet", "--no-deps", "--requirement"])
+            .arg(&frameworks))
+        .context("the frameworks that they take cannot be fetched")?;
         stubs::share(
             &environment.site_packages()?,
             &packages,
