@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::checks::python::Extent;
 use crate::data::Fetched;
 use crate::project::Project;
 
@@ -148,7 +149,7 @@ fn run(task: Task) -> anyhow::Result<()> {
             data::set_up(&project, &[]);
             if args.is_empty() {
                 // With the features that the other tests build anyway.
-                checks::python::check(&project, &[])?;
+                checks::python::check(&project, &[], Extent::Tests)?;
             }
             project.test(args)
         }
@@ -166,7 +167,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Examples => checks::examples::check(&project),
         Task::Browser => checks::browser::check(&project),
         Task::Tensorboard => checks::tensorboard::check(&project),
-        Task::Python => checks::python::check(&project, &["--no-default-features"]),
+        Task::Python => checks::python::check(&project, &["--no-default-features"], Extent::All),
         Task::Engines => checks::engines::check(&project),
     }
 }

@@ -16,10 +16,19 @@ use crate::command::{output, run};
 use crate::libtorch;
 use crate::project::Project;
 
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// The package by itself: what `cargo xtask test` has the time for.
+    Tests,
+    /// Its types and its adapters for other frameworks too.
+    All,
+}
+
 /// Checks the package; or says why not, where there is no Python for it or no network.
 ///
 /// `build_args` are for building `autolr`, with whose decisions those of the package are compared.
-pub(crate) fn check(project: &Project, build_args: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn check(project: &Project, build_args: &[&str], extent: Extent) -> anyhow::Result<()> {
     let environment = match Environment::set_up(project) {
         Ok(environment) => environment,
         Err(error) => {
@@ -30,13 +39,20 @@ pub(crate) fn check(project: &Project, build_args: &[&str]) -> anyhow::Result<()
     let autolr = project.program(build_args)?;
     environment.install_wheel()?;
     let package = project.root().join("python");
-    let types = || environment.python(&package);
-    run(types().args(["-m", "mypy"]))?;
-    run(types().args(["-m", "mypy.stubtest", "autolr_torch._core"]))?;
+    if extent == Extent::All {
+        let types = || environment.python(&package);
+        run(types().args(["-m", "mypy"]))?;
+        run(types().args(["-m", "mypy.stubtest", "autolr_torch._core"]))?;
+    }
     // The program, since `python -m pytest` would find the sources before the wheel.
     let mut tests = Command::new(environment.venv.join("bin/pytest"));
     tests.current_dir(&package).env("AUTOLR_PROGRAM", autolr);
     tests.args(["--doctest-modules", "--pyargs", "autolr_torch", "tests"]);
+    if extent == Extent::Tests {
+        tests.arg("--ignore=tests/integrations");
+        // Its modules import their frameworks.
+        tests.arg("--ignore-glob=*/autolr_torch/integrations/*");
+    }
     // Some tests run processes of their own.
     run(tests.env("OMP_NUM_THREADS", "1"))
 }
