@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from . import _core
 from .batches import Batches
-from .checks import check_count, check_keys, check_moment
+from .checks import check_count, check_keys, check_moment, number
 from .generators import Generators
 from .scheduler import Scheduler
 from .search import Search, Trial
@@ -130,7 +130,7 @@ class Robust(Scheduler):
         if self._started:
             raise RuntimeError("search() comes once, before the first step")
         check_moment(self.optimizer)
-        before, generators = Snapshot(self._model, self.optimizer), Generators()
+        generators = Generators()
         settings = {**self._settings, "adopt": keep}
         core = self._core
         self._core = _core.Scheduler(json.dumps(settings))
@@ -146,7 +146,7 @@ class Robust(Scheduler):
             self._ranks.agree(self._core.lrs)
             done = self._search.adopted
         except BaseException:
-            before.put_back(self._model, self.optimizer)
+            # Trials put back what they changed.
             generators.put_back()
             self._core = core
             self._slots.clear()
@@ -166,6 +166,9 @@ class Robust(Scheduler):
 
     def _carry_out(self, request: dict[str, Any]) -> str | None:
         if self._search is not None:
+            if request["kind"] == "adopt":
+                # From here on the training is another.
+                self._ranks.agree([number(self.records[-1]["change"]["new_lr"])])
             return self._search.carry_out(request, self._core, self._total_steps)
         slot = request["slot"]
         if request["kind"] == "save":
