@@ -1,7 +1,9 @@
 //! Vectors of optimisers as tensors of libtorch.
 
+use std::ops::Range;
+
 use autolr_core::optimizer::Flat;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::ffi::add_scaled_out;
@@ -25,6 +27,12 @@ impl FlatTensor {
     pub fn tensor(&self) -> &Tensor {
         &self.0
     }
+
+    /// A view of some of its entries.
+    fn part(&self, part: &Range<usize>) -> Result<Tensor> {
+        let (start, length) = (part.start as i64, part.len() as i64);
+        Ok(self.0.f_narrow(0, start, length)?)
+    }
 }
 
 impl Flat for FlatTensor {
@@ -32,6 +40,10 @@ impl Flat for FlatTensor {
 
     fn zeros_like(&self) -> Result<Self> {
         Ok(Self(self.0.f_zeros_like()?))
+    }
+
+    fn entries(&self) -> usize {
+        self.0.numel()
     }
 
     fn copy(&mut self, y: &Self) -> Result<()> {
@@ -48,6 +60,15 @@ impl Flat for FlatTensor {
 
     fn scale_add(&mut self, a: f64, y: &Self) -> Result<()> {
         add_scaled_out(&self.0, &y.0, &self.0, a)
+    }
+
+    fn combine(&mut self, a: f64, b: f64, y: &Self) -> Result<()> {
+        let _ = self.0.f_mul_scalar_(a)?;
+        self.add_scaled(b, y)
+    }
+
+    fn combine_squares(&mut self, a: f64, b: f64, y: &Self) -> Result<()> {
+        self.combine(a, b, &Self(y.0.f_square()?))
     }
 
     fn multiply(&mut self, y: &Self) -> Result<()> {
@@ -91,6 +112,31 @@ impl Flat for FlatTensor {
 
     fn dot_product(&self, y: &Self) -> Result<f64> {
         Ok(self.0.f_dot(&y.0)?.f_double_value(&[])?)
+    }
+
+    fn sum_of_magnitudes(&self) -> Result<f64> {
+        Ok(self.0.f_abs()?.f_sum(Kind::Float)?.f_double_value(&[])?)
+    }
+
+    fn squared_norms(&self, parts: &[Range<usize>]) -> Result<Vec<f64>> {
+        let of = |part: &Range<usize>| {
+            let part = self.part(part)?;
+            Ok(part.f_dot(&part)?)
+        };
+        let norms = parts.iter().map(of).collect::<Result<Vec<_>>>()?;
+        if norms.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The device is waited for once.
+        let norms = Tensor::f_stack(&norms, 0)?.f_to_kind(Kind::Double)?;
+        Ok(Vec::try_from(norms.f_to(tch::Device::Cpu)?)?)
+    }
+
+    fn scale_parts(&mut self, parts: &[Range<usize>], a: &[f64]) -> Result<()> {
+        for (part, &a) in parts.iter().zip(a) {
+            let _ = self.part(part)?.f_mul_scalar_(a)?;
+        }
+        Ok(())
     }
 }
 
@@ -149,10 +195,27 @@ mod tests {
             both!(|x, y, z| x.average_squares(0.99, &mut y)),
             both!(|x, y, z| x.set_adam(&y, 0.1, &z, 0.01, 1e-8)),
             both!(|x, y, z| x.set_sign(&y)),
+            both!(|x, y, z| x.combine(0.9, -0.3, &y)),
+            both!(|x, y, z| x.combine_squares(0.9, 0.1, &y)),
+            both!(|x, y, z| x.scale_parts(&[0..1, 2..4], &[2.0, 0.5])),
         ];
         for (index, result) in results.iter().enumerate() {
             assert_ne!(result, &X, "operation {index} did nothing");
         }
+    }
+
+    #[test]
+    fn sums_are_those_of_arrays() {
+        let (tensor, array) = (FlatTensor(Tensor::from_slice(&X)), Array1::from(X.to_vec()));
+        assert_eq!(tensor.entries(), 4);
+        assert_eq!(tensor.sum_of_magnitudes().unwrap(), 5.5);
+        assert_eq!(array.sum_of_magnitudes().unwrap(), 5.5);
+        for parts in [vec![], vec![0..4], vec![0..1, 1..4]] {
+            let norms = tensor.squared_norms(&parts).unwrap();
+            assert_eq!(norms, array.squared_norms(&parts).unwrap());
+            assert_eq!(norms.len(), parts.len());
+        }
+        assert_eq!(tensor.squared_norms(&[1..3]).unwrap(), [13.0]);
     }
 
     #[test]

@@ -21,9 +21,9 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig, parameters: &Parameters) -> Result<Self> {
         config.check()?;
         let (weights, _) = parameters.handles();
-        Ok(Self(autolr_core::optimizer::Optimizer::new(
-            config, &weights,
-        )?))
+        let optimizer = autolr_core::optimizer::Optimizer::new(config, &weights)?;
+        let tensors = parameters.ranges().map(|(_, range)| range).collect();
+        Ok(Self(optimizer.with_tensors(tensors)))
     }
 
     /// The same, with a rate and a weight decay for each parameter group; [`Parameters::ranges`] says where each
@@ -54,12 +54,27 @@ impl Optimizer {
     /// # Errors
     /// If libtorch refuses.
     pub fn step(&mut self, parameters: &Parameters, lr: f64) -> Result<f64> {
+        self.step_at_loss(parameters, lr, f64::NAN)
+    }
+
+    /// The same, for an optimiser that needs the loss that the gradient is of
+    /// ([`needs_loss`](OptimizerConfig::needs_loss)).
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn step_at_loss(&mut self, parameters: &Parameters, lr: f64, loss: f64) -> Result<f64> {
         let (mut weights, mut gradient) = parameters.handles();
-        self.0.step(&mut weights, &mut gradient, lr)
+        self.0.step_at_loss(&mut weights, &mut gradient, lr, loss)
+    }
+
+    /// The numbers of the state that are no tensors, one after another, for a checkpoint.
+    pub fn numbers(&self) -> Vec<f64> {
+        let numbers = self.0.numbers().into_iter();
+        numbers.flat_map(|(_, numbers)| numbers.to_vec()).collect()
     }
 
     /// The state's tensors, for a checkpoint, under the names of their slots, such as `optimizer.first`, each parameter's
-    /// entries in C order; the number of steps is kept beside them.
+    /// entries in C order; the number of steps, and [`Optimizer::numbers`], are kept beside them.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -71,7 +86,7 @@ impl Optimizer {
         self.0.state().map(named).collect()
     }
 
-    /// Takes a state that [`Optimizer::export`] gave after `steps` steps.
+    /// Takes a state that [`Optimizer::export`] and [`Optimizer::numbers`] gave after `steps` steps.
     ///
     /// # Errors
     /// [`Error::State`] if it is not one of this optimiser and these parameters; the state is then as before.
@@ -79,8 +94,14 @@ impl Optimizer {
         &mut self,
         parameters: &Parameters,
         arrays: &[NamedArray],
+        numbers: &[f64],
         steps: u64,
     ) -> Result<()> {
+        let (found, wanted) = (numbers.len(), self.numbers().len());
+        if found != wanted {
+            let text = format!("{found} numbers, the optimiser has {wanted}");
+            return Err(Error::State(text));
+        }
         let mut loaded = Vec::new();
         for (name, vector) in self.0.state() {
             let name = format!("{PREFIX}{name}");
@@ -102,6 +123,7 @@ impl Optimizer {
             vector.0.f_copy_(values)?;
         }
         *count = steps;
+        self.0.numbers_mut().copy_from_slice(numbers);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Along, Flat, Rule, Step, in_range};
+use super::{Along, Flat, Move, Rule, Step, in_range};
 use crate::SettingsError;
 use crate::method::kind::{Key, KeyDefault::Core, Kind, Range, ValueKind::Number};
 
@@ -75,9 +75,9 @@ impl Rule for AdamW {
         self.weight_decay
     }
 
-    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Along, F::Error> {
+    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Move, F::Error> {
         let [m, v] = step.state else {
-            return Ok(Along::Gradient);
+            return Ok(Move::at(step.lr, Along::Gradient));
         };
         let t = step.number as f64;
         let (c1, c2) = (1.0 - libm::pow(self.beta1, t), 1.0 - libm::pow(self.beta2, t));
@@ -85,6 +85,6 @@ impl Rule for AdamW {
         v.average_squares(self.beta2, step.gradient)?;
         step.gradient.set_adam(m, c1, v, c2, self.eps)?;
         step.decay()?;
-        Ok(Along::Gradient)
+        Ok(Move::at(step.lr, Along::Gradient))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Along, Flat, Rule, Sgd, Step, in_range};
+use super::{Flat, Move, Rule, Sgd, Step, in_range};
 use crate::SettingsError;
 use crate::method::kind::{Key, KeyDefault::Core, Kind, Range, ValueKind::Number};
 
@@ -67,7 +67,7 @@ impl Rule for AveragedSgd {
         self.weight_decay
     }
 
-    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Along, F::Error> {
+    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Move, F::Error> {
         let slots = self.sgd().slots().len();
         let mut step = step.with_slots(slots);
         self.sgd().direction(&mut step)
@@ -84,8 +84,8 @@ impl Rule for AveragedSgd {
         mean.average(decay, weights)
     }
 
-    fn evaluated_at(&self) -> Option<usize> {
-        Some(self.slots().len() - 1)
+    fn evaluated<F: Flat>(&self, _weights: &F, state: &[F]) -> Result<Option<F>, F::Error> {
+        state.last().map(Step::copy_of).transpose()
     }
 }
 
@@ -100,14 +100,14 @@ mod tests {
     fn trained(settings: AveragedSgd) -> (Vec<Array1<f64>>, Array1<f64>) {
         let mut weights = array![1.0, -2.0];
         let mut optimizer = Optimizer::new(OptimizerConfig::AveragedSgd(settings), &weights).unwrap();
-        assert!(optimizer.evaluated_at().is_none(), "before the first step");
+        assert!(optimizer.evaluated(&weights).unwrap().is_none(), "before the first step");
         let mut all = Vec::new();
         for step in 0..7 {
             let mut gradient = &weights * f64::from(step).sin();
             optimizer.step(&mut weights, &mut gradient, 0.3).unwrap();
             all.push(weights.clone());
         }
-        (all, optimizer.evaluated_at().unwrap().clone())
+        (all, optimizer.evaluated(&weights).unwrap().unwrap())
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What an optimiser does to vectors, wherever they live.
 
 use std::convert::Infallible;
+use std::ops::Range;
 
-use ndarray::{Array1, Zip};
+use ndarray::{Array1, Zip, s};
 
 /// A vector of numbers that an optimiser works on: an [`Array1`], a tensor on a GPU. All vectors of one optimiser have the
 /// same length `[n]`.
@@ -20,6 +21,9 @@ pub trait Flat: Sized {
     /// Zeros, as long as this.
     fn zeros_like(&self) -> Result<Self, Self::Error>;
 
+    /// n.
+    fn entries(&self) -> usize;
+
     /// x ← y
     fn copy(&mut self, y: &Self) -> Result<(), Self::Error>;
 
@@ -31,6 +35,12 @@ pub trait Flat: Sized {
 
     /// x ← a x + y
     fn scale_add(&mut self, a: f64, y: &Self) -> Result<(), Self::Error>;
+
+    /// x ← a x + b y
+    fn combine(&mut self, a: f64, b: f64, y: &Self) -> Result<(), Self::Error>;
+
+    /// xᵢ ← a xᵢ + b yᵢ²
+    fn combine_squares(&mut self, a: f64, b: f64, y: &Self) -> Result<(), Self::Error>;
 
     /// xᵢ ← xᵢ yᵢ
     fn multiply(&mut self, y: &Self) -> Result<(), Self::Error>;
@@ -59,6 +69,15 @@ pub trait Flat: Sized {
 
     /// Σ xᵢ yᵢ
     fn dot_product(&self, y: &Self) -> Result<f64, Self::Error>;
+
+    /// Σ |xᵢ|
+    fn sum_of_magnitudes(&self) -> Result<f64, Self::Error>;
+
+    /// Σ xᵢ² over each of these parts.
+    fn squared_norms(&self, parts: &[Range<usize>]) -> Result<Vec<f64>, Self::Error>;
+
+    /// xᵢ ← aₖ xᵢ for the entries of part k, one factor a part; entries of no part stay.
+    fn scale_parts(&mut self, parts: &[Range<usize>], a: &[f64]) -> Result<(), Self::Error>;
 }
 
 macro_rules! flat_array {
@@ -69,6 +88,10 @@ macro_rules! flat_array {
 
             fn zeros_like(&self) -> Result<Self, Infallible> {
                 Ok(Self::zeros(self.len()))
+            }
+
+            fn entries(&self) -> usize {
+                self.len()
             }
 
             fn copy(&mut self, y: &Self) -> Result<(), Infallible> {
@@ -94,6 +117,20 @@ macro_rules! flat_array {
             fn scale_add(&mut self, a: f64, y: &Self) -> Result<(), Infallible> {
                 let a = a as $float;
                 Zip::from(self).and(y).for_each(|x, &y| *x = a * *x + y);
+                Ok(())
+            }
+
+            fn combine(&mut self, a: f64, b: f64, y: &Self) -> Result<(), Infallible> {
+                let (a, b) = (a as $float, b as $float);
+                Zip::from(self).and(y).for_each(|x, &y| *x = a * *x + b * y);
+                Ok(())
+            }
+
+            fn combine_squares(&mut self, a: f64, b: f64, y: &Self) -> Result<(), Infallible> {
+                let (a, b) = (a as $float, b as $float);
+                Zip::from(self)
+                    .and(y)
+                    .for_each(|x, &y| *x = a * *x + b * y * y);
                 Ok(())
             }
 
@@ -160,6 +197,27 @@ macro_rules! flat_array {
                     .iter()
                     .zip(y)
                     .fold(0.0, |sum, (&x, &y)| sum + f64::from(x) * f64::from(y)))
+            }
+
+            fn sum_of_magnitudes(&self) -> Result<f64, Infallible> {
+                Ok(self.iter().fold(0.0, |sum, &x| sum + f64::from(x.abs())))
+            }
+
+            fn squared_norms(&self, parts: &[Range<usize>]) -> Result<Vec<f64>, Infallible> {
+                let of = |part: &Range<usize>| {
+                    let part = self.slice(s![part.clone()]);
+                    part.iter()
+                        .fold(0.0, |sum, &x| sum + f64::from(x) * f64::from(x))
+                };
+                Ok(parts.iter().map(of).collect())
+            }
+
+            fn scale_parts(&mut self, parts: &[Range<usize>], a: &[f64]) -> Result<(), Infallible> {
+                for (part, &a) in parts.iter().zip(a) {
+                    let a = a as $float;
+                    self.slice_mut(s![part.clone()]).mapv_inplace(|x| a * x);
+                }
+                Ok(())
             }
         }
     };

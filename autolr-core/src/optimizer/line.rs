@@ -4,7 +4,8 @@ use super::{Flat, Objective, Optimizer};
 use crate::{Line, LineReading};
 
 /// Reads φ(η) = f(θ − η u) where [`Line`] asks for it: f is the loss on `batch`, u the direction of the step that
-/// `optimizer` would take along the gradient that `model` holds, on that batch.
+/// `optimizer` would take along the gradient that `model` holds, on that batch; at a rate of 1, where it depends on the rate
+/// ([`is_proportional`](super::OptimizerConfig::is_proportional)).
 ///
 /// Weights, gradient and random state are afterwards as they were, also on errors. Meanwhile there are three more vectors,
 /// and a copy of the optimiser's state while the direction is computed.
@@ -69,11 +70,10 @@ fn read<M: Objective>(
     line: &Line,
 ) -> Result<LineReading, M::Error> {
     let (weights, gradient) = model.vectors();
-    optimizer.direction(weights, gradient)?;
+    // What a rate of 1 really comes to: slopes are those over the rate that was asked for.
+    let unit = optimizer.direction(weights, gradient, 1.0)?;
     let mut direction = gradient.zeros_like()?;
     direction.copy(gradient)?;
-    // What a rate of 1 really comes to: slopes are those over the rate that was asked for.
-    let unit = optimizer.rate(1.0);
     let mut reading = LineReading {
         losses: Vec::with_capacity(line.lrs.len()),
         slopes: Vec::with_capacity(line.slopes.len()),
@@ -82,13 +82,13 @@ fn read<M: Objective>(
     };
     for &lr in &line.lrs {
         let (weights, _) = model.vectors();
-        weights.set_sum(origin, -optimizer.rate(lr), &direction)?;
+        weights.set_sum(origin, -unit * lr, &direction)?;
         model.set_random(random)?;
         reading.losses.push(model.loss(batch)?);
     }
     for &lr in &line.slopes {
         let (weights, _) = model.vectors();
-        weights.set_sum(origin, -optimizer.rate(lr), &direction)?;
+        weights.set_sum(origin, -unit * lr, &direction)?;
         model.set_random(random)?;
         model.set_gradient(std::slice::from_ref(batch))?;
         let (_, gradient) = model.vectors();

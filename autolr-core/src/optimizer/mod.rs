@@ -1,7 +1,9 @@
 //! Optimisers: how a gradient and a rate become a step. Written once, for vectors wherever they live ([`Flat`]).
 //!
-//! Each moves the weights by θ ← θ − lr u, where the direction u does not depend on lr: one gradient serves all candidates
-//! of a probe, and a trial is one operation.
+//! Each moves the weights by θ ← θ − a u. Where u does not depend on the rate lr and a is lr itself, one direction serves all
+//! candidates of a probe, and a trial is one operation. An optimiser that finds its own step size takes lr as a factor of it.
+//!
+//! A gradient, or a loss, with a NaN makes the weights NaN: a divergence is not hidden.
 
 mod evaluation;
 mod flat;
@@ -10,6 +12,7 @@ mod line;
 mod probe;
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,20 +74,32 @@ macro_rules! optimizers {
                 match self { $(Self::$Rule(rule) => rule.weight_decay()),+ }
             }
 
-            fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Along, F::Error> {
-                match self { $(Self::$Rule(rule) => rule.direction(step)),+ }
+            /// Names and lengths of the numbers of its state, where the weights are so many tensors.
+            pub fn numbers(&self, tensors: usize) -> Vec<(&'static str, usize)> {
+                match self { $(Self::$Rule(rule) => rule.numbers(tensors)),+ }
             }
 
-            fn rate(&self, lr: f64, number: u64) -> f64 {
-                match self { $(Self::$Rule(rule) => rule.rate(lr, number)),+ }
+            /// Whether a step is lr times a direction that does not depend on lr. Only such optimisers can have parameter
+            /// groups, and losses of a probe that lie along one line.
+            pub fn is_proportional(&self) -> bool {
+                match self { $(Self::$Rule(rule) => rule.is_proportional()),+ }
+            }
+
+            /// Whether each step needs the loss that the gradient is of ([`Optimizer::step_at_loss`]).
+            pub fn needs_loss(&self) -> bool {
+                match self { $(Self::$Rule(rule) => rule.needs_loss()),+ }
+            }
+
+            fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Move, F::Error> {
+                match self { $(Self::$Rule(rule) => rule.direction(step)),+ }
             }
 
             fn moved<F: Flat>(&self, weights: &F, state: &mut [F], number: u64) -> Result<(), F::Error> {
                 match self { $(Self::$Rule(rule) => rule.moved(weights, state, number)),+ }
             }
 
-            fn evaluated_at(&self) -> Option<usize> {
-                match self { $(Self::$Rule(rule) => rule.evaluated_at()),+ }
+            fn evaluated<F: Flat>(&self, weights: &F, state: &[F]) -> Result<Option<F>, F::Error> {
+                match self { $(Self::$Rule(rule) => rule.evaluated(weights, state)),+ }
             }
         }
     };
@@ -130,20 +145,31 @@ pub trait Rule: Copy + fmt::Debug + PartialEq {
     /// Names of the vectors of its state, which are zero before the first step.
     fn slots(&self) -> &'static [&'static str];
 
+    /// Names and lengths of the numbers of its state, where the weights are so many tensors; they are 0 before the first step.
+    fn numbers(&self, tensors: usize) -> Vec<(&'static str, usize)> {
+        let _ = tensors;
+        Vec::new()
+    }
+
     /// λ, where no parameter group has another; see [`Step::decay`].
     fn weight_decay(&self) -> f64;
+
+    /// Whether a step is lr times a direction that does not depend on lr. Else each candidate of a probe has a direction of
+    /// its own, no parabola can stand in for it, and there are no parameter groups.
+    fn is_proportional(&self) -> bool {
+        true
+    }
+
+    /// Whether it needs [`Step::loss`].
+    fn needs_loss(&self) -> bool {
+        false
+    }
 
     /// Moves the state, and turns the gradient into the direction of the step.
     ///
     /// # Errors
     /// When an operation does.
-    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Along, F::Error>;
-
-    /// The rate that is really taken in the step of a number (from 1) where the schedule's is `lr`.
-    fn rate(&self, lr: f64, number: u64) -> f64 {
-        let _ = number;
-        lr
-    }
+    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Move, F::Error>;
 
     /// What follows once the weights have moved in the step of a number (from 1): means of them, say.
     ///
@@ -154,10 +180,13 @@ pub trait Rule: Copy + fmt::Debug + PartialEq {
         Ok(())
     }
 
-    /// Which vector of the state holds the weights at which the model is to be evaluated; none if they are those that are
-    /// trained.
-    fn evaluated_at(&self) -> Option<usize> {
-        None
+    /// The weights at which the model is to be evaluated; none if they are those that are trained.
+    ///
+    /// # Errors
+    /// When an operation does.
+    fn evaluated<F: Flat>(&self, weights: &F, state: &[F]) -> Result<Option<F>, F::Error> {
+        let _ = (weights, state);
+        Ok(None)
     }
 }
 
@@ -166,12 +195,20 @@ pub trait Rule: Copy + fmt::Debug + PartialEq {
 pub struct Step<'a, F> {
     /// Its number, from 1.
     pub number: u64,
+    /// The schedule's rate.
+    pub lr: f64,
+    /// The loss that the gradient is of; NaN where it is not known.
+    pub loss: f64,
     /// θ.
     pub weights: &'a F,
     /// g: the rule's work space.
     pub gradient: &'a mut F,
     /// In the order of [`Rule::slots`].
     pub state: &'a mut [F],
+    /// In the order of [`Rule::numbers`], one after another.
+    pub numbers: &'a mut [f64],
+    /// Where each tensor of parameters lies in the vectors.
+    pub tensors: &'a [Range<usize>],
     weight_decay: f64,
     groups: Option<&'a Groups<F>>,
 }
@@ -181,12 +218,26 @@ impl<F: Flat> Step<'_, F> {
     fn with_slots(&mut self, slots: usize) -> Step<'_, F> {
         Step {
             number: self.number,
+            lr: self.lr,
+            loss: self.loss,
             weights: self.weights,
             gradient: &mut *self.gradient,
             state: &mut self.state[..slots],
+            numbers: &mut *self.numbers,
+            tensors: self.tensors,
             weight_decay: self.weight_decay,
             groups: self.groups,
         }
+    }
+
+    /// A copy of one of the vectors.
+    ///
+    /// # Errors
+    /// When an operation does.
+    fn copy_of(vector: &F) -> Result<F, F::Error> {
+        let mut copy = vector.zeros_like()?;
+        copy.copy(vector)?;
+        Ok(copy)
     }
 
     /// Weight decay, whatever the gradient's vector holds by now: g ← g + λθ, with each parameter group's λ.
@@ -213,6 +264,47 @@ pub enum Along {
     Slot(usize),
 }
 
+/// How the weights move: θ ← θ − a u.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Move {
+    /// Where u is.
+    pub along: Along,
+    /// a.
+    pub factor: f64,
+    /// The rate that is really taken, as logs show it; a itself, unless a part of the rate is in u.
+    pub lr: f64,
+}
+
+impl Move {
+    /// At a rate, along a direction that has no part of it.
+    pub fn at(lr: f64, along: Along) -> Self {
+        Self {
+            along,
+            factor: lr,
+            lr,
+        }
+    }
+
+    /// Along the gradient's vector, which is the whole displacement at a rate.
+    pub fn whole(lr: f64) -> Self {
+        Self {
+            along: Along::Gradient,
+            factor: 1.0,
+            lr,
+        }
+    }
+}
+
+/// The larger of two numbers; NaN if one of them is.
+fn larger(a: f64, b: f64) -> f64 {
+    if a >= b || a.is_nan() { a } else { b }
+}
+
+/// The smaller of two numbers; NaN if one of them is.
+fn smaller(a: f64, b: f64) -> f64 {
+    if a <= b || a.is_nan() { a } else { b }
+}
+
 /// Whether a number is in the range of a rule's key.
 ///
 /// # Errors
@@ -224,6 +316,21 @@ fn in_range<R: Rule>(key: &'static str, value: f64) -> Result<(), SettingsError>
         }
         _ => Ok(()),
     }
+}
+
+/// Whether `growth_rate` is 0 or at least 1.
+///
+/// # Errors
+/// If it is not.
+fn growth_in_range<R: Rule>(value: f64) -> Result<(), SettingsError> {
+    if value > 0.0 && value < 1.0 {
+        return Err(SettingsError::value(
+            "growth_rate",
+            value,
+            "must be 0 or at least 1",
+        ));
+    }
+    in_range::<R>("growth_rate", value)
 }
 
 /// An optimiser with its state.
@@ -246,8 +353,10 @@ fn in_range<R: Rule>(key: &'static str, value: f64) -> Result<(), SettingsError>
 pub struct Optimizer<F> {
     config: OptimizerConfig,
     groups: Option<Groups<F>>,
+    tensors: Vec<Range<usize>>,
     steps: u64,
     state: Vec<F>,
+    numbers: Vec<f64>,
 }
 
 impl<F: Flat> Optimizer<F> {
@@ -258,15 +367,31 @@ impl<F: Flat> Optimizer<F> {
     /// When an operation does.
     pub fn new(config: OptimizerConfig, like: &F) -> Result<Self, F::Error> {
         let zeros = config.slots().iter().map(|_| like.zeros_like());
-        Ok(Self {
+        let all = 0..like.entries();
+        let optimizer = Self {
             config,
             groups: None,
+            tensors: Vec::new(),
             steps: 0,
             state: zeros.collect::<Result<_, _>>()?,
-        })
+            numbers: Vec::new(),
+        };
+        Ok(optimizer.with_tensors(vec![all]))
     }
 
-    /// The same, with a rate and weight decay for each parameter group.
+    /// The same, of weights that are several tensors: where each lies in the vectors. Without, they are one.
+    #[must_use]
+    pub fn with_tensors(self, tensors: Vec<Range<usize>>) -> Self {
+        let numbers = self.config.numbers(tensors.len());
+        Self {
+            numbers: vec![0.0; numbers.iter().map(|(_, len)| len).sum()],
+            tensors,
+            ..self
+        }
+    }
+
+    /// The same, with a rate and weight decay for each parameter group; for an optimiser whose steps are proportional to the
+    /// rate ([`OptimizerConfig::is_proportional`]).
     #[must_use]
     pub fn with_groups(self, groups: Option<Groups<F>>) -> Self {
         Self { groups, ..self }
@@ -293,23 +418,63 @@ impl<F: Flat> Optimizer<F> {
         (&mut self.steps, names.zip(&mut self.state))
     }
 
-    /// One step: θ ← θ − lr u, where u comes from the gradient g, which is used up. Returns the rate that was really taken.
+    /// The numbers of its state, with their names.
+    pub fn numbers(&self) -> Vec<(&'static str, &[f64])> {
+        let mut rest = self.numbers.as_slice();
+        let named = self.config.numbers(self.tensors.len());
+        let part = named.into_iter().map(|(name, len)| {
+            let (part, after) = rest.split_at(len);
+            rest = after;
+            (name, part)
+        });
+        part.collect()
+    }
+
+    /// The same, one after another, to be written to.
+    pub fn numbers_mut(&mut self) -> &mut [f64] {
+        &mut self.numbers
+    }
+
+    /// [`Optimizer::step_at_loss`] for an optimiser that needs no loss ([`OptimizerConfig::needs_loss`]); another goes to
+    /// NaN.
+    ///
+    /// # Errors
+    /// When an operation does.
+    ///
+    /// # Panics
+    /// As [`Optimizer::step_at_loss`].
+    pub fn step(&mut self, weights: &mut F, gradient: &mut F, lr: f64) -> Result<f64, F::Error> {
+        self.step_at_loss(weights, gradient, lr, f64::NAN)
+    }
+
+    /// One step: θ ← θ − a u, where a and u come from lr, from the gradient g, which is used up, and from the loss that it is
+    /// the gradient of. Returns the rate that was really taken.
     ///
     /// # Errors
     /// When an operation does.
     ///
     /// # Panics
     /// Where the vectors do, if their lengths differ: arrays panic, tensors say so by an error.
-    pub fn step(&mut self, weights: &mut F, gradient: &mut F, lr: f64) -> Result<f64, F::Error> {
+    pub fn step_at_loss(
+        &mut self,
+        weights: &mut F,
+        gradient: &mut F,
+        lr: f64,
+        loss: f64,
+    ) -> Result<f64, F::Error> {
         let mut step = Step {
             number: self.steps + 1,
+            lr,
+            loss,
             weights,
             gradient,
             state: &mut self.state,
+            numbers: &mut self.numbers,
+            tensors: &self.tensors,
             weight_decay: self.config.weight_decay(),
             groups: self.groups.as_ref(),
         };
-        let along = self.config.direction(&mut step)?;
+        let Move { along, factor, lr } = self.config.direction(&mut step)?;
         let along = match (&self.groups, along) {
             (None, Along::Slot(slot)) => &self.state[slot],
             (None, Along::Gradient) => &*gradient,
@@ -321,52 +486,52 @@ impl<F: Flat> Optimizer<F> {
                 &*gradient
             }
         };
-        let lr = self.rate(lr);
-        weights.add_scaled(-lr, along)?;
+        weights.add_scaled(-factor, along)?;
         self.steps += 1;
         self.config.moved(weights, &mut self.state, self.steps)?;
         Ok(lr)
     }
 
-    /// Turns the gradient into the direction u of [`Optimizer::step`], by the same arithmetic, bit for bit. Neither weights
-    /// nor state change; it takes as much memory as the state, until it returns.
+    /// Turns the gradient into the direction u of [`Optimizer::step`] at lr, by the same arithmetic, bit for bit, and returns
+    /// a. Neither weights nor state change; it takes as much memory as the state, until it returns.
     ///
     /// # Errors
     /// When an operation does.
-    pub fn direction(&self, weights: &F, gradient: &mut F) -> Result<(), F::Error> {
-        let mut state = Vec::with_capacity(self.state.len());
-        for vector in &self.state {
-            let mut copy = vector.zeros_like()?;
-            copy.copy(vector)?;
-            state.push(copy);
-        }
+    pub fn direction(&self, weights: &F, gradient: &mut F, lr: f64) -> Result<f64, F::Error> {
+        let copies = self.state.iter().map(Step::copy_of);
+        let mut state = copies.collect::<Result<Vec<_>, _>>()?;
         let mut step = Step {
             number: self.steps + 1,
+            lr,
+            loss: f64::NAN,
             weights,
             gradient,
             state: &mut state,
+            numbers: &mut self.numbers.clone(),
+            tensors: &self.tensors,
             weight_decay: self.config.weight_decay(),
             groups: self.groups.as_ref(),
         };
-        if let Along::Slot(slot) = self.config.direction(&mut step)? {
+        let moved = self.config.direction(&mut step)?;
+        if let Along::Slot(slot) = moved.along {
             gradient.copy(&state[slot])?;
         }
-        match &self.groups {
-            Some(groups) => gradient.multiply(&groups.multiplier),
-            None => Ok(()),
+        if let Some(groups) = &self.groups {
+            gradient.multiply(&groups.multiplier)?;
         }
+        Ok(moved.factor)
     }
 
     /// The weights at which the model is to be evaluated, shape `[n]`; none if they are those that are trained, as they
     /// always are before the first step.
-    pub fn evaluated_at(&self) -> Option<&F> {
-        let slot = self.config.evaluated_at()?;
-        self.state.get(slot).filter(|_| self.steps > 0)
-    }
-
-    /// The rate that the next step really takes where the schedule's is `lr`.
-    pub fn rate(&self, lr: f64) -> f64 {
-        self.config.rate(lr, self.steps + 1)
+    ///
+    /// # Errors
+    /// When an operation does.
+    pub fn evaluated(&self, weights: &F) -> Result<Option<F>, F::Error> {
+        if self.steps == 0 {
+            return Ok(None);
+        }
+        self.config.evaluated(weights, &self.state)
     }
 }
 

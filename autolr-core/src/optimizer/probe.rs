@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, Flat, Optimizer};
+use super::{Evaluation, Flat, Optimizer, Step};
 use crate::ProbeCost;
 
 /// A model with its gradient: what an optimiser trains and [`StepProbe`] tries rates on.
@@ -93,7 +93,9 @@ impl<B> StepProbe<B> {
     ///
     /// Weights and random state are afterwards as they were, also on errors; the gradient's vector is work space. Beside it,
     /// there is one copy of the weights, and one of the optimiser's state while the direction is computed, whatever the
-    /// number of candidates.
+    /// number of candidates; and one of the gradient, where a step is not proportional to its rate.
+    ///
+    /// A trial has no loss before its step: an optimiser that needs it goes to NaN.
     ///
     /// # Errors
     /// Those of the model.
@@ -123,26 +125,38 @@ impl<B> StepProbe<B> {
         lrs: &[f64],
         losses: &mut [f64],
     ) -> Result<(), M::Error> {
-        let one_direction =
+        let one_gradient =
             self.gradient.is_some() || matches!(self.scoring, ScoringBatches::Shared(_));
-        let mut has_direction = false;
+        let proportional = optimizer.config().is_proportional();
+        let mut has_gradient = false;
+        // Where each candidate has a direction of its own.
+        let mut kept = None;
         let mut trial = |index: usize, lr: f64| -> Result<f64, M::Error> {
             let scoring = match &self.scoring {
                 ScoringBatches::Shared(batches) => batches.as_slice(),
                 ScoringBatches::PerCandidate(batches) => batches.get(index..=index).unwrap_or(&[]),
             };
             if self.loss == TrialLoss::AfterStep {
-                if !has_direction || !one_direction {
+                if !has_gradient || !one_gradient {
                     model.vectors().0.copy(origin)?;
                     model.set_random(random)?;
                     let batches = self.gradient.as_ref().map_or(scoring, std::slice::from_ref);
                     model.set_gradient(batches)?;
-                    let (weights, gradient) = model.vectors();
-                    optimizer.direction(weights, gradient)?;
-                    has_direction = true;
+                    let (_, gradient) = model.vectors();
+                    if proportional {
+                        optimizer.direction(origin, gradient, lr)?;
+                    } else {
+                        kept = Some(Step::copy_of(gradient)?);
+                    }
+                    has_gradient = true;
                 }
                 let (weights, direction) = model.vectors();
-                weights.set_sum(origin, -optimizer.rate(lr), direction)?;
+                let mut factor = lr;
+                if let Some(gradient) = &kept {
+                    direction.copy(gradient)?;
+                    factor = optimizer.direction(origin, direction, lr)?;
+                }
+                weights.set_sum(origin, -factor, direction)?;
             }
             model.set_random(random)?;
             let mut sum = 0.0;

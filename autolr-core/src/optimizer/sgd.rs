@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Along, Flat, Rule, Step, in_range};
+use super::{Along, Flat, Move, Rule, Step, in_range};
 use crate::SettingsError;
 use crate::method::kind::{Key, KeyDefault::Core, Kind, Range, ValueKind::Number, ValueKind::Switch};
 
@@ -50,16 +50,16 @@ impl Rule for Sgd {
         self.weight_decay
     }
 
-    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Along, F::Error> {
+    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Move, F::Error> {
         step.decay()?;
         let [momentum] = step.state else {
-            return Ok(Along::Gradient);
+            return Ok(Move::at(step.lr, Along::Gradient));
         };
         momentum.scale_add(self.momentum, step.gradient)?;
         if !self.nesterov {
-            return Ok(Along::Slot(0));
+            return Ok(Move::at(step.lr, Along::Slot(0)));
         }
         step.gradient.add_scaled(self.momentum, momentum)?;
-        Ok(Along::Gradient)
+        Ok(Move::at(step.lr, Along::Gradient))
     }
 }

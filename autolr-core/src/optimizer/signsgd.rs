@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Along, Flat, Rule, Step, in_range};
+use super::{Along, Flat, Move, Rule, Step, in_range};
 use crate::SettingsError;
 use crate::method::kind::{Key, KeyDefault::Core, Kind, Range, ValueKind::Number};
 
@@ -56,17 +56,16 @@ impl Rule for SignSgd {
         self.weight_decay
     }
 
-    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Along, F::Error> {
+    fn direction<F: Flat>(&self, step: &mut Step<'_, F>) -> Result<Move, F::Error> {
         if let [m] = step.state {
             m.average(self.momentum, step.gradient)?;
             step.gradient.set_sign(m)?;
         } else {
-            let mut gradient = step.gradient.zeros_like()?;
-            gradient.copy(step.gradient)?;
+            let gradient = Step::copy_of(step.gradient)?;
             step.gradient.set_sign(&gradient)?;
         }
         step.decay()?;
-        Ok(Along::Gradient)
+        Ok(Move::at(step.lr, Along::Gradient))
     }
 }
 

@@ -26,6 +26,16 @@ fn gradient(step: u32) -> Array1<f64> {
     Array1::from_shape_fn(4, |i| (f64::from(step) + i as f64 * 0.7).sin())
 }
 
+/// The bits of all numbers that an optimiser keeps.
+fn bits(optimizer: &Optimizer<Array1<f64>>) -> Vec<u64> {
+    let vectors = optimizer.state().flat_map(|(_, v)| v.to_vec());
+    let numbers = optimizer
+        .numbers()
+        .into_iter()
+        .flat_map(|(_, n)| n.to_vec());
+    vectors.chain(numbers).map(f64::to_bits).collect()
+}
+
 #[test]
 fn a_direction_is_that_of_the_step_and_leaves_no_trace() {
     for config in kinds() {
@@ -36,26 +46,124 @@ fn a_direction_is_that_of_the_step_and_leaves_no_trace() {
                 decay: array![0.1, 0.0, 0.3, 0.1],
             }),
         ] {
+            if groups.is_some() && !config.is_proportional() {
+                continue;
+            }
             let mut weights = array![1.0, -2.0, 3.0, 0.5];
             let mut optimizer = Optimizer::new(config, &weights)
                 .unwrap()
+                .with_tensors(vec![0..1, 1..4])
                 .with_groups(groups);
             for step in 0..5 {
-                let before: Vec<_> = optimizer.state().map(|(_, v)| v.clone()).collect();
+                let before = bits(&optimizer);
                 let mut direction = gradient(step);
-                optimizer.direction(&weights, &mut direction).unwrap();
-                let after: Vec<_> = optimizer.state().map(|(_, v)| v.clone()).collect();
-                assert_eq!(before, after);
+                let factor = optimizer.direction(&weights, &mut direction, 0.1).unwrap();
+                assert_eq!(before, bits(&optimizer));
                 let mut trial = weights.clone();
-                trial.set_sum(&weights, -0.1, &direction).unwrap();
+                trial.set_sum(&weights, -factor, &direction).unwrap();
                 let lr = optimizer
                     .step(&mut weights, &mut gradient(step), 0.1)
                     .unwrap();
-                assert_eq!(lr.to_bits(), 0.1_f64.to_bits());
-                assert_eq!(trial, weights, "{config:?}");
+                if config.is_proportional() {
+                    assert_eq!(lr.to_bits(), 0.1_f64.to_bits());
+                    assert_eq!(factor.to_bits(), 0.1_f64.to_bits());
+                }
+                let bits = |x: &Array1<f64>| x.map(|x| x.to_bits());
+                assert!(config.needs_loss() || trial.iter().all(|x| x.is_finite()));
+                assert_eq!(bits(&trial), bits(&weights), "{config:?}");
             }
             assert_eq!(optimizer.steps(), 5);
         }
+    }
+}
+
+/// Taken back to a state, an optimiser goes on as it went on from there.
+#[test]
+fn a_state_is_all_that_there_is() {
+    for config in kinds() {
+        let mut weights = array![1.0, -2.0, 3.0, 0.5];
+        let new = || {
+            let optimizer = Optimizer::new(config, &array![0.0, 0.0, 0.0, 0.0]).unwrap();
+            optimizer.with_tensors(vec![0..1, 1..4])
+        };
+        let mut optimizer = new();
+        let go_on = |optimizer: &mut Optimizer<Array1<f64>>, weights: &mut Array1<f64>| {
+            for step in 0..4 {
+                let mut gradient = gradient(step);
+                let loss = weights.dot(weights);
+                optimizer
+                    .step_at_loss(weights, &mut gradient, 0.1, loss)
+                    .unwrap();
+            }
+        };
+        go_on(&mut optimizer, &mut weights);
+        let (mut other, mut others) = (new(), weights.clone());
+        other.numbers_mut().copy_from_slice(
+            &optimizer
+                .numbers()
+                .iter()
+                .flat_map(|(_, n)| n.to_vec())
+                .collect::<Vec<_>>(),
+        );
+        let (steps, vectors) = other.state_mut();
+        *steps = optimizer.steps();
+        for ((_, to), (_, from)) in vectors.zip(optimizer.state()) {
+            to.assign(from);
+        }
+        go_on(&mut optimizer, &mut weights);
+        go_on(&mut other, &mut others);
+        assert_eq!(weights, others, "{config:?}");
+        assert!(weights.iter().all(|x| x.is_finite()));
+        let evaluated = |optimizer: &Optimizer<_>| optimizer.evaluated(&weights).unwrap();
+        assert_eq!(evaluated(&optimizer), evaluated(&other));
+    }
+}
+
+/// A divergence is not hidden: it is in the weights.
+#[test]
+fn nan_goes_into_the_weights() {
+    for config in kinds() {
+        for at in [0, 2] {
+            let mut weights = array![1.0, -2.0, 3.0, 0.5];
+            let mut optimizer = Optimizer::new(config, &weights).unwrap();
+            for step in 0..4 {
+                let mut gradient = gradient(step);
+                if step == at {
+                    gradient[1] = f64::NAN;
+                }
+                optimizer
+                    .step_at_loss(&mut weights, &mut gradient, 0.1, 1.0)
+                    .unwrap();
+            }
+            assert!(weights[1].is_nan(), "{config:?}");
+        }
+        if config.needs_loss() {
+            let mut weights = array![1.0, -2.0, 3.0, 0.5];
+            let mut optimizer = Optimizer::new(config, &weights).unwrap();
+            optimizer
+                .step_at_loss(&mut weights, &mut gradient(0), 0.1, f64::NAN)
+                .unwrap();
+            assert!(weights.iter().any(|x| x.is_nan()), "{config:?}");
+        }
+    }
+}
+
+/// Without a gradient nothing moves, from the first step on.
+#[test]
+fn a_gradient_of_zero_moves_nothing() {
+    for config in kinds() {
+        if config.weight_decay() > 0.0 {
+            continue;
+        }
+        let start = array![1.0, -2.0, 3.0, 0.5];
+        let mut weights = start.clone();
+        let mut optimizer = Optimizer::new(config, &weights).unwrap();
+        for _ in 0..3 {
+            let mut gradient = Array1::zeros(4);
+            let step = optimizer.step_at_loss(&mut weights, &mut gradient, 1.0, 1.0);
+            assert!(step.unwrap().is_finite());
+        }
+        assert_eq!(weights, start, "{config:?}");
     }
 }
 
@@ -63,6 +171,9 @@ fn a_direction_is_that_of_the_step_and_leaves_no_trace() {
 #[test]
 fn groups_are_optimisers_of_their_own() {
     for config in kinds() {
+        if !config.is_proportional() {
+            continue;
+        }
         let start = array![1.0, -2.0, 3.0, 0.5];
         let (multiplier, decay) = (array![1.0, 1.0, 0.25, 0.25], array![0.1, 0.1, 0.0, 0.0]);
         let groups = Groups { multiplier, decay };

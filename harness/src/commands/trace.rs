@@ -102,7 +102,8 @@ pub fn trace(args: &TraceArgs, out: &mut dyn Write) -> Result<ExitStatus> {
         }
         problem.set_gradient(&[step])?;
         let x = problem.x.clone();
-        let lr = optimizer.step(&mut problem.x, &mut problem.gradient, method.lr())?;
+        let lr =
+            optimizer.step_at_loss(&mut problem.x, &mut problem.gradient, method.lr(), loss)?;
         if args.json {
             let x = &x.to_vec();
             let line = Printed { step, lr, loss, x };

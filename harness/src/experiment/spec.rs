@@ -402,6 +402,27 @@ impl RunSpec {
             let rule = "needs steps of plain SGD, without momentum, weight decay or [[groups]]";
             return Err(SpecError::set("scheduler.kind", kind, rule));
         }
+        if needs.probe && self.optimizer.needs_loss() {
+            let kind = self.optimizer.kind();
+            let rule = format!(
+                "needs the loss of each step's batch, which the trials of scheduler.kind = \"{}\" have not",
+                self.scheduler.kind()
+            );
+            return Err(SpecError::set(
+                "optimizer.kind",
+                format!("\"{kind}\""),
+                rule,
+            ));
+        }
+        if !self.groups.is_empty() && !self.optimizer.is_proportional() {
+            let kind = self.optimizer.kind();
+            let rule = "finds one step size for all parameters, so it takes no [[groups]]";
+            return Err(SpecError::set(
+                "optimizer.kind",
+                format!("\"{kind}\""),
+                rule,
+            ));
+        }
         if needs.groups > 1 {
             let rest = format!(" has {} groups: a run has one", needs.groups);
             return Err(SpecError::new("scheduler.groups", rest));
@@ -426,6 +447,9 @@ impl RunSpec {
             return Ok(());
         }
         let rule = match (self.probe.loss, self.probe.batches) {
+            _ if !self.optimizer.is_proportional() => {
+                "the losses have to lie along one line: optimizer.kind whose step is proportional to its rate, such as \"sgd\""
+            }
             (TrialLoss::BeforeStep, _) => {
                 "the losses have to depend on the rate: probe.loss = \"after-step\""
             }

@@ -151,7 +151,8 @@ impl PureTask for Autoencoder {
         vec![
             (LayerKind::Weights, places.first),
             (LayerKind::BiasesAndNorms, places.bias),
-            (LayerKind::Head, places.second.start..places.last.end),
+            (LayerKind::Head, places.second),
+            (LayerKind::Head, places.last),
         ]
     }
 

@@ -139,7 +139,7 @@ pub trait Task: Objective<Error = anyhow::Error> {
     /// Number of trained parameters.
     fn parameters(&self) -> usize;
 
-    /// Which entries of the weights' vector are of which kind; together the ranges cover it.
+    /// Which entries of the weights' vector each tensor of parameters is, and of which kind; together the ranges cover it.
     fn layers(&self) -> Vec<(LayerKind, Range<usize>)>;
 
     /// `cpu` or `cuda:0`.

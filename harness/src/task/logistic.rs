@@ -225,8 +225,9 @@ impl PureTask for Logistic {
     }
 
     fn layers(&self) -> Vec<(LayerKind, Range<usize>)> {
-        let parameters = (self.points.features() + 1) * self.points.classes;
-        vec![(LayerKind::Head, 0..parameters)]
+        let matrix = self.points.features() * self.points.classes;
+        let bias = matrix..matrix + self.points.classes;
+        vec![(LayerKind::Head, 0..matrix), (LayerKind::Head, bias)]
     }
 
     fn evaluate(

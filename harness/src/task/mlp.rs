@@ -282,12 +282,15 @@ impl PureTask for Mlp {
         let mut kinds = Vec::new();
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
-            if index == last {
-                kinds.push((LayerKind::Head, layer.matrix.start..layer.bias.end));
-            } else {
-                let end = layer.norm.as_ref().map_or(layer.bias.end, |n| n.bias.end);
-                kinds.push((LayerKind::Weights, layer.matrix.clone()));
-                kinds.push((LayerKind::BiasesAndNorms, layer.bias.start..end));
+            let (matrix, others) = match index == last {
+                true => (LayerKind::Head, LayerKind::Head),
+                false => (LayerKind::Weights, LayerKind::BiasesAndNorms),
+            };
+            kinds.push((matrix, layer.matrix.clone()));
+            kinds.push((others, layer.bias.clone()));
+            if let Some(norm) = &layer.norm {
+                kinds.push((others, norm.gain.clone()));
+                kinds.push((others, norm.bias.clone()));
             }
         }
         kinds

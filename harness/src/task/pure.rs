@@ -54,8 +54,8 @@ pub trait PureTask {
     /// Initial weights for a seed, shape `[parameters]`.
     fn start(&self, seed: u64) -> Array1<f64>;
 
-    /// Parameter groups: for each layer kind (`weights`, `biases-and-norms`, `head`) the ranges of the weights that are
-    /// of it. Together they cover all.
+    /// For each tensor of parameters its layer kind (`weights`, `biases-and-norms`, `head`), and the range of the weights that
+    /// it is. Together they cover all.
     fn layers(&self) -> Vec<(LayerKind, Range<usize>)>;
 
     /// Mean loss over a batch at `weights`, and its gradient into `gradient` (overwritten) if given; NaN if the batch is

@@ -65,8 +65,12 @@ where
         .map_err(|error| split_error(&error))?;
         check_batches(spec, &split, test)?;
         let groups = groups(spec, &task)?;
+        let tensors = task.layers().into_iter().map(|(_, range)| range);
+        let tensors = tensors.collect();
         let (weights, _) = task.vectors();
-        let optimizer = Optimizer::new(spec.optimizer, weights)?.with_groups(groups);
+        let optimizer = Optimizer::new(spec.optimizer, weights)?
+            .with_tensors(tensors)
+            .with_groups(groups);
         Ok(Self {
             tally: task.tally(Sums::default())?,
             task,
@@ -111,16 +115,28 @@ where
         Ok((scoring.collect::<Result<_>>()?, own.transpose()?))
     }
 
+    /// Refuses an optimiser that cannot take the steps of trials.
+    fn check_trials(&self) -> Result<()> {
+        let config = self.optimizer.config();
+        if config.needs_loss() {
+            let kind = config.kind();
+            let what = "needs the loss of each step's batch, which a trial has not";
+            return Err(BadInput(format!("optimizer.kind = \"{kind}\": {what}")).into());
+        }
+        Ok(())
+    }
+
     /// Does `work` with the task at the weights at which the optimiser wants it evaluated; afterwards it is back at those
     /// that are trained, whatever came of it.
     fn at_evaluated<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         let (weights, _) = self.task.vectors();
-        let Some(evaluated) = self.optimizer.evaluated_at() else {
+        let Some(evaluated) = self.optimizer.evaluated(weights)? else {
             return work(self);
         };
         let mut trained = weights.zeros_like()?;
         trained.copy(weights)?;
-        weights.copy(evaluated)?;
+        weights.copy(&evaluated)?;
+        drop(evaluated);
         let outcome = work(self);
         let (weights, _) = self.task.vectors();
         weights.copy(&trained)?;
@@ -258,8 +274,12 @@ where
         ensure!(self.has_gradient, "a step without a gradient");
         self.has_gradient = false;
         self.batch = None;
+        let loss = match self.optimizer.config().needs_loss() {
+            true => self.task.batch_loss()?,
+            false => f64::NAN,
+        };
         let (weights, gradient) = self.task.vectors();
-        Ok(self.optimizer.step(weights, gradient, lr)?)
+        Ok(self.optimizer.step_at_loss(weights, gradient, lr, loss)?)
     }
 
     fn sums(&self) -> Result<EpochSums> {
@@ -296,6 +316,7 @@ where
         mut losses: ArrayViewMut1<'_, f64>,
         cost: &mut Cost,
     ) -> Result<()> {
+        self.check_trials()?;
         let (scoring, gradient) = self.draw_probe_batches(draw, lrs.len())?;
         let probe = StepProbe {
             gradient,
@@ -318,6 +339,7 @@ where
     }
 
     fn trial_gradient(&mut self, draw: Draw, k: u64) -> Result<()> {
+        self.check_trials()?;
         let mut rng = draw.stream(self.seed, Purpose::Trial, k);
         let indices = sample(&self.split.scoring, self.batch_size, &mut rng)?;
         let mut rng = draw.stream(self.seed, Purpose::TrialAugmentation, k);
@@ -358,6 +380,10 @@ where
                     .save_vector(&format!("{OPTIMIZER}{name}"), vector)?,
             );
         }
+        for (name, numbers) in self.optimizer.numbers() {
+            let name = format!("{OPTIMIZER}{name}");
+            arrays.push(StateArray::vector(name, numbers.to_vec()));
+        }
         arrays.push(StateArray::counter(STEPS, self.optimizer.steps()));
         Ok(arrays)
     }
@@ -371,15 +397,30 @@ where
                 self.task.load_vector(array)
             };
             let vectors = names.map(vector).collect::<Result<Vec<_>>>()?;
+            let mut numbers = Vec::new();
+            for (name, of) in self.optimizer.numbers() {
+                let array = StateArray::find(state, &format!("{OPTIMIZER}{name}"))?;
+                let StateValues::F64(values) = &array.values else {
+                    anyhow::bail!("saved state: {} is not float64", array.name);
+                };
+                let (found, wanted) = (values.len(), of.len());
+                ensure!(
+                    found == wanted,
+                    "saved state: {} has {found} entries, the optimiser {wanted}",
+                    array.name
+                );
+                numbers.extend_from_slice(values);
+            }
             let StateValues::I64(values) = &StateArray::find(state, STEPS)?.values else {
                 anyhow::bail!("saved state: {STEPS} is not a counter");
             };
             let steps = values.first().and_then(|&steps| u64::try_from(steps).ok());
             let steps = steps.with_context(|| format!("saved state: {STEPS} = {values:?}"))?;
-            loaded = Some((vectors, steps));
+            loaded = Some((vectors, numbers, steps));
         }
         self.task.load(state)?;
-        if let Some((vectors, steps)) = loaded {
+        if let Some((vectors, numbers, steps)) = loaded {
+            self.optimizer.numbers_mut().copy_from_slice(&numbers);
             let (count, slots) = self.optimizer.state_mut();
             *count = steps;
             slots.zip(vectors).for_each(|((_, to), from)| *to = from);

@@ -185,12 +185,24 @@ fn layers_are_named_and_cover_the_weights() {
     let plain = task(1, 5, Normalization::None);
     assert_eq!(
         plain.layers(),
-        [(Weights, 0..80), (BiasesAndNorms, 80..85), (Head, 85..145)]
+        [
+            (Weights, 0..80),
+            (BiasesAndNorms, 80..85),
+            (Head, 85..135),
+            (Head, 135..145)
+        ]
     );
     let normalized = task(1, 5, Normalization::Layer);
     assert_eq!(
         normalized.layers(),
-        [(Weights, 0..80), (BiasesAndNorms, 80..95), (Head, 95..155)]
+        [
+            (Weights, 0..80),
+            (BiasesAndNorms, 80..85),
+            (BiasesAndNorms, 85..90),
+            (BiasesAndNorms, 90..95),
+            (Head, 95..145),
+            (Head, 145..155)
+        ]
     );
     let start = normalized.start(0);
     assert_eq!(
