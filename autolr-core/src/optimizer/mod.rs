@@ -111,6 +111,7 @@ optimizers! {
     adamw: AdamW = "adamw",
     signsgd: SignSgd = "signsgd",
     averaged_sgd: AveragedSgd = "averaged-sgd",
+    dog: Dog = "dog",
 }
 
 impl OptimizerConfig {
