@@ -112,6 +112,7 @@ optimizers! {
     signsgd: SignSgd = "signsgd",
     averaged_sgd: AveragedSgd = "averaged-sgd",
     dog: Dog = "dog",
+    l_dog: LDog = "l-dog",
 }
 
 impl OptimizerConfig {
