@@ -113,6 +113,7 @@ optimizers! {
     averaged_sgd: AveragedSgd = "averaged-sgd",
     dog: Dog = "dog",
     l_dog: LDog = "l-dog",
+    prodigy: Prodigy = "prodigy",
 }
 
 impl OptimizerConfig {
