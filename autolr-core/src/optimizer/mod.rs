@@ -114,6 +114,7 @@ optimizers! {
     dog: Dog = "dog",
     l_dog: LDog = "l-dog",
     prodigy: Prodigy = "prodigy",
+    d_adaptation_sgd: DAdaptationSgd = "d-adaptation-sgd",
 }
 
 impl OptimizerConfig {
