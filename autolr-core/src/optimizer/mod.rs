@@ -115,6 +115,7 @@ optimizers! {
     l_dog: LDog = "l-dog",
     prodigy: Prodigy = "prodigy",
     d_adaptation_sgd: DAdaptationSgd = "d-adaptation-sgd",
+    d_adaptation_adam: DAdaptationAdam = "d-adaptation-adam",
 }
 
 impl OptimizerConfig {
