@@ -116,6 +116,7 @@ optimizers! {
     prodigy: Prodigy = "prodigy",
     d_adaptation_sgd: DAdaptationSgd = "d-adaptation-sgd",
     d_adaptation_adam: DAdaptationAdam = "d-adaptation-adam",
+    schedule_free_sgd: ScheduleFreeSgd = "schedule-free-sgd",
 }
 
 impl OptimizerConfig {
