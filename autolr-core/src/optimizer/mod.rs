@@ -118,6 +118,7 @@ optimizers! {
     d_adaptation_adam: DAdaptationAdam = "d-adaptation-adam",
     schedule_free_sgd: ScheduleFreeSgd = "schedule-free-sgd",
     schedule_free_adamw: ScheduleFreeAdamW = "schedule-free-adamw",
+    momo: Momo = "momo",
 }
 
 impl OptimizerConfig {
