@@ -119,6 +119,7 @@ optimizers! {
     schedule_free_sgd: ScheduleFreeSgd = "schedule-free-sgd",
     schedule_free_adamw: ScheduleFreeAdamW = "schedule-free-adamw",
     momo: Momo = "momo",
+    momo_adam: MomoAdam = "momo-adam",
 }
 
 impl OptimizerConfig {
