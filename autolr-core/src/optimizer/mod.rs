@@ -120,6 +120,7 @@ optimizers! {
     schedule_free_adamw: ScheduleFreeAdamW = "schedule-free-adamw",
     momo: Momo = "momo",
     momo_adam: MomoAdam = "momo-adam",
+    hypergradient_sgd: HypergradientSgd = "hypergradient-sgd",
 }
 
 impl OptimizerConfig {
