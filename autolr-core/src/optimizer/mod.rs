@@ -121,6 +121,7 @@ optimizers! {
     momo: Momo = "momo",
     momo_adam: MomoAdam = "momo-adam",
     hypergradient_sgd: HypergradientSgd = "hypergradient-sgd",
+    hypergradient_momentum: HypergradientMomentum = "hypergradient-momentum",
 }
 
 impl OptimizerConfig {
