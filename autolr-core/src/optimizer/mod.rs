@@ -122,6 +122,7 @@ optimizers! {
     momo_adam: MomoAdam = "momo-adam",
     hypergradient_sgd: HypergradientSgd = "hypergradient-sgd",
     hypergradient_momentum: HypergradientMomentum = "hypergradient-momentum",
+    hypergradient_adam: HypergradientAdam = "hypergradient-adam",
 }
 
 impl OptimizerConfig {
