@@ -123,6 +123,7 @@ optimizers! {
     hypergradient_sgd: HypergradientSgd = "hypergradient-sgd",
     hypergradient_momentum: HypergradientMomentum = "hypergradient-momentum",
     hypergradient_adam: HypergradientAdam = "hypergradient-adam",
+    multiplicative_hypergradient_sgd: MultiplicativeHypergradientSgd = "multiplicative-hypergradient-sgd",
 }
 
 impl OptimizerConfig {
