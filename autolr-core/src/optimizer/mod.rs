@@ -23,6 +23,7 @@ pub use evaluation::Evaluation;
 pub use flat::Flat;
 pub use groups::Groups;
 pub use line::read_line;
+pub use mechanic::MechanicBase;
 pub use probe::{Objective, ScoringBatches, StepProbe, TrialLoss};
 
 /// The modules, the settings of any optimiser, and what goes to each.
@@ -124,6 +125,7 @@ optimizers! {
     hypergradient_momentum: HypergradientMomentum = "hypergradient-momentum",
     hypergradient_adam: HypergradientAdam = "hypergradient-adam",
     multiplicative_hypergradient_sgd: MultiplicativeHypergradientSgd = "multiplicative-hypergradient-sgd",
+    mechanic: Mechanic = "mechanic",
 }
 
 impl OptimizerConfig {
