@@ -111,6 +111,7 @@ impl Subject for Setup {
             .f32s("weights", floats(self.model.parameters().flat()))
             .f32s("running statistics", floats(self.model.buffers()))
             .bytes("steps", self.optimizer.steps().to_le_bytes())
+            .f64s("optimiser numbers", &self.optimizer.numbers())
             .bytes("random state", bytes(&rng_state(Device::Cpu)?));
         for tensor in self.optimizer.state() {
             all = all.f32s("optimiser state", floats(tensor));
@@ -123,7 +124,7 @@ impl Subject for Setup {
             self.model.export()?,
             self.optimizer.export(self.model.parameters())?,
         );
-        let steps = self.optimizer.steps();
+        let (steps, numbers) = (self.optimizer.steps(), self.optimizer.numbers());
         // Whole buffers too: between the parameters lies padding, which a rate without limits makes NaN.
         let buffers = |setup: &Self| -> Vec<Tensor> {
             let flat = setup.model.parameters().flat().shallow_clone();
@@ -137,7 +138,7 @@ impl Subject for Setup {
         let loss = self.model.loss(&batch, self.mode)?;
         self.model.import(&model)?;
         self.optimizer
-            .import(self.model.parameters(), &state, steps)?;
+            .import(self.model.parameters(), &state, &numbers, steps)?;
         tch::no_grad(|| {
             for (mut buffer, origin) in buffers(self).into_iter().zip(&origins) {
                 buffer.copy_(origin);

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use autolr_core::optimizer::OptimizerConfig;
 use harness::data::Location;
 use harness::exit::Interrupted;
 use harness::experiment::RunSpec;
@@ -465,5 +466,28 @@ fn every_task_goes_on_from_every_step() {
         ));
         same_step_by_step(set, &spec);
         same_whatever_befalls(set, &spec, None, 1);
+    }
+}
+
+/// Every optimiser, with all the numbers of its state; under the paper's scheduler, unless a trial lacks what it needs.
+#[test]
+fn every_optimizer_goes_on_from_every_step() {
+    for name in OptimizerConfig::NAMES {
+        let of = |scheduler: &str| {
+            format!(
+                "[data]\nset = \"digits-1d\"\ntrain_images = 100\ntest_images = 30\naugment = false\n\
+                 [network]\nkind = \"mlp\"\nhidden = 4\nlayers = 1\n[optimizer]\nkind = \"{name}\"\n\
+                 [scheduler]\n{scheduler}\n[probe]\nbatch_size = 8\n\
+                 [training]\nepochs = 2\nbatch_size = 8\ndevice = \"cpu\"\n"
+            )
+        };
+        let probing = of("kind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"");
+        let fixed = spec(&of("kind = \"fixed\"\nlr = 0.05"));
+        let spec = match fixed.optimizer.needs_loss() {
+            true => fixed,
+            false => spec(&probing),
+        };
+        same_step_by_step(name, &spec);
+        same_whatever_befalls(name, &spec, None, 3);
     }
 }

@@ -110,7 +110,7 @@ impl Rule for Mechanic {
     const KIND: Kind = Kind::new(
         "mechanic",
         &[
-            Key::new("base", OneOf(&["adam", "sgd"]), Core("\"adam\"")).about("what it scales"),
+            Key::new("base", OneOf(&["adam", "sgd"]), Core("adam")).about("what it scales"),
             Key::new("momentum", Number, Core("0"))
                 .within(Range::SHARE)
                 .about("of `sgd`: μ in b ← μb + g"),

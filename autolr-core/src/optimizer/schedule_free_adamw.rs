@@ -86,6 +86,7 @@ impl Rule for ScheduleFreeAdamW {
         in_range::<Self>("beta2", self.beta2)?;
         in_range::<Self>("eps", self.eps)?;
         in_range::<Self>("weight_decay", self.weight_decay)?;
+        in_range::<Self>("warmup_steps", self.warmup_steps as f64)?;
         in_range::<Self>("r", self.r)?;
         in_range::<Self>("weight_lr_power", self.weight_lr_power)
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Flat, Move, Rule, Step, in_range};
 use crate::SettingsError;
 use crate::method::kind::{
-    Key, KeyDefault::Core, Kind, Range, ValueKind::Length, ValueKind::Number,
+    Key, KeyDefault::Core, Kind, Range, ValueKind::Number, ValueKind::Whole,
 };
 
 /// Schedule-Free SGD: z ← z − γg, the gradient taken at y = (1 − β)z + βx, and x the weighted mean of all z, at which the
@@ -50,7 +50,8 @@ pub(super) const MEAN: Range = Range::new(0.0, 1.0, "must be above 0 and below 1
     .without_most();
 
 /// The keys that both variants have.
-pub(super) const WARM_UP: Key = Key::new("warmup_steps", Length, Core("0"))
+pub(super) const WARM_UP: Key = Key::new("warmup_steps", Whole, Core("0"))
+    .within(Range::new(0.0, 1e9, "must be from 0 to 1000000000"))
     .about("steps in which the rate rises linearly from 0");
 pub(super) const R: Key = Key::new("r", Number, Core("0"))
     .within(Range::NOT_NEGATIVE)
@@ -140,6 +141,7 @@ impl Rule for ScheduleFreeSgd {
     fn check(&self) -> Result<(), SettingsError> {
         in_range::<Self>("momentum", self.momentum)?;
         in_range::<Self>("weight_decay", self.weight_decay)?;
+        in_range::<Self>("warmup_steps", self.warmup_steps as f64)?;
         in_range::<Self>("r", self.r)?;
         in_range::<Self>("weight_lr_power", self.weight_lr_power)
     }

@@ -75,6 +75,11 @@ fn bases() -> Vec<Base> {
             if table.name == "network" {
                 feed(&mut tables);
             }
+            if table.name == "optimizer" {
+                // Not all of them serve a scheduler that tries rates.
+                let fixed: Table = "kind = \"fixed\"\nlr = 0.1".parse().unwrap();
+                tables.insert("scheduler".to_owned(), fixed.into());
+            }
             let unit = kind.key("unit").filter(|_| kind.is_schedule);
             bases.push(Base {
                 table: table.name,

@@ -114,6 +114,26 @@ const COMBINATIONS: &[Case] = &[
         "kind = \"sgd\"\nnesterov = true #!",
         "optimizer.nesterov",
     ),
+    (
+        SGD,
+        "kind = \"momo\" #!",
+        "optimizer.kind = \"momo\": needs the loss of each step's batch",
+    ),
+    (
+        SGD,
+        "kind = \"prodigy\" #!\n[[groups]]\nkind = \"head\"\nmultiplier = 0.5",
+        "takes no [[groups]]",
+    ),
+    (
+        "kind = \"sgd\"\n\n[scheduler]\nkind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"\n\n[probe]\nbatch_size = 32",
+        "kind = \"dog\"\n\n[scheduler]\nkind = \"autolr\"\nlr = 0.05\nfactors = \"factor_7\"\n\n[probe]\nbatch_size = 32\nevaluate = \"parabola\" #!",
+        "the losses have to lie along one line",
+    ),
+    (
+        SGD,
+        "kind = \"prodigy\"\ngrowth_rate = 0.5 #!",
+        "optimizer.growth_rate = 0.5: must be 0 or at least 1",
+    ),
     (SET, "set = \"cifar10\" #!", "data.set"),
     (AUGMENT, "augment = true #!", "data.augment = true"),
     (
