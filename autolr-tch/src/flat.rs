@@ -119,11 +119,11 @@ impl Flat for FlatTensor {
     }
 
     fn squared_norms(&self, parts: &[Range<usize>]) -> Result<Vec<f64>> {
-        let of = |part: &Range<usize>| {
+        let mut norms = Vec::with_capacity(parts.len());
+        for part in parts {
             let part = self.part(part)?;
-            Ok(part.f_dot(&part)?)
-        };
-        let norms = parts.iter().map(of).collect::<Result<Vec<_>>>()?;
+            norms.push(part.f_dot(&part)?);
+        }
         if norms.is_empty() {
             return Ok(Vec::new());
         }
