@@ -414,6 +414,13 @@ impl RunSpec {
                 rule,
             ));
         }
+        if needs.line && !self.optimizer.is_proportional() {
+            let rule = format!(
+                "needs an optimiser whose step is proportional to its rate: \"{}\" finds its own",
+                self.optimizer.kind()
+            );
+            return Err(SpecError::set("scheduler.kind", kind, rule));
+        }
         if !self.groups.is_empty() && !self.optimizer.is_proportional() {
             let kind = self.optimizer.kind();
             let rule = "finds one step size for all parameters, so it takes no [[groups]]";

@@ -120,6 +120,11 @@ const COMBINATIONS: &[Case] = &[
         "optimizer.kind = \"momo\": needs the loss of each step's batch",
     ),
     (
+        "kind = \"sgd\"\n\n[scheduler]\nkind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"",
+        "kind = \"dog\"\n\n[scheduler]\nkind = \"armijo\" #!",
+        "scheduler.kind = armijo: needs an optimiser whose step is proportional to its rate",
+    ),
+    (
         SGD,
         "kind = \"prodigy\" #!\n[[groups]]\nkind = \"head\"\nmultiplier = 0.5",
         "takes no [[groups]]",
