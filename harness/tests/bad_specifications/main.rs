@@ -121,8 +121,8 @@ const COMBINATIONS: &[Case] = &[
     ),
     (
         "kind = \"sgd\"\n\n[scheduler]\nkind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"",
-        "kind = \"dog\"\n\n[scheduler]\nkind = \"armijo\" #!",
-        "scheduler.kind = armijo: needs an optimiser whose step is proportional to its rate",
+        "kind = \"dog\"\n\n[scheduler]\nkind = \"les\" #!",
+        "scheduler.kind = les: needs an optimiser whose step is proportional to its rate",
     ),
     (
         SGD,
