@@ -121,7 +121,7 @@ const COMBINATIONS: &[Case] = &[
     ),
     (
         "kind = \"sgd\"\n\n[scheduler]\nkind = \"autolr\"\nlr = 0.05\nfactors = \"factor_3\"",
-        "kind = \"dog\"\n\n[scheduler]\nkind = \"les\" #!",
+        "kind = \"dog\"\n\n[scheduler]\nkind = \"les\" #!\nlr = 0.05",
         "scheduler.kind = les: needs an optimiser whose step is proportional to its rate",
     ),
     (
