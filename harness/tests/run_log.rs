@@ -107,11 +107,6 @@ fn values_out_of_range_are_refused() {
         ("\"format\":1", "\"format\":0", "line 1: format = 0"),
         ("\"threads\":1", "\"threads\":0", "line 1: threads = 0"),
         (
-            "\"lr\":0.05",
-            "\"lr\":-0.05",
-            "line 2: lr = -0.05: must not be negative",
-        ),
-        (
             accuracy,
             "\"validation_accuracy\":7.5,\"was\":",
             "validation_accuracy = 7.5: must lie from 0 to 1",

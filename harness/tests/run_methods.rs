@@ -489,5 +489,18 @@ fn every_optimizer_goes_on_from_every_step() {
         };
         same_step_by_step(name, &spec);
         same_whatever_befalls(name, &spec, None, 3);
+        let dir = TempDir::new().unwrap();
+        train(&spec, None, dir.path(), Fate::None)
+            .1
+            .unwrap()
+            .unwrap();
+        let record = Record::read(&dir.path().join("events.jsonl")).unwrap();
+        let replayed = record.replay().unwrap();
+        let all = if spec.optimizer.is_proportional() {
+            (2, 0)
+        } else {
+            (0, 2)
+        };
+        assert_eq!((replayed.rates, replayed.unchecked), all, "{name}");
     }
 }

@@ -504,11 +504,6 @@ impl Event {
             good.then_some(())
                 .ok_or_else(|| format!("{key} = {value}: must lie from 0 to 1"))
         };
-        let rate = |key: &str, value: f64| {
-            let good = value.is_nan() || value >= 0.0;
-            good.then_some(())
-                .ok_or_else(|| format!("{key} = {value}: must not be negative"))
-        };
         match self {
             Self::RunStarted(provenance) if provenance.format > LOG_FORMAT => Err(format!(
                 "format = {}: this program reads formats up to {LOG_FORMAT}; take a later one",
@@ -521,11 +516,8 @@ impl Event {
                 Err("threads = 0: a run has at least one".to_owned())
             }
             Self::Epoch(record) => {
-                rate("lr", record.lr)?;
+                // A rate below 0 is one that a hypergradient has led there.
                 if let Some(RateRange { last, min, max }) = record.rates {
-                    for (key, value) in [("last", last), ("min", min), ("max", max)] {
-                        rate(&format!("rates.{key}"), value)?;
-                    }
                     let within = |lr: f64| lr.is_nan() || (min..=max).contains(&lr);
                     if !(within(record.lr) && within(last)) {
                         return Err(format!(

@@ -35,7 +35,7 @@ pub struct Replayed {
     pub rates: usize,
     /// Decisions that did.
     pub decisions: usize,
-    /// Rates that depend on the loss or gradient of each step, which a log does not hold.
+    /// Epochs whose rates depend on the loss or gradient of each step, which a log does not hold.
     pub unchecked: usize,
 }
 
@@ -404,6 +404,12 @@ impl<'a> Played<'a> {
             .rates
             .take()
             .unwrap_or((f64::NAN, RateRange::of(f64::NAN)));
+        if !self.record.spec.optimizer.is_proportional() {
+            // The optimiser finds its own, from each gradient.
+            self.replayed.unchecked += 1;
+            self.next_epoch_begins();
+            return Ok(());
+        }
         if lr.to_bits() != record.lr.to_bits() && !(lr.is_nan() && record.lr.is_nan()) {
             let what = format!("the rate is {lr:e}, recorded is {:e}", record.lr);
             return self.differs(what);
@@ -413,9 +419,13 @@ impl<'a> Played<'a> {
             return self.differs(format!("the rates are {is:?}, recorded are {was:?}"));
         }
         self.replayed.rates += 1;
+        self.next_epoch_begins();
+        Ok(())
+    }
+
+    fn next_epoch_begins(&mut self) {
         self.trained += self.samples();
         (self.epoch, self.steps, self.ended) = (self.epoch + 1, 0, true);
-        Ok(())
     }
 
     /// Whether the log ends with this epoch though a decision may have been due: it was stopped in between.
