@@ -18,8 +18,8 @@ pub(crate) struct TrainingArgs {
     /// Folder of the data sets, instead of AUTOLR_DATA and the project's own
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Trainings at a time, each a process of its own, with one thread if it is begun here [default: the cores; 1 on
-    /// CUDA and for `reproduce --scale smoke`]
+    /// Trainings to run at a time, each in its own process, new ones with one thread [default: the cores; 1 on CUDA
+    /// and for `reproduce --scale smoke`]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) jobs: Option<usize>,
     #[command(flatten)]

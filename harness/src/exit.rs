@@ -14,9 +14,9 @@ pub enum ExitStatus {
     Failure = 1,
     /// The input is to blame; nothing was started.
     BadInput = 2,
-    /// The time budget is spent (`EX_TEMPFAIL` of sysexits.h); the same command goes on where it stopped.
+    /// The time budget is spent (`EX_TEMPFAIL` of sysexits.h); the same command resumes.
     TimeSpent = 75,
-    /// Stopped by the user; the same command goes on where it stopped.
+    /// Stopped by the user; the same command resumes.
     Interrupted = 130,
 }
 
@@ -51,12 +51,12 @@ impl BadInput {
 
 /// Work stopped by Ctrl-C; what was finished is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("interrupted: the same command goes on where it stopped")]
+#[error("interrupted: run the same command again to resume")]
 pub struct Interrupted;
 
 /// Work stopped because its time budget is spent; what was finished is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("time budget spent: the same command goes on where it stopped")]
+#[error("time budget spent: run the same command again to resume")]
 pub struct TimeSpent;
 
 /// Another process is at work on a run.

@@ -14,16 +14,16 @@ use harness::exit::{BadInput, ExitStatus, Interrupted, TimeSpent, say};
 use harness::experiment::SpecError;
 use harness::visible::typed;
 
-/// Learning rates that set themselves while a network trains: the paper's experiments, beside its numbers.
+/// Sets a network's learning rate while it trains, and reruns the paper's experiments beside its numbers.
 #[derive(Debug, Parser)]
 #[command(name = "autolr", version, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 something failed, 2 bad input, 75 time budget spent, 130 interrupted; \
-    after 75 and 130 the same command goes on. Output of --json: one object on standard output (trace: one a step)."
+    after 75 and 130 the same command resumes. Output of --json: one object on standard output (trace: one a step)."
 )]
 struct Cli {
     /// Show no progress; notes and errors are still shown
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 900)]
     quiet: bool,
     #[command(subcommand)]
     command: Command,

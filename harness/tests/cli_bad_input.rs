@@ -369,7 +369,7 @@ fn files(dir: &Path) -> String {
         ("run spec.toml --device cuda", &["training.device = cuda"]),
         ("probe nowhere.toml", &["nowhere.toml"]),
         ("plan tabel1", &["tabel1", "table1, fig2"]),
-        ("report folder", &["folder", "manifest.json"]),
+        ("report folder", &["folder: no run is there"]),
         ("report nowhere", &["nowhere: there is no such folder"]),
     ]
     .iter()

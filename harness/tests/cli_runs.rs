@@ -494,7 +494,7 @@ fn a_time_budget_stops_in_order_and_the_same_command_goes_on() {
         assert_eq!(output.status.code(), Some(75));
         assert_eq!(
             String::from_utf8_lossy(&output.stderr),
-            "error: time budget spent: the same command goes on where it stopped\n"
+            "error: time budget spent: run the same command again to resume\n"
         );
         // Generous: another process may have the machine.
         assert!(took < Duration::from_secs(30), "{took:?}");
@@ -590,7 +590,7 @@ fn a_signal_tells_the_trainings_to_stop_and_no_checkpoint_is_lost() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
         stderr,
-        "error: interrupted: the same command goes on where it stopped\n"
+        "error: interrupted: run the same command again to resume\n"
     );
     assert!(start.elapsed() < Duration::from_secs(10));
     // Stopped in order: a process that is killed leaves its name in the lock, and is stale.

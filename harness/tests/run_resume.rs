@@ -515,7 +515,7 @@ fn told_to_stop_and_started_again() {
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "error: interrupted: the same command goes on where it stopped\n"
+        "error: interrupted: run the same command again to resume\n"
     );
     printed(dir, &["run", "spec.toml", "--threads", "1"]);
     let run = run_dir(&dir.join("runs"), &text);

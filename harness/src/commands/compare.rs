@@ -34,10 +34,10 @@ pub struct CompareArgs {
     /// A run's folder, or a specification: FILE.toml, or FILE.toml#SERIES where it holds several
     #[arg(value_name = "A")]
     a: String,
-    /// What it is compared with, in the same form
+    /// What to compare it with, in the same form
     #[arg(value_name = "B")]
     b: String,
-    /// Folder in which the runs of a specification are looked for
+    /// Folder to look for the runs of a specification
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
     /// Lay a scale over specification files

@@ -13,7 +13,7 @@ use crate::data::{Cifar, DataError, Location};
 use crate::exit::ExitStatus;
 use crate::json_output::{path_text, print_json};
 
-/// Fetch CIFAR-10 and CIFAR-100, and say what is there
+/// Fetch CIFAR-10 and CIFAR-100, and check the files
 #[derive(Debug, Clone, Args)]
 pub struct DataArgs {
     #[command(subcommand)]
@@ -22,9 +22,9 @@ pub struct DataArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Action {
-    /// Bring a data set into the data folder, and check it
+    /// Fetch a data set into the data folder, and check it
     Fetch(FetchArgs),
-    /// Say which files are there and right; exit code 2 if one is not
+    /// Check the files; exit code 2 if one is missing or wrong
     Status(StatusArgs),
 }
 

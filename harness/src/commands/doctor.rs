@@ -18,7 +18,7 @@ use crate::shell::quoted;
 /// Less free space than this is little: a run of the paper's size takes up to 540 MB while it lasts, and keeps 180 MB.
 const LITTLE_SPACE: u64 = 5_000_000_000;
 
-/// Say what is installed, what is missing, and the command that fixes it
+/// Check the installation, and print commands that fix it
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// Folder that runs are to be written to

@@ -28,7 +28,7 @@ use crate::text_table::TextTable;
 use crate::train::{self, Checkpoint, Observer, RunOptions};
 use crate::workload;
 
-/// Find a learning rate for a specification: the search of `robust`, and nothing after it
+/// Find a learning rate: only the search of `robust`, no training after it
 ///
 /// The specification's scheduler is looked at only if it is `robust`, whose settings are then used. The rate is the highest
 /// one of a schedule that warms up and then falls to zero in a straight line over the length of the run.

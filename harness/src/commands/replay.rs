@@ -12,7 +12,7 @@ use crate::number::plural;
 use crate::record::{Record, Replayed};
 use crate::visible::visible;
 
-/// Go through recorded runs again and check that every rate comes out again, bit for bit
+/// Recompute recorded runs and check every rate, bit for bit
 ///
 /// The recorded losses are told to a scheduler of the recorded specification: no network, no data, no libtorch.
 /// Exit code 1 if a rate or a decision comes out otherwise.

@@ -48,7 +48,7 @@ pub struct ReproduceArgs {
     /// Folder of the report and its runs
     #[arg(long, value_name = "DIR", default_value = "report")]
     out: PathBuf,
-    /// Let the report be of this alone, without what was asked for in its folder before
+    /// Report only these experiments, not those already in the folder
     #[arg(long)]
     only: bool,
     #[command(flatten)]

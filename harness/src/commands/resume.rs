@@ -17,7 +17,7 @@ use crate::runs::job::Job;
 use crate::runs::pool::{self, Unfinished};
 use crate::runs::state::{RunState, State};
 
-/// Go on with all runs of a folder that are not finished
+/// Resume all unfinished runs of a folder
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// A run's folder, a folder of runs, or one above such folders
@@ -27,10 +27,10 @@ pub struct ResumeArgs {
     how: TrainingArgs,
 }
 
-/// Try again the runs of a folder that ended with an error
+/// Retry the runs of a folder that failed
 #[derive(Debug, Args)]
 pub struct RetryArgs {
-    /// Those that ended with an error; diverged runs are results, and stay as they are
+    /// Those that ended with an error; a diverged run is a result and stays as it is
     #[arg(long, required = true)]
     failed: bool,
     /// A run's folder, a folder of runs, or one above such folders

@@ -30,7 +30,7 @@ use crate::visible::typed;
 
 /// Compare methods on problems, from many initial rates, at equal compute
 ///
-/// Every run may spend the same: probes and search count. The reference, tuned, is the best of constant, cosine and linear
+/// Every run has the same compute budget; probes and search count. The reference, tuned, is the best of constant, cosine and linear
 /// schedules over half decades of rates, chosen by validation on seeds 100 to 103; its tuning is not counted. Regret is what
 /// a run is worse than it at the same seed, in points of accuracy, or in percent of what the loss came down.
 #[derive(Debug, Args)]

@@ -19,13 +19,13 @@ use crate::task::Metric;
 use crate::text_table::{TextTable, plain};
 use crate::visible::visible;
 
-/// Show how far runs are, who is at work on them, and how they ended
+/// Show the state of runs: progress, processes, results
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// A run's folder, a folder of runs, or one above such folders
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Show it anew every two seconds, until nothing is running
+    /// Refresh every two seconds until nothing is running
     #[arg(long)]
     watch: bool,
     /// Print one JSON object; with --watch, one a line

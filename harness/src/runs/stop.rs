@@ -101,7 +101,7 @@ fn out_of_time() {
 /// `--time-budget`
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct BudgetArgs {
-    /// Stop in good order before so much time has passed (30m, 1h 30m), with exit code 75; the same command goes on
+    /// Stop in good order before so much time has passed (30m, 1h 30m), with exit code 75; the same command resumes
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     time_budget: Option<Duration>,
 }

@@ -58,7 +58,7 @@ Numbers that are not finite are the strings "nan", "inf" and "-inf". Each answer
 written before the next line is read. Blank lines are passed over. The first
 line that is wrong ends the program, with exit code 2."#;
 
-/// Run the scheduler for a training loop in any language: JSON lines in, JSON lines out
+/// Run the scheduler for a training loop in any language, over JSON lines
 ///
 /// Start it as a child process, write the losses of the candidate rates to its standard input, read
 /// the next learning rate from its standard output.
