@@ -12,7 +12,7 @@ use crate::method::kind::{Key, KeyDefault::Core, Kind, Range, ValueKind::Number}
 ///
 /// # References
 /// Baydin, Cornish, Martínez Rubio, Schmidt and Wood, "Online learning rate adaptation with hypergradient descent", ICLR 2018,
-/// arXiv:1703.04782, section 3.2. The authors' code does not have it; β is one of the paper's usual ones.
+/// arXiv:1703.04782, the multiplicative rule. The authors' code does not have it; β is one of the paper's usual ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiplicativeHypergradientSgd {

@@ -85,7 +85,8 @@ pub(crate) fn output(dir: &Path, args: &[&str]) -> Output {
 
 /// Standard output of a call that succeeds and has nothing to complain of.
 pub(crate) fn printed(dir: &Path, args: &[&str]) -> String {
-    let output = output(dir, args);
+    // Without progress, of which a slow machine shows some.
+    let output = output(dir, &[&["--quiet"], args].concat());
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
     assert_eq!(stderr, "", "{args:?}");
