@@ -111,7 +111,7 @@ impl Subject for Setup {
             .f32s("weights", floats(self.model.parameters().flat()))
             .f32s("running statistics", floats(self.model.buffers()))
             .bytes("steps", self.optimizer.steps().to_le_bytes())
-            .f64s("optimiser numbers", &self.optimizer.numbers())
+            .f64s("optimiser numbers", self.optimizer.numbers())
             .bytes("random state", bytes(&rng_state(Device::Cpu)?));
         for tensor in self.optimizer.state() {
             all = all.f32s("optimiser state", floats(tensor));
